@@ -20,7 +20,7 @@ NORMS = ("none", "frozen_batch_norm", "batch_norm", "sync_batch_norm", "group_no
 class PreprocessConfig:
     """From a uint8 RGB image to the network's input; part of the model, because weights depend on it.
 
-    The defaults are those of Detectron2's R50/R101 models (`detectron2/config/defaults.py`): BGR, mean subtracted, std 1.
+    The defaults are those of Detectron2's R50/R101 models (`detectron2/config/defaults.py`): BGR, minus mean
     """
 
     short_side: int = 800  # pixels after resizing
