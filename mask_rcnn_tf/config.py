@@ -319,7 +319,9 @@ def _validate_backbone(backbone: BackboneConfig):
     prefix = "model.backbone"
     _one_of(f"{prefix}.block", backbone.block, ("bottleneck", "basic"))
     _one_of(f"{prefix}.norm", backbone.norm, NORMS)
-    _positive(backbone, prefix, "stem_channels", "stem_kernel", "norm_epsilon")
+    _positive(backbone, prefix, "stem_channels", "stem_kernel")
+    if backbone.norm_epsilon < 0:
+        _fail(f"{prefix}.norm_epsilon", backbone.norm_epsilon, "0 (torchvision's COCO_V1 weights) or more")
     for name in ("stage_blocks", "stage_channels"):
         values = getattr(backbone, name)
         if len(values) != 4 or min(values) < 1:

@@ -1,0 +1,63 @@
+# Every target sets up what it needs, in .venv, from a clean clone:
+#   make test       lint, and every test but the slow ones
+#   make test-all   lint, and every test
+#   make demo       train on synthetic scenes, score, draw: runs/demo/
+#   make lint       ruff alone
+#   make format     let ruff rewrite the sources
+#   make clean      remove .venv and everything that was generated
+# Choose the interpreter with `make PYTHON=python3.12 ...`, TensorFlow's build with `make EXTRA=gpu ...` (or cpu).
+
+PYTHON ?= python3 python3.13 python3.12 python3.11 python
+EXTRA ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready-$(EXTRA)
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup test test-all demo demo-short lint format clean
+.DEFAULT_GOAL := test
+
+setup: $(READY)
+
+# The first candidate that is a Python of a supported version and can make virtual environments. A name on the path
+# is no proof: version managers leave stubs there that only print an error. --clear: a half-made .venv, or one with
+# TensorFlow's other build, is made anew.
+$(READY): setup.cfg pyproject.toml
+	@for candidate in $(PYTHON); do \
+	  if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+	  then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "No usable Python found. Tried: $(PYTHON). Needed: Python 3.11, 3.12 or 3.13 with the venv module" \
+	    "(Debian: apt install python3-venv). Name one with: make PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$found and TensorFlow's $(EXTRA) build; the first time takes some minutes."; \
+	"$$found" -m venv $$(test -e $@ || echo --clear) $(VENV)
+	@$(RUN) -m pip install -q -e ".[$(EXTRA),test]"
+	@touch $@
+
+lint: $(READY)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+format: $(READY)
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+test: lint
+	$(RUN) -m pytest -m "not slow"
+
+test-all: lint
+	$(RUN) -m pytest
+
+demo: $(READY)
+	$(RUN) tools/demo.py
+
+demo-short: $(READY)
+	$(RUN) tools/demo.py --short
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info runs .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

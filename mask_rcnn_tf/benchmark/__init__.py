@@ -1,0 +1,1 @@
+"""Times inference, the training step and the input pipeline, by stage."""

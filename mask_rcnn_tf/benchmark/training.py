@@ -1,0 +1,95 @@
+"""Times the training step by phase, and the input pipeline."""
+
+import tensorflow as tf
+
+from mask_rcnn_tf.benchmark import timing
+from mask_rcnn_tf.data import pipeline
+from mask_rcnn_tf.models import targets
+from mask_rcnn_tf.training.schedule import make_optimizer
+
+
+def benchmark_training(model, config, batch, runs):
+    """Times training steps on one batch; the model trains while it is timed.
+
+    Args:
+      model: `MaskRCNN`; with `kernels="xla"` every phase is compiled by XLA.
+      config: `Config`, for its optimizer.
+      batch: labelled dict, as `mask_rcnn_tf.data.pipeline` gives it.
+      runs: timed runs of each phase, int.
+
+    Yields:
+      A dict for each phase, "forward", "forward_backward", "optimizer" and the whole, "step", with the figures of
+      `timing.summary`. The last has images a second, peak memory, the losses, and the positive RoIs: they drive the
+      time of the mask head.
+    """
+    model.compile(optimizer=make_optimizer(config, model))
+    compiled = model.config.kernels == "xla"
+    variables = model.trainable_variables
+    forward = tf.function(lambda step: model.compute_losses(batch, step, True), jit_compile=compiled)
+    step = tf.zeros([], tf.int64)
+
+    @tf.function(jit_compile=compiled)
+    def forward_backward(step):
+        with tf.GradientTape() as tape:
+            loss = tf.add_n(list(model.compute_losses(batch, step, True).values()))
+        return tape.gradient(loss, variables)
+
+    positives = _positive_rois(model, batch)
+    yield {"stage": "forward", **timing.summary(timing.measure(lambda: forward(step), runs)[0])}
+    yield {"stage": "forward_backward", **timing.summary(timing.measure(lambda: forward_backward(step), runs)[0])}
+    apply = tf.function(lambda values: model.optimizer.apply(values, variables), jit_compile=compiled)
+    zeros = [tf.zeros_like(variable) for variable in variables]
+    yield {"stage": "optimizer", **timing.summary(timing.measure(lambda: apply(zeros), runs)[0])}
+    zeros.clear()
+    train = tf.function(model.train_step, jit_compile=compiled)
+    train(batch)
+    timing.reset_peak_memory()
+    seconds, losses = timing.measure(lambda: train(batch), runs)
+    figures = timing.summary(seconds)
+    yield {
+        "stage": "step",
+        **figures,
+        "images_per_s": round(batch["image"].shape[0] / figures["median_s"], 3),
+        **timing.peak_memory(),
+        "positive_rois": positives,
+        "losses": {name: round(float(value), 4) for name, value in losses.items()},
+    }
+
+
+def _positive_rois(model, batch):
+    """Foreground RoIs of each image at step 0, list of int."""
+    roi, config = model.config.roi, model.config
+    features = model.extract_features(batch["image"])
+    proposals, counts, *_ = model.propose(features, batch["image"], batch["image_shape"], True)
+    sampled = targets.sample_rois(
+        proposals,
+        counts,
+        batch["gt_boxes"],
+        batch["gt_classes"],
+        targets.image_seeds(config.seed, tf.zeros([], tf.int64), batch["image_id"], 1),
+        roi.samples,
+        roi.positive_fraction,
+        roi.positive_iou,
+        config.box_head.delta_weights,
+        config.sampler,
+    )
+    return tf.reduce_sum(tf.cast(sampled["roi_classes"] > 0, tf.int32), 1).numpy().tolist()
+
+
+def benchmark_loader(config, runs):
+    """Times the batches of the training pipeline, with nobody else using the machine.
+
+    Args:
+      config: `Config`.
+      runs: timed batches, int.
+
+    Yields:
+      One dict: "stage" ("batch"), the figures of `timing.summary`, images a second over all timed batches, and peak
+      memory.
+    """
+    batches = iter(pipeline.train_dataset(config))
+    next(batches)
+    timing.reset_peak_memory()
+    seconds, _ = timing.measure(lambda: next(batches), runs, warm_up=2)
+    speed = {"images_per_s": round(config.train.batch_size * len(seconds) / sum(seconds), 2)}
+    yield {"stage": "batch", **timing.summary(seconds), **speed, **timing.peak_memory()}

@@ -1,0 +1,87 @@
+"""What `tools/check_data.py` prints and draws: everything found in an annotation file and its images."""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from mask_rcnn_tf.data import annotations as parsing
+from mask_rcnn_tf.data import examples
+from mask_rcnn_tf.data.report import Report
+
+
+@dataclasses.dataclass
+class Sample:
+    """An image with its annotations, to be drawn."""
+
+    name: str  # a file name without folder
+    image: np.ndarray  # u8 [h, w, 3]
+    boxes: np.ndarray  # f32 [n, 4] yxyx pixels
+    labels: list[str]
+    masks: list[np.ndarray] | None  # bool [h, w]; None if an annotation has none
+
+
+def check(annotations: str, images: str, max_gt: int = 100, pictures: int = 0) -> tuple[str, Report, list[Sample]]:
+    """Goes through a whole annotation file and its images, keeping nothing on disk.
+
+    Args:
+      annotations: path of a COCO-format JSON.
+      images: folder.
+      max_gt: instances an image may have before the surplus is dropped.
+      pictures: how many samples to return, spread over the file.
+
+    Returns:
+      (text with the counts, the id map and every bad record; the report; samples).
+
+    Raises:
+      ValueError: the file or the folder is missing, or the file is not in COCO format.
+    """
+    coco = parsing.read_annotations(annotations)
+    category_ids, class_names = parsing.category_table(coco)
+    options = examples.ScanOptions(category_ids, parsing.keypoint_count(coco), require_masks=False)
+    report, samples = Report(annotations_file=annotations), []
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    every = max(1, len(names) // max(1, pictures))
+    for index, example in enumerate(examples.scan(coco, images, options, report)):
+        if len(samples) < pictures and index % every == 0:
+            samples.append(_sample(example, names[example["image_id"]], class_names))
+    return "\n".join(_lines(report, category_ids, class_names, options.num_keypoints, max_gt)), report, samples
+
+
+def _sample(example: dict, name: str, class_names: tuple[str, ...]) -> Sample:
+    shape = (example["height"], example["width"])
+    masked = all(len(runs) for runs in example["runs"])
+    return Sample(
+        name=re.sub(r"[^\w.-]", "_", str(pathlib.PurePath(name).with_suffix(""))),
+        image=examples.decode_image(tf.constant(example["image"])).numpy(),
+        boxes=example["boxes"],
+        labels=[class_names[index - 1] for index in example["classes"]],
+        masks=[mask_of_runs(runs, *shape) for runs in example["runs"]] if masked else None,
+    )
+
+
+def mask_of_runs(runs: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The bitmap, bool [height, width], of a mask given by its run lengths."""
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(width, height).T
+
+
+def _lines(report: Report, category_ids: tuple, class_names: tuple, keypoints: int, max_gt: int) -> Iterator[str]:
+    yield report.table(max_gt)
+    sides, sizes = report.image_sides, report.sizes
+    yield f"  image sides  {sides.get('smallest', 0)} to {sides.get('largest', 0)} pixels"
+    areas = "area below 32^2, below 96^2, above"
+    yield f"  sizes        {', '.join(f'{sizes.get(key, 0)} {key}' for key in ('small', 'medium', 'large'))} ({areas})"
+    if keypoints:
+        yield f"  keypoints    {keypoints} an instance"
+    if report.used_annotations and report.without_mask == report.used_annotations:
+        yield "  boxes only: train with --config.model.mask_head.enabled=False"
+    yield f"{'category id':>12} {'class':>6} {'annotations':>12}  name"
+    for index, (category_id, name) in enumerate(zip(category_ids, class_names, strict=True)):
+        yield f"{category_id:>12} {index + 1:>6} {report.per_category.get(category_id, 0):>12}  {name}"
+    yield f"{len(report.bad)} bad records{':' if report.bad else ''}"
+    for record in report.bad:
+        yield f"  {record}"

@@ -1,0 +1,259 @@
+"""Any COCO-format JSON and image folder as records, as ground truth and as a class map."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import io
+import os
+import pathlib
+from collections.abc import Iterator
+
+import absl.logging
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.data import annotations as parsing
+from mask_rcnn_tf.data import coco_builder, examples
+from mask_rcnn_tf.data.report import Rejected, Report
+
+
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    """What is needed of an annotation file whenever it is used."""
+
+    digest: str
+    category_ids: tuple[int, ...]
+    class_names: tuple[str, ...]
+    num_keypoints: int
+    file_names: tuple[str, ...]
+
+
+def _header(path: str) -> _Header:
+    if not pathlib.Path(path).is_file():
+        raise ValueError(f"annotations is {str(path)!r}; there is no such file.")
+    state = os.stat(path)
+    return _header_of_version(str(path), state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _header_of_version(path: str, size: int, mtime: int) -> _Header:
+    coco = parsing.read_annotations(path)
+    category_ids, class_names = parsing.category_table(coco)
+    digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    file_names = tuple(image["file_name"] for image in coco["images"])
+    return _Header(digest, category_ids, class_names, parsing.keypoint_count(coco), file_names)
+
+
+def _source(config: Config, split: str) -> tuple[str, str]:
+    """Annotation file and image folder of a split."""
+    if split not in ("train", "val"):
+        raise ValueError(f"split is {split!r}; allowed: 'train', 'val'.")
+    fields = (f"{split}_annotations", f"{split}_images")
+    for field in fields:
+        if not getattr(config.data, field):
+            raise ValueError(f"config.data.{field} is ''; allowed: a path.")
+    return getattr(config.data, fields[0]), getattr(config.data, fields[1])
+
+
+def _leading_header(config: Config) -> _Header:
+    data = config.data
+    if not (data.train_annotations or data.val_annotations):
+        raise ValueError("config.data.train_annotations is ''; allowed: the path of a COCO-format JSON file.")
+    return _header(data.train_annotations or data.val_annotations)
+
+
+def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The class map: the train file's categories by ascending id (the val file's where no train file is given).
+
+    A trained model's own `config.model.category_ids`, where they are set, come first: its classes mean those ids.
+
+    Args:
+      config: `data.train_annotations`, `data.val_annotations`, `model.category_ids`, `model.class_names` are read.
+
+    Returns:
+      (category ids, class names) in the order of classes 1..C.
+
+    Raises:
+      ValueError: no annotation file, or one has categories that the map lacks or names differently.
+    """
+    model = config.model
+    header = _leading_header(config)
+    category_ids, class_names = header.category_ids, header.class_names
+    if model.category_ids:
+        names = dict(zip(category_ids, class_names, strict=True))
+        category_ids = tuple(model.category_ids)
+        class_names = tuple(model.class_names) or tuple(names.get(key, str(key)) for key in category_ids)
+    known = dict(zip(category_ids, class_names, strict=True))
+    for path in filter(None, (config.data.train_annotations, config.data.val_annotations)):
+        _check_agreement(path, _header(path), known)
+    return category_ids, class_names
+
+
+def _check_agreement(path: str, header: _Header, known: dict[int, str]):
+    for category_id, name in zip(header.category_ids, header.class_names, strict=True):
+        if known.get(category_id) != name:
+            allowed = f"{known[category_id]!r}" if category_id in known else f"ids {sorted(known)}"
+            raise ValueError(
+                f"annotations {path} calls category {category_id} {name!r}; allowed by the training file or "
+                f"config.model.category_ids: {allowed:.300}."
+            )
+
+
+def num_keypoints(config: Config) -> int:
+    """J, of the train file (the val file where no train file is given); 0 without keypoints."""
+    return _leading_header(config).num_keypoints
+
+
+def _builder(config: Config, split: str) -> coco_builder.CocoJson:
+    """The builder of a split, prepared."""
+    annotations, images = _source(config, split)
+    category_ids, _ = categories(config)
+    if len(category_ids) > config.model.num_classes:
+        raise ValueError(
+            f"config.model.num_classes is {config.model.num_classes}; {annotations} has {len(category_ids)} categories."
+        )
+    options = examples.ScanOptions(
+        category_ids=category_ids,
+        num_keypoints=num_keypoints(config),
+        require_masks=config.model.mask_head.enabled,
+        strict=split == "val",
+    )
+    folder = str(pathlib.Path(images).resolve())
+    name = f"{split}_{_fingerprint(_header(annotations), folder, options)}"
+    wanted = coco_builder.CocoJsonConfig(
+        name=name, annotations=str(annotations), images=folder, split=split, options=options
+    )
+    with _quiet():
+        builder = coco_builder.CocoJson(config=wanted, data_dir=config.data.data_dir or None)
+        prepared = builder.is_prepared()
+    if not prepared:
+        print(f"coco_json {split}: preparing {annotations} once, into {builder.data_dir}", flush=True)
+    with _quiet():
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    return builder
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without TFDS's notes on custom configurations and downloads (there are none); progress and errors still show."""
+    verbosity = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        absl.logging.set_verbosity(verbosity)
+
+
+def _fingerprint(header: _Header, folder: str, options: examples.ScanOptions) -> str:
+    """Hash of all that examples depend on: annotation bytes, folder, options, and each image file's size and time."""
+    state = hashlib.sha256(repr((header.digest, folder, options)).encode())
+    for name in header.file_names:
+        try:
+            found = os.stat(os.path.join(folder, name))
+            state.update(f"{found.st_size} {found.st_mtime_ns};".encode())
+        except OSError:
+            state.update(b"missing;")  # reported when the examples are prepared
+    return state.hexdigest()[:20]
+
+
+def dataset(config: Config, split: str) -> tf.data.Dataset:
+    """Records of an annotation file in its order; prepares and caches them on first use, and prints the counts.
+
+    Args:
+      config: the experiment.
+      split: "train" or "val".
+
+    Returns:
+      A finite dataset of dicts, in pixels of the stored image: `image` u8 [h,w,3] RGB, `image_id` i64 [], `boxes` f32
+      [g,4] [y1,x1,y2,x2], `classes` i32 [g] 1..C, `mask_counts` ragged i32 [g,None] run lengths down the columns, the
+      first of zeros (an empty row where there is a box only), and `keypoints` f32 [g,J,3] (x, y, v) where J > 0.
+      No crowds; "train" leaves out images without annotations if `config.data.skip_empty`.
+
+    Raises:
+      ValueError: as in `annotations.read_annotations` and `examples.scan`, or nothing is left to train on.
+    """
+    builder = _builder(config, split)
+    report = Report.from_json(builder.info.metadata["report"])
+    skip_empty = split == "train" and config.data.skip_empty
+    print(f"coco_json {split}: {report.table(config.data.max_gt, skip_empty)}", flush=True)
+    stored = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+    )
+    if skip_empty:
+        stored = stored.filter(lambda example: tf.size(example["classes"]) > 0)
+    stored = stored.apply(tf.data.experimental.assert_cardinality(report.used_images - skip_empty * report.empty))
+    return stored.map(_record, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def report(config: Config, split: str) -> Report:
+    """The `Report` of a split, complete; prepares the examples on first use."""
+    return Report.from_json(_builder(config, split).info.metadata["report"])
+
+
+def _record(example: dict) -> dict:
+    record = {key: example[key] for key in ("image_id", "boxes", "classes", "keypoints") if key in example}
+    record["image"] = examples.decode_image(example["image"])
+    record["mask_counts"] = tf.RaggedTensor.from_row_lengths(example["runs"], example["num_runs"], validate=False)
+    return record
+
+
+def ground_truth(config: Config, split: str) -> dict:
+    """What pycocotools scores against: the file's images, categories and annotations, crowds kept.
+
+    Args:
+      config: the experiment.
+      split: "train" or "val".
+
+    Returns:
+      A COCO-format dict. `iscrowd`, `area` and `bbox` are filled in where the file lacks them; annotations are
+      numbered from 1 unless their ids are different whole numbers above 0 (COCOeval takes id 0 for "no match").
+
+    Raises:
+      ValueError: an annotation has an unknown category or image, or a box or mask that cannot be read.
+    """
+    path, _ = _source(config, split)
+    coco = parsing.read_annotations(path)
+    known, images = set(categories(config)[0]), {image["id"]: image for image in coco["images"]}
+    rows = []
+    for row in coco["annotations"]:
+        try:
+            if row["image_id"] not in images:
+                raise Rejected("annotation of an unknown image")
+            if row["category_id"] not in known:
+                raise Rejected("unknown category id", f"{row['category_id']}; allowed: {sorted(known)}"[:300])
+            rows.append(_scored(row, images[row["image_id"]]))
+        except Rejected as error:
+            raise ValueError(
+                f"annotations {path}: annotation {row.get('id')} of image {row['image_id']}: {error}."
+            ) from None
+    ids = {row.get("id") for row in rows}
+    if len(ids) < len(rows) or not all(isinstance(value, int) and value > 0 for value in ids):
+        rows = [row | {"id": index + 1} for index, row in enumerate(rows)]
+    return {
+        "info": coco.get("info", {}),
+        "images": coco["images"],
+        "annotations": rows,
+        "categories": coco["categories"],
+    }
+
+
+def _scored(row: dict, image: dict) -> dict:
+    """A copy with `bbox`, `area` and `iscrowd`, checked. Raises Rejected."""
+    row = row | {"iscrowd": int(bool(row.get("iscrowd")))}
+    height, width = image["height"], image["width"]
+    if parsing.has_segmentation(row):
+        parsing.check_segmentation(row["segmentation"], height, width)
+        if row.get("bbox") is None or row.get("area") is None:
+            runs = parsing.mask_runs(row["segmentation"], height, width)
+            y1, x1, y2, x2 = parsing.box_of_runs(runs, height, width).tolist()
+            filled = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": parsing.runs_area(runs)}
+            row = filled | {key: value for key, value in row.items() if value is not None}
+    elif row.get("bbox") is None:
+        raise Rejected("annotation has neither box nor mask")
+    parsing.check_box(row["bbox"])
+    return row if row.get("area") is not None else row | {"area": row["bbox"][2] * row["bbox"][3]}

@@ -1,0 +1,187 @@
+"""From records to batches: shuffling, augmentation, canvases, and resuming at any step.
+
+The stream of training images is epoch after epoch of shuffled records, each epoch by its own seed. Images of one canvas
+fill one batch after the other. A resumed run drops from the stream, canvas by canvas, what earlier steps have used.
+"""
+
+import tensorflow as tf
+
+from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.data import sources, transforms
+
+
+def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
+    """Infinite batches for training, the same ones in every run with the same configuration.
+
+    Args:
+      config: `data`, `train.batch_size`, `train.seed` and `model.preprocess` are read.
+      start_step: batches that earlier runs have used; the first batch here is the one that would follow them.
+
+    Returns:
+      Batches of labelled examples (see `transforms.example`), [train.batch_size, ...], all of one canvas.
+
+    Raises:
+      ValueError: images may not fit the canvases, flips contradict the keypoints, or there is nothing to train on.
+    """
+    _check(config)
+    if start_step < 0:
+        raise ValueError(f"start_step is {start_step}; allowed: 0 or more.")
+    records = sources.dataset(config, "train")
+    num_images = int(records.cardinality())
+    if num_images < 1:
+        raise ValueError(f"config.data.dataset {config.data.dataset!r} has no images to train on.")
+    compact = _compacted(config, records)
+    first_epoch, surplus = _position(config, compact, num_images, start_step)
+    examples = _stream(config, compact, num_images, first_epoch, surplus)
+    return _batched(config, examples, config.train.batch_size, endless=True).prefetch(tf.data.AUTOTUNE)
+
+
+def val_dataset(config: Config) -> tf.data.Dataset:
+    """Finite labelled batches for scoring: file order, resized as the model asks, no flip, no image left out.
+
+    Args:
+      config: `data`, `eval.batch_size` and `model.preprocess` are read.
+
+    Returns:
+      Batches of labelled examples, at most [eval.batch_size, ...], all of one canvas; the last of a canvas may be
+      short. With several canvases and more than one image a batch, the order is that of full batches.
+
+    Raises:
+      ValueError: images may not fit the canvases.
+    """
+    _check(config)
+
+    def build(record):
+        return _example(config, transforms.compact(config, record), transforms.no_augmentation(config))
+
+    examples = sources.dataset(config, "val").map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return _batched(config, examples, config.eval.batch_size, endless=False).prefetch(tf.data.AUTOTUNE)
+
+
+def _check(config: Config):
+    transforms.check_canvases(config)
+    num_keypoints = sources.num_keypoints(config)
+    indices = [index for pair in config.data.keypoint_flip_pairs for index in pair]
+    if num_keypoints and not all(0 <= index < num_keypoints for index in indices):
+        raise ValueError(
+            f"config.data.keypoint_flip_pairs is {config.data.keypoint_flip_pairs}; allowed: pairs of indices below "
+            f"the {num_keypoints} keypoints of an object."
+        )
+
+
+def _compacted(config: Config, records: tf.data.Dataset) -> tf.data.Dataset:
+    """Records that wait to be shuffled: as they come, or compact and kept in memory."""
+    if not config.data.cache:
+        return records
+    compact = records.map(
+        lambda record: transforms.compact(config, record), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return compact.cache()
+
+
+def _shuffled(config: Config, dataset: tf.data.Dataset, num_images: int, epoch: tf.Tensor) -> tf.data.Dataset:
+    """An epoch's order; it depends on the number of elements, not on what they hold."""
+    buffer = min(num_images, config.data.shuffle_buffer)
+    seed = tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed
+    return dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+
+
+def _stream(
+    config: Config, compact: tf.data.Dataset, num_images: int, first_epoch: int, surplus: list[int]
+) -> tf.data.Dataset:
+    """Endless augmented examples from the start of `first_epoch` on, without the first `surplus[c]` of canvas c."""
+
+    def shuffled(epoch):
+        return _shuffled(config, compact, num_images, epoch).map(lambda record: record | {"epoch": epoch})
+
+    def build(record):
+        record = dict(record)
+        draws = transforms.augment_draws(config, record["image_id"], record.pop("epoch"))
+        compacted = record if config.data.cache else transforms.compact(config, record)
+        return _example(config, compacted, draws)
+
+    records = tf.data.Dataset.counter(first_epoch).flat_map(shuffled)
+    if len(surplus) == 1:
+        records = records.skip(surplus[0])
+    elif any(surplus):
+        records = _drop_used(config, records, surplus)
+    return records.map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _drop_used(config: Config, records: tf.data.Dataset, surplus: list[int]) -> tf.data.Dataset:
+    def count_down(remaining, record):
+        canvas = _canvas_of(config, tf.shape(record["image"])[:2], record["image_id"], record["epoch"])
+        left = remaining - tf.one_hot(canvas, len(surplus), dtype=tf.int64)
+        return tf.maximum(left, 0), (record, left[canvas] < 0)
+
+    counted = records.scan(tf.constant(surplus, tf.int64), count_down)
+    return counted.filter(lambda record, keep: keep).map(lambda record, keep: record)
+
+
+def _canvas_of(config: Config, image_shape: tf.Tensor, image_id: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    draws = transforms.augment_draws(config, image_id, epoch)
+    return transforms.canvas_index(config, transforms.resized_shape(config, image_shape, draws))
+
+
+def _position(config: Config, compact: tf.data.Dataset, num_images: int, start_step: int) -> tuple[int, list[int]]:
+    """Where in the stream a run stands before `start_step`.
+
+    Returns:
+      The epoch to start from and, for each canvas, how many of its images from there on have been used.
+    """
+    size, num_canvases = config.train.batch_size, len(config.data.canvases)
+    if start_step == 0:
+        return 0, [0] * num_canvases
+    if num_canvases == 1:
+        epoch, used = divmod(start_step * size, num_images)
+        return epoch, [used]
+    shapes = compact.map(lambda record: (tf.shape(record["image"])[:2], record["image_id"]))
+    shapes = shapes.apply(tf.data.experimental.assert_cardinality(num_images)).cache()
+    filled, seen_before, batches, epoch = [0] * num_canvases, [], 0, 0
+    while True:
+        seen_before.append(list(filled))
+        for canvas in _epoch_canvases(config, shapes, num_images, epoch):
+            filled[canvas] += 1
+            batches += filled[canvas] % size == 0
+            if batches == start_step:
+                return _epoch_to_resume(seen_before, [count // size * size for count in filled])
+        epoch += 1
+
+
+def _epoch_canvases(config: Config, shapes: tf.data.Dataset, num_images: int, epoch: int) -> list[int]:
+    """The canvas of each image of an epoch, in the epoch's order."""
+    canvases = _shuffled(config, shapes, num_images, tf.constant(epoch, tf.int64)).map(
+        lambda shape, image_id: _canvas_of(config, shape, image_id, tf.constant(epoch, tf.int64))
+    )
+    return [int(canvas) for chunk in canvases.batch(1024).as_numpy_iterator() for canvas in chunk]
+
+
+def _epoch_to_resume(seen_before: list[list[int]], used: list[int]) -> tuple[int, list[int]]:
+    """The last epoch before which nothing unused was seen, and what of it has been used."""
+    for epoch in reversed(range(len(seen_before))):
+        surplus = [count - seen for count, seen in zip(used, seen_before[epoch], strict=True)]
+        if min(surplus) >= 0:
+            return epoch, surplus
+    raise AssertionError("nothing was seen before epoch 0")
+
+
+def _example(config: Config, compacted: dict, draws: dict) -> dict:
+    canvases = transforms.sorted_canvases(config)
+    if len(canvases) == 1:
+        return transforms.example(config, compacted, draws, canvases[0])
+    shape = transforms.resized_shape(config, tf.shape(compacted["image"])[:2], draws)
+    index = transforms.canvas_index(config, shape)
+    height, width = tf.unstack(tf.constant(canvases, tf.int32)[index])
+    return transforms.example(config, compacted, draws, (height, width)) | {"canvas": index}
+
+
+def _batched(config: Config, examples: tf.data.Dataset, size: int, endless: bool) -> tf.data.Dataset:
+    """Batches in which all images share a canvas."""
+    if len(config.data.canvases) == 1:
+        return examples.batch(size, drop_remainder=endless)
+    batches = examples.group_by_window(
+        key_func=lambda example: example["canvas"],
+        reduce_func=lambda canvas, window: window.batch(size, drop_remainder=endless),
+        window_size=size,
+    )
+    return batches.map(lambda batch: {key: value for key, value in batch.items() if key != "canvas"})

@@ -1,0 +1,40 @@
+"""The place where `config.data.dataset` chooses between annotation files and synthetic scenes."""
+
+import types
+
+import tensorflow as tf
+
+from mask_rcnn_tf.config import Config
+
+
+def _module(config: Config) -> types.ModuleType:
+    # imported when chosen: either one brings in TFDS, which takes seconds
+    if config.data.dataset == "coco_json":
+        from mask_rcnn_tf.data import coco
+
+        return coco
+    if config.data.dataset == "mrcnn_shapes":
+        from mask_rcnn_tf.data import shapes
+
+        return shapes
+    raise ValueError(f"config.data.dataset is {config.data.dataset!r}; allowed: 'coco_json', 'mrcnn_shapes'.")
+
+
+def dataset(config: Config, split: str) -> tf.data.Dataset:
+    """Records of a split in file order, original pixels; see `coco.dataset` and `shapes.dataset`."""
+    return _module(config).dataset(config, split)
+
+
+def ground_truth(config: Config, split: str) -> dict:
+    """Annotations of a split as a COCO dictionary for pycocotools, crowds kept."""
+    return _module(config).ground_truth(config, split)
+
+
+def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Category ids and class names, in the order of classes 1..C."""
+    return _module(config).categories(config)
+
+
+def num_keypoints(config: Config) -> int:
+    """J, the keypoints of an object; 0 where there are none."""
+    return _module(config).num_keypoints(config)

@@ -1,0 +1,142 @@
+"""Scores a model on a labelled dataset, alone or after every epoch of `fit`."""
+
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mask_rcnn_tf.evaluation import coco_metrics, coco_results
+from mask_rcnn_tf.ops import images as image_ops
+
+
+def predict_results(
+    model: keras.Model, dataset: tf.data.Dataset, category_ids: Sequence[int], verbose: int = 1
+) -> list[dict]:
+    """Runs a model over a dataset and collects COCO results in original pixels.
+
+    Args:
+      model: a `MaskRCNN`.
+      dataset: finite batches of the pipeline: `image`, `image_shape`, `original_shape`, `image_id`; labels are unused.
+      category_ids: the file's id of classes 1..C.
+      verbose: 0 hides the progress bar.
+
+    Returns:
+      COCO results of all images, in the dataset's order.
+
+    Raises:
+      ValueError: the dataset is infinite, or a class has no category id.
+    """
+    cardinality = int(dataset.cardinality())
+    if cardinality == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("dataset is infinite; allowed: a dataset that ends, such as val_dataset(config).")
+    detection = model.config.detection
+    progress = keras.utils.Progbar(cardinality if cardinality > 0 else None, unit_name="batch", verbose=verbose)
+    results = []
+    for batch in dataset:
+        for image_id, original_shape, detections in _predict_batch(model, batch):
+            results += coco_results.to_results(
+                detections, image_id, original_shape, category_ids, detection.mask_threshold, detection.paste
+            )
+        progress.add(1)
+    return results
+
+
+def _predict_batch(model: keras.Model, batch: dict[str, tf.Tensor]) -> list[tuple[int, tuple[int, int], dict]]:
+    """Detections of one batch in original pixels: (image id, original (h, w), arrays without padding) an image."""
+    inputs = {name: value for name, value in batch.items() if not name.startswith("gt_")}
+    # Under a strategy every replica gets the same batch and Keras concatenates the outputs: the first rows are it.
+    size = int(batch["image"].shape[0])
+    outputs = {name: np.asarray(value)[:size] for name, value in model.predict_on_batch(inputs).items()}
+    outputs["detection_boxes"] = image_ops.boxes_to_original(
+        tf.constant(outputs["detection_boxes"]), batch["image_shape"], batch["original_shape"]
+    ).numpy()
+    shapes = [tuple(shape) for shape in batch["original_shape"].numpy().tolist()]
+    image_ids = batch["image_id"].numpy().tolist()
+    return [(image_ids[i], shapes[i], coco_results.unpad(outputs, i)) for i in range(size)]
+
+
+def evaluate(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    ground_truth: dict | str | pathlib.Path,
+    category_ids: Sequence[int] = (),
+    iou_types: Sequence[str] = ("bbox", "segm"),
+    max_dets: Sequence[int] = (1, 10, 100),
+    sigmas: Sequence[float] | None = None,
+    verbose: int = 1,
+) -> tuple[dict[str, dict], list[dict]]:
+    """Average precision of a model on a dataset.
+
+    Args:
+      model: a `MaskRCNN`.
+      dataset: finite batches of the pipeline, such as `val_dataset(config)`.
+      ground_truth: a COCO-format dict of the same images, or the path of its JSON file.
+      category_ids: the file's id of classes 1..C; () takes the model's own, or 1..C where it has none.
+      iou_types: any of "bbox", "segm", "keypoints".
+      max_dets: detections an image that count, ascending.
+      sigmas: one of each keypoint; None is COCO's 17.
+      verbose: 0 hides the progress bar.
+
+    Returns:
+      The tables of `coco_metrics.score`, and the COCO results that were scored.
+
+    Raises:
+      ValueError: see `predict_results` and `coco_metrics.score`.
+    """
+    category_ids = category_ids or model.config.category_ids or range(1, model.config.num_classes + 1)
+    results = predict_results(model, dataset, category_ids, verbose)
+    return coco_metrics.score(ground_truth, results, iou_types, max_dets, sigmas), results
+
+
+class CocoEvaluation(keras.callbacks.Callback):
+    """Puts COCO's figures into the logs of an epoch: `val_bbox_AP`, `val_segm_AP`, `val_segm_AP50`, ...
+
+    Place it before callbacks that read them, such as `ModelCheckpoint(monitor="val_segm_AP", mode="max")`. The last
+    tables and results stay in `metrics` and `results`.
+    """
+
+    def __init__(
+        self,
+        dataset: tf.data.Dataset,
+        ground_truth: dict | str | pathlib.Path,
+        category_ids: Sequence[int] = (),
+        iou_types: Sequence[str] = ("bbox", "segm"),
+        every: int = 1,
+        output: str | pathlib.Path | None = None,
+        prefix: str = "val_",
+        max_dets: Sequence[int] = (1, 10, 100),
+        sigmas: Sequence[float] | None = None,
+        verbose: int = 1,
+    ):
+        """Args are those of `evaluate`, and:
+
+        Args:
+          every: epochs between two evaluations; epochs between them have no figures in their logs.
+          output: JSON file of the COCO results, overwritten each time; `{epoch}` in it becomes the epoch's number.
+          prefix: of the names in the logs.
+
+        Raises:
+          ValueError: `every` is below 1.
+        """
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every is {every!r}; allowed: 1 or more epochs.")
+        self.dataset, self.ground_truth, self.every = dataset, ground_truth, every
+        self.options = dict(
+            category_ids=category_ids, iou_types=iou_types, max_dets=max_dets, sigmas=sigmas, verbose=verbose
+        )
+        self.output, self.prefix = output, prefix
+        self.metrics, self.results = {}, []
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None):
+        """Scores the model and adds the figures to `logs`."""
+        if (epoch + 1) % self.every:
+            return
+        self.metrics, self.results = evaluate(self.model, self.dataset, self.ground_truth, **self.options)
+        if self.output is not None:
+            coco_results.write_json(self.results, str(self.output).format(epoch=epoch + 1))
+        if logs is not None:
+            for kind in self.options["iou_types"]:
+                logs.update({f"{self.prefix}{kind}_{name}": value for name, value in self.metrics[kind].items()})

@@ -1,0 +1,207 @@
+"""COCO's average precision and recall by pycocotools, as tables by name."""
+
+import contextlib
+import io
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from pycocotools import coco, cocoeval
+from pycocotools import mask as coco_mask
+
+RESULT_KEY = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}  # what a result must hold to be scored
+AREAS = {"s": "small", "m": "medium", "l": "large"}
+
+
+def score(
+    ground_truth: dict | str | pathlib.Path,
+    results: list[dict],
+    iou_types: Sequence[str] = ("bbox", "segm"),
+    max_dets: Sequence[int] = (1, 10, 100),
+    sigmas: Sequence[float] | None = None,
+) -> dict[str, dict]:
+    """Scores COCO results against a COCO-format ground truth.
+
+    Every image of the ground truth counts, with results or without. Areas are those of masks for "segm": a result's
+    `bbox` is left out there, as Detectron2 `coco_evaluation.py` does, because pycocotools would take its area instead.
+
+    Args:
+      ground_truth: a COCO-format dict, or the path of its JSON file; it is not changed.
+      results: COCO results, in one list for all `iou_types`.
+      iou_types: any of "bbox", "segm", "keypoints".
+      max_dets: detections an image that count, ascending; AP is at the last one. Keypoints always use COCO's 20.
+      sigmas: one of each keypoint, for "keypoints"; None is COCO's 17.
+
+    Returns:
+      A table for each of `iou_types`. "bbox" and "segm": AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100 (named after
+      `max_dets`), ARs, ARm, ARl. "keypoints": AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl. Without results all
+      are 0; a figure without any ground truth of its area is -1, as in pycocotools. And `per_category`: for each of
+      `iou_types` the AP by category name.
+
+    Raises:
+      ValueError: an unknown type, an image or category that the ground truth lacks, annotations or results without
+        what a type needs, or sigmas that do not fit.
+
+    Source: `cocoapi/PythonAPI/pycocotools/cocoeval.py`, whose `summarize` knows maxDets = 100 only.
+    """
+    _check_arguments(iou_types, max_dets)
+    if not isinstance(ground_truth, dict):
+        ground_truth = json.loads(pathlib.Path(ground_truth).read_text())
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = _load_truth(ground_truth, iou_types)
+        _check_results(truth, results, iou_types)
+        evals = {kind: _evaluate(truth, results, kind, max_dets, sigmas) for kind in iou_types}
+    tables = {kind: _table(evaluation, kind) for kind, evaluation in evals.items()}
+    names = _category_names(truth)
+    tables["per_category"] = {kind: _per_category(evaluation, names) for kind, evaluation in evals.items()}
+    return tables
+
+
+def format_table(metrics: dict[str, dict]) -> str:
+    """The tables of `score` as text, a line each, in per cent as papers print them."""
+    lines = []
+    for kind, table in metrics.items():
+        if kind != "per_category":
+            cells = (f"{name} {100 * value:.1f}" if value >= 0 else f"{name} -" for name, value in table.items())
+            lines.append(f"{kind:<10}" + "  ".join(cells))
+    return "\n".join(lines)
+
+
+def _check_arguments(iou_types: Sequence[str], max_dets: Sequence[int]):
+    unknown = [kind for kind in iou_types if kind not in RESULT_KEY]
+    if unknown or not iou_types or isinstance(iou_types, str):
+        raise ValueError(f"iou_types is {iou_types!r}; allowed: a tuple of {', '.join(map(repr, RESULT_KEY))}.")
+    if not max_dets or min(max_dets) < 1 or list(max_dets) != sorted(set(max_dets)):
+        raise ValueError(f"max_dets is {max_dets!r}; allowed: ascending whole numbers above 0.")
+
+
+def _load_truth(ground_truth: dict, iou_types: Sequence[str]) -> coco.COCO:
+    """Indexes copies of the annotations, completed with what pycocotools reads but files may lack."""
+    missing = [key for key in ("images", "annotations", "categories") if key not in ground_truth]
+    if missing:
+        raise ValueError(f"ground_truth has no {missing[0]!r}; a COCO-format dict has images, annotations, categories.")
+    truth = coco.COCO()
+    # Ids start at 1: pycocotools takes a match with annotation 0 for no match.
+    annotations = [dict(item, id=number) for number, item in enumerate(ground_truth["annotations"], start=1)]
+    truth.dataset = dict(ground_truth, annotations=annotations)
+    truth.createIndex()
+    if "segm" in iou_types:
+        bare = [item for item in annotations if not item.get("segmentation")]
+        if bare:
+            raise ValueError(
+                f"ground_truth has {len(bare)} of {len(annotations)} annotations without segmentation (the first: "
+                f'image {bare[0]["image_id"]}); "segm" needs masks: leave it out of iou_types.'
+            )
+    joints = max((len(item.get("keypoints") or ()) for item in annotations), default=0)
+    for item in annotations:
+        _complete(item, truth, joints)
+    return truth
+
+
+def _complete(item: dict, truth: coco.COCO, joints: int):
+    item.setdefault("iscrowd", 0)
+    if "bbox" not in item:
+        item["bbox"] = coco_mask.toBbox(truth.annToRLE(item)).tolist()
+    if "area" not in item:
+        masked = item.get("segmentation")
+        item["area"] = float(coco_mask.area(truth.annToRLE(item))) if masked else item["bbox"][2] * item["bbox"][3]
+    if joints:
+        item["keypoints"] = item.get("keypoints") or [0] * joints
+        item.setdefault("num_keypoints", int(np.count_nonzero(item["keypoints"][2::3])))
+
+
+def _check_results(truth: coco.COCO, results: list[dict], iou_types: Sequence[str]):
+    for key, known in (("image_id", truth.imgs), ("category_id", truth.cats)):
+        unknown = sorted({result[key] for result in results} - set(known))
+        if unknown:
+            first, more = ", ".join(map(str, unknown[:5])), ", ..." if len(unknown) > 5 else ""
+            raise ValueError(
+                f"results have {key} {first}{more}; the ground truth has no such {key} ({len(known)} known)."
+            )
+    for kind in iou_types:
+        lacking = sum(RESULT_KEY[kind] not in result for result in results)
+        if lacking:
+            raise ValueError(
+                f"{lacking} of {len(results)} results have no {RESULT_KEY[kind]!r}, which {kind!r} in iou_types needs."
+            )
+
+
+def _load_results(truth: coco.COCO, results: list[dict], kind: str) -> coco.COCO:
+    if not results:  # COCO.loadRes reads the first result
+        empty = coco.COCO()
+        empty.dataset = dict(truth.dataset, annotations=[])
+        empty.createIndex()
+        return empty
+    kept = {"bbox": ("bbox",), "segm": ("segmentation",), "keypoints": ("keypoints", "bbox")}[kind]
+    keys = ("image_id", "category_id", "score", *kept)
+    return truth.loadRes([{key: result[key] for key in keys if key in result} for result in results])
+
+
+def _evaluate(truth: coco.COCO, results: list[dict], kind: str, max_dets: Sequence[int], sigmas) -> cocoeval.COCOeval:
+    evaluation = cocoeval.COCOeval(truth, _load_results(truth, results, kind), kind)
+    if kind == "keypoints":
+        _set_sigmas(evaluation, truth, results, sigmas)
+    else:
+        evaluation.params.maxDets = list(max_dets)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation
+
+
+def _set_sigmas(evaluation: cocoeval.COCOeval, truth: coco.COCO, results: list[dict], sigmas):
+    if sigmas is not None:
+        evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, float)
+    expected = len(evaluation.params.kpt_oks_sigmas)
+    lengths = {len(item.get("keypoints", ())) for item in truth.anns.values()}
+    lengths |= {len(result["keypoints"]) for result in results}
+    wrong = sorted(lengths - {3 * expected})
+    if wrong:
+        raise ValueError(
+            f"sigmas has {expected} values{'' if sigmas is not None else ' (None is COCO)'}, but keypoints has "
+            f"{wrong[0] // 3} joints; allowed: one sigma a joint."
+        )
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[values > -1]
+    return float(values.mean()) if values.size else -1.0
+
+
+def _figure(evaluation: cocoeval.COCOeval, name: str, iou: float | None = None, area="all", max_det=-1) -> float:
+    """One figure of COCOeval's arrays: precision [T, R, K, A, M] for "AP", recall [T, K, A, M] for "AR"."""
+    params = evaluation.params
+    values = evaluation.eval["precision" if name == "AP" else "recall"]
+    if iou is not None:
+        values = values[np.isclose(params.iouThrs, iou)]
+    return _mean(values[..., params.areaRngLbl.index(area), max_det])
+
+
+def _table(evaluation: cocoeval.COCOeval, kind: str) -> dict[str, float]:
+    areas = {short: area for short, area in AREAS.items() if area in evaluation.params.areaRngLbl}
+    table = {"AP": _figure(evaluation, "AP")}
+    table |= {f"AP{round(100 * iou)}": _figure(evaluation, "AP", iou) for iou in (0.5, 0.75)}
+    table |= {f"AP{short}": _figure(evaluation, "AP", area=area) for short, area in areas.items()}
+    if kind == "keypoints":
+        table["AR"] = _figure(evaluation, "AR")
+        table |= {f"AR{round(100 * iou)}": _figure(evaluation, "AR", iou) for iou in (0.5, 0.75)}
+    else:
+        max_dets = enumerate(evaluation.params.maxDets)
+        table |= {f"AR{count}": _figure(evaluation, "AR", max_det=index) for index, count in max_dets}
+    return table | {f"AR{short}": _figure(evaluation, "AR", area=area) for short, area in areas.items()}
+
+
+def _category_names(truth: coco.COCO) -> dict[int, str]:
+    """Names by category id; the id itself where names are missing or used twice."""
+    names = [category.get("name") for category in truth.cats.values()]
+    return {
+        number: category["name"] if names.count(category.get("name")) == 1 and category.get("name") else str(number)
+        for number, category in truth.cats.items()
+    }
+
+
+def _per_category(evaluation: cocoeval.COCOeval, names: dict[int, str]) -> dict[str, float]:
+    precision = evaluation.eval["precision"]
+    return {
+        names[number]: _mean(precision[:, :, index, 0, -1]) for index, number in enumerate(evaluation.params.catIds)
+    }

@@ -1,0 +1,195 @@
+"""Convolution with symmetric padding, followed by a normalisation and an activation: the brick of every stage."""
+
+import keras
+import tensorflow as tf
+
+GROUPS = 32  # of group norm (Wu and He, arXiv:1803.08494); fewer where the channels do not divide
+
+
+@keras.saving.register_keras_serializable("mask_rcnn_tf")
+class FrozenBatchNorm(keras.layers.Layer):
+    """Batch norm whose four tensors never change: statistics and scale come with pretrained weights.
+
+    Unlike `BatchNormalization(trainable=False)` it stays frozen when somebody sets `model.trainable = True`.
+
+    Args:
+      epsilon: added to the variance; part of the weight format (Detectron2 1e-5, torchvision's COCO_V1 0).
+
+    Source: `detectron2/layers/batch_norm.py`, FrozenBatchNorm2d.
+    """
+
+    def __init__(self, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+        self.supports_jit = True
+
+    def build(self, input_shape):
+        """Creates gamma, beta, moving_mean and moving_variance, float32 [channels], none trainable."""
+        for name, initial in (
+            ("gamma", "ones"),
+            ("beta", "zeros"),
+            ("moving_mean", "zeros"),
+            ("moving_variance", "ones"),
+        ):
+            weight = self.add_weight(
+                shape=(input_shape[-1],),
+                initializer=initial,
+                name=name,
+                trainable=False,
+                autocast=False,
+                dtype="float32",
+            )
+            setattr(self, name, weight)
+
+    def call(self, inputs):
+        """Normalises [..., channels]."""
+        scale, shift = scale_and_shift(self)
+        return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
+
+    def is_identity(self):
+        """True as long as no pretrained statistics were loaded (eager only)."""
+        ones = tf.reduce_all(self.gamma == 1.0) & tf.reduce_all(self.moving_variance == 1.0)
+        return bool(ones & tf.reduce_all(self.beta == 0.0) & tf.reduce_all(self.moving_mean == 0.0))
+
+    def get_config(self):
+        """Keras's configuration."""
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+def scale_and_shift(norm):
+    """The two float32 [channels] tensors that a batch norm in inference multiplies by and adds."""
+    scale = tf.convert_to_tensor(norm.gamma) * tf.math.rsqrt(tf.convert_to_tensor(norm.moving_variance) + norm.epsilon)
+    return scale, tf.convert_to_tensor(norm.beta) - tf.convert_to_tensor(norm.moving_mean) * scale
+
+
+def make_norm(norm, channels, epsilon, momentum, dtype):
+    """Builds the normalisation layer called `norm` (see `config.NORMS`) for [..., channels], or None for "none"."""
+    if norm == "none":
+        return None
+    if norm == "frozen_batch_norm":
+        layer = FrozenBatchNorm(epsilon, name="norm", dtype=dtype)
+    elif norm == "group_norm":
+        groups = next(groups for groups in range(min(GROUPS, channels), 0, -1) if channels % groups == 0)
+        layer = keras.layers.GroupNormalization(groups, epsilon=epsilon, name="norm", dtype=dtype)
+    else:
+        layer = keras.layers.BatchNormalization(
+            momentum=momentum, epsilon=epsilon, synchronized=norm == "sync_batch_norm", name="norm", dtype=dtype
+        )
+    layer.build((None, None, None, channels))
+    return layer
+
+
+@keras.saving.register_keras_serializable("mask_rcnn_tf")
+class ConvNorm(keras.layers.Layer):
+    """Convolution, padded by kernel_size // 2 on every side (never TensorFlow's "SAME"), then norm, then ReLU.
+
+    A batch norm that does not train is folded into the kernel on the fly: the weights are multiplied instead of the
+    feature map, after which TensorFlow fuses convolution, bias and ReLU.
+
+    Args:
+      filters: output channels.
+      kernel_size: odd side of the kernel.
+      stride: of the convolution.
+      norm: one of `config.NORMS`; there is a bias only with "none", as in the references.
+      relu: whether a ReLU follows.
+      norm_epsilon, norm_momentum: of the norm; momentum is the share of the running statistics that stays.
+      kernel_initializer, bias_initializer: Keras initializers.
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        stride=1,
+        norm="none",
+        relu=False,
+        norm_epsilon=1e-5,
+        norm_momentum=0.9,
+        kernel_initializer="he_normal",
+        bias_initializer="zeros",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.stride, self.relu = filters, kernel_size, stride, relu
+        self.norm_name, self.norm_epsilon, self.norm_momentum = norm, norm_epsilon, norm_momentum
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.norm = None
+        self.supports_jit = True
+
+    def build(self, input_shape):
+        """Creates kernel [k, k, in, filters], bias [filters] or the norm's weights."""
+        side = self.kernel_size
+        # Float32 whatever the dtype: folding multiplies in float32 and rounds once.
+        self.kernel = self.add_weight(
+            shape=(side, side, input_shape[-1], self.filters),
+            initializer=self.kernel_initializer,
+            name="kernel",
+            autocast=False,
+        )
+        if self.norm_name == "none":
+            self.bias = self.add_weight(
+                shape=(self.filters,), initializer=self.bias_initializer, name="bias", autocast=False
+            )
+        self.norm = make_norm(self.norm_name, self.filters, self.norm_epsilon, self.norm_momentum, self.dtype_policy)
+
+    def call(self, inputs, training=False, valid=None):
+        """Applies the layer.
+
+        Args:
+          inputs: [n, h, w, channels].
+          training: Python bool; a trainable batch norm then uses and updates batch statistics.
+          valid: bool [n] or None; rows that count for batch statistics (padded RoIs do not).
+
+        Returns:
+          [n, ceil(h / stride), ceil(w / stride), filters].
+        """
+        if self.norm is None:
+            outputs = self._convolve(inputs, self.kernel, self.bias)
+        elif self._folds(training):
+            scale, shift = scale_and_shift(self.norm)
+            outputs = self._convolve(inputs, self.kernel * scale, shift)
+        else:
+            outputs = self._convolve(inputs, self.kernel)
+            if valid is None or isinstance(self.norm, keras.layers.GroupNormalization):
+                outputs = self.norm(outputs, training=training)
+            else:
+                mask = tf.broadcast_to(valid[:, None, None], tf.shape(outputs)[:3])
+                outputs = self.norm(outputs, training=training, mask=mask)
+        return tf.nn.relu(outputs) if self.relu else outputs
+
+    def _folds(self, training):
+        if isinstance(self.norm, keras.layers.GroupNormalization):
+            return False
+        return isinstance(self.norm, FrozenBatchNorm) or not (training and self.norm.trainable)
+
+    def _convolve(self, inputs, kernel, bias=None):
+        pad = self.kernel_size // 2
+        # Stride 1 with an odd kernel: SAME is symmetric, and spares a copy.
+        if self.stride > 1 and pad:
+            inputs = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+        padding = "SAME" if self.stride == 1 else "VALID"
+        kernel = tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
+        outputs = tf.nn.conv2d(inputs, kernel, self.stride, padding)
+        return outputs if bias is None else tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(bias), inputs.dtype))
+
+    def compute_output_shape(self, input_shape):
+        """Shape after padding, kernel and stride."""
+        batch, height, width, _ = input_shape
+        sides = [None if side is None else -(-side // self.stride) for side in (height, width)]
+        return (batch, *sides, self.filters)
+
+    def get_config(self):
+        """Keras's configuration."""
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "norm": self.norm_name,
+            "relu": self.relu,
+            "norm_epsilon": self.norm_epsilon,
+            "norm_momentum": self.norm_momentum,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+        }

@@ -1,0 +1,92 @@
+"""Losses as sums with their denominators; the model sums denominators over replicas before it divides.
+
+Every function returns (sum, count) as float32 scalars of this replica. All inputs are float32.
+"""
+
+import tensorflow as tf
+
+
+def smooth_l1(errors, beta):
+    """Smooth L1: 0.5 e^2 / beta below beta, |e| - beta / 2 above; L1 at beta 0. Source: arXiv:1504.08083."""
+    size = tf.abs(errors)
+    if beta == 0:
+        return size
+    return tf.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
+
+
+def _masked_sum(values, mask):
+    # where, not a product: an unused row may hold inf, and inf * 0 is NaN.
+    return tf.reduce_sum(tf.where(mask, values, 0.0))
+
+
+def _count(mask):
+    return tf.reduce_sum(tf.cast(mask, tf.float32))
+
+
+def objectness_loss(objectness_logits, positive, negative):
+    """Binary cross entropy of the sampled anchors.
+
+    Args:
+      objectness_logits: [B, N].
+      positive, negative: bool [B, N], sampled anchors.
+
+    Returns:
+      The sum and the number of sampled anchors. Source: arXiv:1506.01497, equation 1.
+    """
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(positive, tf.float32), objectness_logits)
+    sampled = positive | negative
+    return _masked_sum(entropy, sampled), _count(sampled)
+
+
+def delta_loss(deltas, targets, mask, beta):
+    """Smooth L1 of the box deltas where `mask` is True, summed over the four.
+
+    Args:
+      deltas, targets: [..., 4].
+      mask: bool [...].
+      beta: where the parabola meets the line.
+
+    Returns:
+      The sum and the number of True. Source: arXiv:1504.08083, equations 2 and 3.
+    """
+    # The error of an unused row is made 0 before the loss, so that its gradient is 0 and never NaN.
+    errors = tf.where(mask[..., None], deltas - targets, 0.0)
+    return tf.reduce_sum(smooth_l1(errors, beta)), _count(mask)
+
+
+def class_loss(class_logits, classes, valid):
+    """Softmax cross entropy of the sampled RoIs.
+
+    Args:
+      class_logits: [B, R, C + 1], background first.
+      classes: int32 [B, R].
+      valid: bool [B, R].
+
+    Returns:
+      The sum and the number of valid RoIs.
+    """
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, class_logits)
+    return _masked_sum(entropy, valid), _count(valid)
+
+
+def class_deltas(box_deltas, classes):
+    """The deltas [B, R, 4] of each RoI's own class, from [B, R, C, 4]; background gives the first class's."""
+    return tf.gather(box_deltas, tf.maximum(classes - 1, 0), batch_dims=2)
+
+
+def mask_loss(mask_logits, targets, valid):
+    """Binary cross entropy of the masks of the RoIs' own classes.
+
+    Args:
+      mask_logits: [n, M, M].
+      targets: [n, M, M], 0..1.
+      valid: bool [n], or None when every row counts.
+
+    Returns:
+      The sum and the number of pixels, 0 and 0 without foreground. Source: paper, section 3, "Mask Representation".
+    """
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, mask_logits)
+    if valid is None:
+        return tf.reduce_sum(entropy), tf.cast(tf.size(entropy), tf.float32)
+    pixels = tf.broadcast_to(valid[:, None, None], tf.shape(entropy))
+    return _masked_sum(entropy, pixels), _count(pixels)

@@ -1,0 +1,198 @@
+"""ResNet backbone (He et al., arXiv:1512.03385) with bottleneck or basic blocks, C2..C5."""
+
+import keras
+import tensorflow as tf
+
+from mask_rcnn_tf.models.conv_norm import ConvNorm
+
+EXPANSION = 4  # output channels of a bottleneck over its inner channels
+
+
+@keras.saving.register_keras_serializable("mask_rcnn_tf")
+class ResidualBlock(keras.layers.Layer):
+    """One residual block.
+
+    Args:
+      channels: inner channels; a bottleneck puts out EXPANSION times as many.
+      stride: 1 or 2.
+      bottleneck: 1x1, 3x3, 1x1 if True; 3x3, 3x3 otherwise.
+      project: whether the shortcut is a 1x1 convolution (first block of a stage).
+      stride_in_1x1: whether a bottleneck strides in its first 1x1 (MSRA weights) or in its 3x3 (torchvision).
+      norm, norm_epsilon, norm_momentum: see `ConvNorm`.
+
+    Source: `detectron2/modeling/backbone/resnet.py`, BasicBlock and BottleneckBlock.
+    """
+
+    def __init__(
+        self,
+        channels,
+        stride=1,
+        bottleneck=True,
+        project=False,
+        stride_in_1x1=True,
+        norm="batch_norm",
+        norm_epsilon=1e-5,
+        norm_momentum=0.9,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.supports_jit = True
+        self.filters = channels * EXPANSION if bottleneck else channels
+        self._arguments = {
+            "channels": channels,
+            "stride": stride,
+            "bottleneck": bottleneck,
+            "project": project,
+            "stride_in_1x1": stride_in_1x1,
+            "norm": norm,
+            "norm_epsilon": norm_epsilon,
+            "norm_momentum": norm_momentum,
+        }
+
+        def conv(name, filters, kernel_size, stride=1, relu=True):
+            return ConvNorm(
+                filters,
+                kernel_size,
+                stride,
+                norm,
+                relu,
+                norm_epsilon,
+                norm_momentum,
+                name=name,
+                dtype=self.dtype_policy,
+            )
+
+        if bottleneck:
+            first, second = (stride, 1) if stride_in_1x1 else (1, stride)
+            self.convs = [
+                conv("conv1", channels, 1, first),
+                conv("conv2", channels, 3, second),
+                conv("conv3", self.filters, 1, relu=False),
+            ]
+        else:
+            self.convs = [conv("conv1", channels, 3, stride), conv("conv2", channels, 3, relu=False)]
+        self.shortcut = conv("shortcut", self.filters, 1, stride, relu=False) if project else None
+
+    def build(self, input_shape):
+        """Builds the convolutions for [n, h, w, channels]."""
+        shape = input_shape
+        for conv in self.convs:
+            conv.build(shape)
+            shape = conv.compute_output_shape(shape)
+        if self.shortcut is not None:
+            self.shortcut.build(input_shape)
+
+    def call(self, inputs, training=False):
+        """[n, h, w, channels] -> [n, h / stride, w / stride, filters]."""
+        outputs = inputs
+        for conv in self.convs:
+            outputs = conv(outputs, training=training)
+        shortcut = inputs if self.shortcut is None else self.shortcut(inputs, training=training)
+        return tf.nn.relu(outputs + shortcut)
+
+    def compute_output_shape(self, input_shape):
+        """Shape after the stride."""
+        stride = self._arguments["stride"]
+        sides = [None if side is None else -(-side // stride) for side in input_shape[1:3]]
+        return (input_shape[0], *sides, self.filters)
+
+    def get_config(self):
+        """Keras's configuration."""
+        return {**super().get_config(), **self._arguments}
+
+
+@keras.saving.register_keras_serializable("mask_rcnn_tf")
+class ResNet(keras.layers.Layer):
+    """Stem and four stages.
+
+    Args:
+      block: "bottleneck" or "basic".
+      stage_blocks, stage_channels: blocks and inner channels of C2..C5.
+      stem_channels, stem_kernel: the first convolution, stride 2, followed by a 3x3 max-pool of stride 2.
+      stride_in_1x1, norm, norm_epsilon, norm_momentum: see `ResidualBlock`.
+      frozen_stages: the stem (1), and C2.. (2..5), that do not train; their batch norm uses its running statistics.
+    """
+
+    def __init__(
+        self,
+        block="bottleneck",
+        stage_blocks=(3, 4, 6, 3),
+        stage_channels=(64, 128, 256, 512),
+        stem_channels=64,
+        stem_kernel=7,
+        stride_in_1x1=True,
+        norm="frozen_batch_norm",
+        norm_epsilon=1e-5,
+        norm_momentum=0.9,
+        frozen_stages=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.supports_jit = True
+        self._arguments = {
+            "block": block,
+            "stage_blocks": tuple(stage_blocks),
+            "stage_channels": tuple(stage_channels),
+            "stem_channels": stem_channels,
+            "stem_kernel": stem_kernel,
+            "stride_in_1x1": stride_in_1x1,
+            "norm": norm,
+            "norm_epsilon": norm_epsilon,
+            "norm_momentum": norm_momentum,
+            "frozen_stages": frozen_stages,
+        }
+        norms = {"norm": norm, "norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum, "dtype": self.dtype_policy}
+        self.stem = ConvNorm(stem_channels, stem_kernel, 2, relu=True, name="stem", **norms)
+        # One flat list: Keras saves the weights of lists of layers, not of lists of lists.
+        self.blocks = []
+        for level, (count, channels) in enumerate(zip(stage_blocks, stage_channels, strict=True), start=2):
+            for i in range(count):
+                stride = 2 if i == 0 and level > 2 else 1
+                filters = channels * (EXPANSION if block == "bottleneck" else 1)
+                project = i == 0 and (stride > 1 or self.channels_of(level - 1) != filters)
+                self.blocks.append(
+                    ResidualBlock(
+                        channels, stride, block == "bottleneck", project, stride_in_1x1, name=f"c{level}_{i}", **norms
+                    )
+                )
+        frozen = [self.stem] if frozen_stages else []
+        for layer in frozen + self.blocks[: sum(stage_blocks[: max(frozen_stages - 1, 0)])]:
+            layer.trainable = False
+
+    def channels_of(self, level):
+        """Output channels of C<level>; level 1 is the stem."""
+        if level == 1:
+            return self.stem.filters
+        return self.blocks[sum(self._arguments["stage_blocks"][: level - 1]) - 1].filters
+
+    def build(self, input_shape):
+        """Builds every block for [n, h, w, 3]."""
+        self.stem.build(input_shape)
+        shape = (None, None, None, self.stem.filters)
+        for block in self.blocks:
+            block.build(shape)
+            shape = block.compute_output_shape(shape)
+
+    def call(self, image, training=False):
+        """Runs the backbone.
+
+        Args:
+          image: [B, H, W, 3], normalised.
+          training: Python bool.
+
+        Returns:
+          {"C2": [B, H/4, W/4, c], "C3": .../8, "C4": .../16, "C5": .../32}, sizes rounded up.
+        """
+        outputs = self.stem(image, training=training)
+        # Zeros are as good as -inf around the pool: ReLU came before.
+        outputs = tf.nn.max_pool2d(tf.pad(outputs, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
+        features, blocks = {}, iter(self.blocks)
+        for level, count in enumerate(self._arguments["stage_blocks"], start=2):
+            for _ in range(count):
+                outputs = next(blocks)(outputs, training=training)
+            features[f"C{level}"] = outputs
+        return features
+
+    def get_config(self):
+        """Keras's configuration."""
+        return {**super().get_config(), **self._arguments}

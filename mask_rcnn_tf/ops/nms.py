@@ -1,0 +1,184 @@
+"""Non-maximum suppression: over all boxes of an image, or within each class, in a native and an XLA form."""
+
+import tensorflow as tf
+
+from mask_rcnn_tf.ops.boxes import pairwise_iou
+from mask_rcnn_tf.ops.sampling import pack
+
+
+def nms(
+    boxes: tf.Tensor, scores: tf.Tensor, max_outputs: int, iou_threshold: float, kernels: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Greedy non-maximum suppression, best score first.
+
+    Args:
+      boxes: float32 [B, N, 4], pixels. Boxes without area, inverted ones included, meet nothing and are kept.
+      scores: float32 [B, N]; of equal scores the lower index goes first. -inf (and NaN) is never selected.
+      max_outputs: length of the output; N may be smaller, and may be 0.
+      iou_threshold: a box is suppressed if its IoU with a kept, better one is strictly above this.
+      kernels: "native": TensorFlow's operator; "xla": the same result in static shapes, [B, N, N] bytes of memory.
+
+    Returns:
+      indices: int32 [B, max_outputs] into N, in the order of scores, padded with 0.
+      counts: int32 [B], entries of `indices` that are not padding.
+
+    Raises:
+      ValueError: kernels is unknown.
+
+    Source: torchvision/csrc/ops/cpu/nms_kernel.cpp; tensorflow/core/kernels/image/non_max_suppression_op.cc.
+    """
+    _check_kernels(kernels)
+    if kernels == "native":
+        return _nms_native(boxes, scores, max_outputs, iou_threshold)
+    scores, order = _sorted_best(scores, None)
+    boxes = tf.gather(boxes, order, batch_dims=1)
+    keep = _fixed_point(_suppressors(boxes, iou_threshold), scores > -float("inf"))
+    kept, counts = pack(keep, tf.zeros_like(keep), max_outputs)
+    return _take(order, kept, counts), counts
+
+
+def class_nms(
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    max_detections: int,
+    iou_threshold: float,
+    score_threshold: float,
+    kernels: str,
+    max_candidates: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Non-maximum suppression within each class, then the best of all classes together.
+
+    Args:
+      boxes: float32 [B, K, C, 4], pixels, one box a class.
+      scores: float32 [B, K, C], without background.
+      max_detections: D.
+      iou_threshold: a box is suppressed if its IoU with a kept, better one of its class is strictly above this.
+      score_threshold: only scores strictly above this take part.
+      kernels: "native" or "xla".
+      max_candidates: "xla" only: (box, class) pairs an image that take part, best first. The forms agree as long as
+        no more pairs pass the threshold, or D are found among them.
+
+    Returns:
+      boxes: float32 [B, D, 4], pixels, best score first, padded with 0.
+      scores: float32 [B, D], padded with 0.
+      classes: int32 [B, D], 1..C, padded with 0.
+      counts: int32 [B], rows that are not padding.
+
+    Raises:
+      ValueError: kernels is unknown.
+
+    Source: detectron2/modeling/roi_heads/fast_rcnn.py `fast_rcnn_inference_single_image`.
+    """
+    _check_kernels(kernels)
+    if kernels == "native":
+        return _class_nms_native(boxes, scores, max_detections, iou_threshold, score_threshold)
+    return _class_nms_xla(boxes, scores, max_detections, iou_threshold, score_threshold, max_candidates)
+
+
+def _check_kernels(kernels: str):
+    if kernels not in ("native", "xla"):
+        raise ValueError(f"kernels is {kernels!r}; allowed: 'native', 'xla'.")
+
+
+def _nms_native(boxes, scores, max_outputs, iou_threshold, score_threshold=-float("inf")):
+    def one_image(image):
+        indices, _, count = tf.raw_ops.NonMaxSuppressionV5(
+            boxes=image[0],
+            scores=image[1],
+            max_output_size=max_outputs,
+            iou_threshold=iou_threshold,
+            score_threshold=score_threshold,
+            soft_nms_sigma=0.0,
+            pad_to_max_output_size=True,
+        )
+        return tf.ensure_shape(indices, [max_outputs]), count
+
+    return tf.map_fn(one_image, (_collapse(boxes), scores), fn_output_signature=(tf.int32, tf.int32))
+
+
+def _collapse(boxes):
+    """Inverted boxes lose their area: TensorFlow's operator would swap their corners instead."""
+    corner, opposite = boxes[..., :2], boxes[..., 2:]
+    return tf.concat([corner, tf.maximum(corner, opposite)], axis=-1)
+
+
+def _class_nms_native(boxes, scores, max_detections, iou_threshold, score_threshold):
+    # tf.image.combined_non_max_suppression takes equal scores in no defined order, and saturated scores are equal.
+    shape = tf.shape(scores)
+    batch, num_boxes, num_classes = shape[0], shape[1], shape[2]
+    of_class = tf.reshape(tf.transpose(boxes, [0, 2, 1, 3]), [batch * num_classes, num_boxes, 4])
+    class_scores = tf.reshape(tf.transpose(scores, [0, 2, 1]), [batch * num_classes, num_boxes])
+    kept, counts = _nms_native(of_class, class_scores, max_detections, iou_threshold, score_threshold)
+    real = tf.sequence_mask(counts, max_detections)
+    rows = tf.cast(tf.where(real)[:, 0], tf.int32)
+    kept = tf.boolean_mask(kept, real)
+    # Back in the order (box, class), in which equal scores are ranked.
+    places = tf.stack([rows // num_classes, kept * num_classes + rows % num_classes], axis=-1)
+    keep = tf.scatter_nd(places, tf.ones_like(kept), [batch, num_boxes * num_classes]) > 0
+    scores = tf.where(keep, tf.reshape(scores, [batch, num_boxes * num_classes]), -float("inf"))
+    classes = tf.tile(tf.range(1, num_classes + 1)[tf.newaxis, :], [batch, num_boxes])
+    return _best(tf.reshape(boxes, [batch, num_boxes * num_classes, 4]), scores, classes, max_detections)
+
+
+def _class_nms_xla(boxes, scores, max_detections, iou_threshold, score_threshold, max_candidates):
+    num_classes = tf.shape(scores)[2]
+    batch, pairs = tf.shape(scores)[0], tf.shape(scores)[1] * num_classes
+    scores = tf.reshape(tf.where(scores > score_threshold, scores, -float("inf")), [batch, pairs])
+    scores, order = _sorted_best(scores, max_candidates)
+    boxes = tf.gather(tf.reshape(boxes, [batch, pairs, 4]), order, batch_dims=1)
+    classes = order % num_classes + 1
+    same_class = classes[:, :, tf.newaxis] == classes[:, tf.newaxis, :]
+    keep = _fixed_point(_suppressors(boxes, iou_threshold) & same_class, scores > -float("inf"))
+    return _best(boxes, tf.where(keep, scores, -float("inf")), classes, max_detections)
+
+
+def _best(boxes, scores, classes, size):
+    """The `size` best of N boxes, zero-padded, and their count; a score of -inf does not count."""
+    top, order = _sorted_best(scores, size)
+    counts = tf.reduce_sum(tf.cast(top > -float("inf"), tf.int32), axis=1)
+    kept = tf.pad(order, [[0, 0], [0, size - tf.shape(order)[1]]])
+    return _take(boxes, kept, counts), _take(scores, kept, counts), _take(classes, kept, counts), counts
+
+
+def _sorted_best(scores, limit):
+    """The best `limit` (None: all) scores of each image, best first, equal ones in index order; and their indices."""
+    length = tf.shape(scores)[1] if scores.shape[1] is None else scores.shape[1]
+    k = length if limit is None else (min(limit, length) if isinstance(length, int) else tf.minimum(limit, length))
+    scores = tf.where(scores > -float("inf"), scores, -float("inf"))  # a NaN would have no place in the order
+    return tf.math.top_k(scores, k)
+
+
+def _suppressors(boxes, iou_threshold):
+    """bool [B, N, N] of boxes in the order of scores: [b, i, j] if box i, once kept, suppresses box j."""
+    place = tf.range(tf.shape(boxes)[1])
+    earlier = place[:, tf.newaxis] < place[tf.newaxis, :]
+    return (pairwise_iou(boxes, boxes) > iou_threshold) & earlier
+
+
+def _fixed_point(suppressors, valid):
+    """bool [B, N]: the boxes that greedy suppression keeps.
+
+    keep[j] = valid[j] and no kept i with suppressors[i, j]. As i < j, there is one solution; each round settles at
+    least one more place of every chain of suppressions, so the loop ends after the longest chain, rarely above 10.
+    """
+
+    def next_keep(keep):
+        return valid & ~tf.reduce_any(suppressors & keep[:, :, tf.newaxis], axis=1)
+
+    def unsettled(keep, previous):
+        return tf.reduce_any(keep != previous)
+
+    def step(keep, _):
+        return next_keep(keep), keep
+
+    return tf.while_loop(unsettled, step, (next_keep(valid), valid))[0]
+
+
+def _take(values, kept, counts):
+    """float or int [B, D, ...]: rows `kept` [B, D] of `values` [B, N, ...], 0 from `counts` [B] on."""
+    real = tf.sequence_mask(counts, tf.shape(kept)[1])
+    # One row more, so that there is something to gather where N is 0.
+    values = tf.pad(values, [[0, 0], [0, 1]] + [[0, 0]] * (values.shape.rank - 2))
+    for _ in range(values.shape.rank - 2):
+        real = real[..., tf.newaxis]
+    return tf.where(real, tf.gather(values, kept, batch_dims=1), tf.zeros([], values.dtype))

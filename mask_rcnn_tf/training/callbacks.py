@@ -1,0 +1,187 @@
+"""Keras callbacks of a training run: checks, log, TensorBoard, pictures. What is stored is in `checkpoint.py`."""
+
+import json
+import math
+import pathlib
+import time
+
+import keras
+
+from mask_rcnn_tf import visualize
+from mask_rcnn_tf.training.tensorboard import EventWriter
+
+NUM_PICTURES = 4
+PICTURE_SCORE = 0.5  # detections below it are not drawn
+
+
+class StepCallback(keras.callbacks.Callback):
+    """Counts steps over all epochs and restarts: `step` is the number of updates that the weights have seen."""
+
+    step = 0
+
+    def on_train_begin(self, logs=None):
+        """Takes the count from the optimizer, which a checkpoint may have restored."""
+        self.step = int(self.model.optimizer.iterations)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Counts, and calls `on_step` with the logs (means since the epoch's start)."""
+        self.step += 1
+        self.on_step(self.step, logs or {})
+
+    def on_step(self, step, logs):
+        """Called after update number `step`, from 1."""
+
+
+class StopOnNonFinite(StepCallback):
+    """Stops the run at the step whose loss is not finite, with the losses by name and the images.
+
+    Nothing is added to the training step: the batch of a step can be made again, because the pipeline is seeded. Place
+    it before what stores checkpoints.
+
+    Args:
+      batches_from: function of a number of steps, to the `tf.data.Dataset` of batches that follow them, with
+        `image_id` int64 [B] in each.
+    """
+
+    def __init__(self, batches_from):
+        super().__init__()
+        self.batches_from = batches_from
+
+    def on_step(self, step, logs):
+        """Raises FloatingPointError if a loss is NaN or infinite. Means since the epoch's start stay so."""
+        if all(math.isfinite(value) for value in logs.values()):
+            return
+        image_ids = next(iter(self.batches_from(step - 1)))["image_id"].numpy().tolist()
+        bad = ", ".join(name for name, value in logs.items() if not math.isfinite(value))
+        losses = ", ".join(f"{name} {value:.6g}" for name, value in logs.items())
+        raise FloatingPointError(
+            f"step {step}: {bad} not finite, training stopped. Losses (means since the epoch's start): {losses}. "
+            f"Image ids of the step: {image_ids}. A lower config.train.learning_rate, a longer warmup_steps or a "
+            "clip_norm may help."
+        )
+
+
+class WindowMeans:
+    """Means over the last steps, from Keras's running means since the epoch's start."""
+
+    def __init__(self):
+        self._count, self._sums = 0, {}
+
+    def take(self, count, means):
+        """Means over the steps since the last call, or since the epoch's start.
+
+        Args:
+          count: int, steps since the epoch's start.
+          means: dict of float, running means over `count` steps.
+        """
+        if count <= self._count:
+            raise ValueError(f"count is {count}; allowed: above {self._count}, that of the last call in this epoch.")
+        sums = {name: value * count for name, value in means.items()}
+        window = {name: (value - self._sums.get(name, 0.0)) / (count - self._count) for name, value in sums.items()}
+        self._count, self._sums = count, sums
+        return window
+
+
+class StepLog(StepCallback):
+    """Every `every` steps, the losses by name, the learning rate and images/s to `log.jsonl` and TensorBoard.
+
+    After a restart, lines of steps that are done again are removed first.
+
+    Args:
+      model_dir: folder; gets `log.jsonl` (one JSON object a line) and `tensorboard/`.
+      every: int, steps.
+      learning_rate: function of a step (from 0) to the learning rate of that update.
+      batch_size: int, images a step over all replicas.
+    """
+
+    def __init__(self, model_dir, every, learning_rate, batch_size):
+        super().__init__()
+        self.path = pathlib.Path(model_dir) / "log.jsonl"
+        self.every, self.learning_rate, self.batch_size = every, learning_rate, batch_size
+        self.writer = EventWriter(pathlib.Path(model_dir) / "tensorboard")
+
+    def on_train_begin(self, logs=None):
+        """Removes lines beyond the current step."""
+        super().on_train_begin(logs)
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        kept = [line for line in lines if is_whole(line) and json.loads(line)["step"] <= self.step]
+        if len(kept) < len(lines):
+            write_atomically(self.path, "".join(line + "\n" for line in kept))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock and the means again: evaluation is not training time."""
+        self.epoch_start = self.window_start = self.step
+        self.means, self.clock = WindowMeans(), time.perf_counter()
+
+    def on_step(self, step, logs):
+        """Writes a point."""
+        if step % self.every:
+            return
+        seconds = time.perf_counter() - self.clock
+        point = self.means.take(step - self.epoch_start, logs)
+        point["learning_rate"] = float(self.learning_rate(step - 1))
+        point["images_per_second"] = (step - self.window_start) * self.batch_size / seconds
+        self.write("train", point)
+        self.window_start, self.clock = step, time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the figures of an evaluation (names that start with `val_`)."""
+        figures = {name: float(value) for name, value in (logs or {}).items() if name.startswith("val_")}
+        if figures:
+            self.write("validation", figures)
+
+    def write(self, group, point):
+        """Adds one line, and a TensorBoard scalar for each of `point` (dict of float) under `group`."""
+        with self.path.open("a") as file:
+            rounded = {name: float(f"{value:.6g}") for name, value in point.items()}
+            file.write(json.dumps({"step": self.step} | rounded) + "\n")
+        self.writer.scalars(self.step, {f"{group}/{name}": value for name, value in point.items()})
+
+
+class PredictionPictures(StepCallback):
+    """At each epoch's end, detections on a few images: to TensorBoard and `predictions.png`, truth beside them.
+
+    Args:
+      model_dir: folder.
+      images: list of (image_id, uint8 [h, w, 3] RGB).
+      evaluation: `CocoEvaluation`, placed before this; its `results` are drawn, nothing is predicted twice.
+      ground_truth: COCO-format dict.
+      writer: `EventWriter`.
+    """
+
+    def __init__(self, model_dir, images, evaluation, ground_truth, writer):
+        super().__init__()
+        self.path, self.writer = pathlib.Path(model_dir) / "predictions.png", writer
+        self.images, self.evaluation = images, evaluation
+        self.names = {category["id"]: category["name"] for category in ground_truth["categories"]}
+        shown = {image_id for image_id, _ in images}
+        self.truth = [row for row in ground_truth["annotations"] if row["image_id"] in shown]
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Draws."""
+        pairs = [(self._draw(self.truth, *image), self._draw(self.evaluation.results, *image)) for image in self.images]
+        if not pairs:
+            return
+        sheet = visualize.side_by_side(pairs, ("truth", "prediction"))
+        visualize.write_image(sheet, self.path)
+        self.writer.image(self.step, "predictions", sheet)
+
+    def _draw(self, rows, image_id, image):
+        rows = [row for row in rows if row["image_id"] == image_id and not row.get("iscrowd")]
+        return visualize.draw_results(image, rows, self.names, PICTURE_SCORE)
+
+
+def is_whole(line):
+    """Whether a line of a log is a JSON object; a killed run may have left half of one."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False
+
+
+def write_atomically(path, text):
+    """Writes a text file so that a kill leaves the old one or the new one, never half of one."""
+    path = pathlib.Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,0 +1,114 @@
+"""The `--config` flag of the tools: a preset or a file, with every leaf open to overrides on the command line."""
+
+import dataclasses
+import re
+import sys
+import typing
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from mask_rcnn_tf.config import Config, load_config, preset_names
+
+OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]*)")
+
+
+def define_config(flag_values=flags.FLAGS):
+    """Defines `--config NAME_OR_PATH` and, after it, `--config.section.key=value` for every key of `Config`.
+
+    Bools take `--config.data.cache`, `--noconfig.data.cache` and `--config.data.cache=true`. Tuples take Python's
+    notation: `--config.data.canvases='((512, 512),)'`. Start the tool by `run`.
+
+    Args:
+      flag_values: `absl.flags.FlagValues` to define it in.
+
+    Returns:
+      Holder whose `value`, in the tool's main function, is a validated `Config` of the caller's own.
+    """
+    help_string = f"a path to a .py file with get_config(), or a preset: {', '.join(preset_names())}"
+    return config_flags.DEFINE_config_dataclass("config", Config(), help_string, flag_values, parse_fn=load_config)
+
+
+def parse(argv, flag_values=flags.FLAGS):
+    """Parses `sys.argv` for a tool that has `define_config`'s flag.
+
+    Args:
+      argv: list of str, the program's name first; overrides are looked for in `sys.argv`, which must be the same.
+      flag_values: what was defined.
+
+    Returns:
+      List of the arguments that are no flags.
+
+    Raises:
+      ValueError: in one line, what is wrong and what is allowed.
+    """
+    if "config" in flag_values:
+        _check_keys(argv)
+    try:
+        rest = flag_values(argv)
+    except flags.Error as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    if len(rest) > 1:
+        raise ValueError(f"arguments are {rest[1:]}; allowed: flags only, --name=value.")
+    if "config" in flag_values:
+        _check_tuples(flag_values["config"].value, "config")
+        flag_values["config"].value.validate()
+    return rest
+
+
+def run(main):
+    """Runs a tool: parses the flags, prints a wrong one as one line without traceback, calls `main(argv)`."""
+
+    def parse_or_exit(argv):
+        try:
+            return parse(argv)
+        except ValueError as error:
+            print(f"{argv[0]}: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    def with_log(argv):
+        if flags.FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.INFO)
+        return main(argv)
+
+    app.run(with_log, flags_parser=parse_or_exit)
+
+
+def _check_keys(argv):
+    if not any(argument.split("=")[0] in ("--config", "-config", "--help", "--helpfull") for argument in argv):
+        raise ValueError(f"--config is missing; allowed: a path to a .py file, or one of {', '.join(preset_names())}.")
+    for path in filter(None, map(OVERRIDE.match, argv)):
+        section, names = Config, ["config"]
+        for name in path.group(1).split("."):
+            known = {field.name: field.type for field in dataclasses.fields(section)} if section else {}
+            where = ".".join(names)
+            if name not in known:
+                raise ValueError(
+                    f"{where} has no key {name!r}; known: {', '.join(sorted(known)) or 'none, it is a value'}."
+                )
+            names.append(name)
+            section = known[name] if dataclasses.is_dataclass(known[name]) else None
+        if section:
+            keys = ", ".join(sorted(field.name for field in dataclasses.fields(section)))
+            raise ValueError(f"{'.'.join(names)} is a section; give a value to one of its keys: {keys}.")
+
+
+def _check_tuples(section, path):
+    """`ml_collections` checks the types of leaves, but not what tuples hold."""
+    for field in dataclasses.fields(section):
+        value, name = getattr(section, field.name), f"{path}.{field.name}"
+        if dataclasses.is_dataclass(value):
+            _check_tuples(value, name)
+        elif isinstance(value, tuple) and not _fits(value, field.type):
+            raise ValueError(f"{name} is {value!r}; allowed: {str(field.type).replace('typing.', '')}.")
+
+
+def _fits(value, kind):
+    if typing.get_origin(kind) is not tuple:
+        return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+    if not isinstance(value, tuple):
+        return False
+    kinds = typing.get_args(kind)
+    if kinds[-1] is Ellipsis:
+        return all(_fits(item, kinds[0]) for item in value)
+    return len(value) == len(kinds) and all(map(_fits, value, kinds))

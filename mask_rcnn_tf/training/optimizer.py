@@ -1,0 +1,144 @@
+"""SGD as PyTorch computes it: the optimizer of Detectron2's and torchvision's recipes."""
+
+import keras
+import tensorflow as tf
+
+NORM_LAYERS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+)
+
+
+@keras.saving.register_keras_serializable("mask_rcnn_tf")
+class TorchSGD(keras.optimizers.Optimizer):
+    """Momentum SGD with the order of operations of `torch.optim.SGD` after `clip_grad_norm_`.
+
+    Gradients are summed over the replicas, clipped by their global norm, get `weight_decay * variable` added, and go
+    into velocity = momentum * velocity + gradient; then variable -= learning_rate * velocity. Keras's SGD keeps the
+    learning rate inside the velocity (another path whenever it changes), decouples `weight_decay` and clips before the
+    sum.
+
+    Slots and exclusions are saved by the position of the variable in the list that the optimizer was built with.
+
+    Args:
+      learning_rate: float, or a `LearningRateSchedule`.
+      momentum: float from 0 to 1; no dampening, not Nesterov's.
+      weight_decay: L2 coefficient added to the gradient, except of variables given to `exclude_from_weight_decay`.
+      clip_norm: float, largest global norm of all gradients together; 0 clips nothing.
+      name: of the optimizer.
+      excluded: positions of variables without weight decay; `get_config` fills it in, users call
+        `exclude_from_weight_decay`.
+
+    Raises:
+      ValueError: an argument is out of its range.
+
+    Source: `torch/optim/sgd.py` and `torch/nn/utils/clip_grad.py`.
+    """
+
+    def __init__(
+        self, learning_rate=0.02, momentum=0.9, weight_decay=1e-4, clip_norm=0.0, name="torch_sgd", excluded=()
+    ):
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum is {momentum!r}; allowed: a number from 0 to 1.")
+        for argument, value in (("weight_decay", weight_decay), ("clip_norm", clip_norm)):
+            if not value >= 0:
+                raise ValueError(f"{argument} is {value!r}; allowed: 0 or a number above it.")
+        super().__init__(learning_rate=learning_rate, name=name)
+        # Not `self.weight_decay` and `self.global_clipnorm`: Keras would apply those as well, in its own way.
+        self.momentum, self.l2_coefficient, self.clip_norm = float(momentum), float(weight_decay), float(clip_norm)
+        self._excluded = set(excluded)
+        self._excluded_keys = set()
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Takes variables out of weight decay, by identity; before or after the optimizer is built.
+
+        Args:
+          var_list: Keras variables, for example `norm_variables(model)`.
+          var_names: not supported: names need not be unique.
+
+        Raises:
+          ValueError: `var_names` is given.
+        """
+        if var_names is not None:
+            raise ValueError(f"var_names is {var_names!r}; allowed: None. Give the variables themselves in var_list.")
+        self._excluded_keys |= {self._var_key(variable) for variable in var_list or ()}
+        if self.built:
+            self._find_excluded(self._trainable_variables)
+
+    def build(self, variables):
+        """Creates one velocity a variable, zeros of its shape and dtype."""
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
+        self._find_excluded(variables)
+
+    def _find_excluded(self, variables):
+        self._excluded |= {i for i, variable in enumerate(variables) if self._var_key(variable) in self._excluded_keys}
+
+    def apply(self, grads, trainable_variables=None):
+        """Updates the variables; in a replica context under `tf.distribute`, gradients are summed over replicas.
+
+        Args:
+          grads: one gradient a variable, tensors, `tf.IndexedSlices` or None.
+          trainable_variables: the variables, in the same order; None for those the optimizer was built with.
+        """
+        grads = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in grads]
+        super().apply(self._clip(grads) if self.clip_norm else grads, trainable_variables)
+
+    def _clip(self, grads):
+        """Clips the sum over replicas, and divides it so that Keras's own sum over replicas gives it back."""
+        present = [gradient for gradient in grads if gradient is not None]
+        context, replicas = tf.distribute.get_replica_context(), 1
+        if context is not None and context.num_replicas_in_sync > 1:
+            replicas = context.num_replicas_in_sync
+            present = context.all_reduce(tf.distribute.ReduceOp.SUM, present)
+        squares = [tf.reduce_sum(tf.square(tf.cast(gradient, tf.float32))) for gradient in present]
+        scale = tf.minimum(1.0, self.clip_norm / (tf.sqrt(tf.add_n(squares)) + 1e-6)) / replicas
+        clipped = iter([gradient * tf.cast(scale, gradient.dtype) for gradient in present])
+        return [None if gradient is None else next(clipped) for gradient in grads]
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Applies the summed `gradient` to one variable and its velocity."""
+        index = self._get_variable_index(variable)
+        gradient = tf.cast(gradient, variable.dtype)
+        if self.l2_coefficient and index not in self._excluded:
+            gradient += self.l2_coefficient * tf.convert_to_tensor(variable)
+        velocity = self.velocities[index]
+        gradient += self.momentum * tf.convert_to_tensor(velocity)
+        self.assign(velocity, gradient)
+        self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * gradient)
+
+    def get_config(self):
+        """Keras's configuration.
+
+        Raises:
+          ValueError: variables were excluded from weight decay and the optimizer is not built, so that their positions
+            are not known.
+        """
+        if self._excluded_keys and not self.built:
+            raise ValueError("TorchSGD has excluded variables and is not built; call build(model.trainable_variables).")
+        learning_rate = super().get_config()["learning_rate"]
+        return {
+            "name": self.name,
+            "learning_rate": learning_rate,
+            "momentum": self.momentum,
+            "weight_decay": self.l2_coefficient,
+            "clip_norm": self.clip_norm,
+            "excluded": sorted(self._excluded),
+        }
+
+
+def norm_variables(model):
+    """The trainable parameters (gamma and beta) of every normalisation layer in `model`, however deep.
+
+    Args:
+      model: a built `keras.Model` or layer.
+
+    Returns:
+      List of Keras variables, each once. Frozen norms have none.
+    """
+    # The public `layers` lists the first level only, and `tf.train.TrackableView` does not look into lists (tried).
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, NORM_LAYERS)]
+    return list({id(variable): variable for norm in norms for variable in norm.trainable_variables}.values())

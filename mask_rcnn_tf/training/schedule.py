@@ -1,0 +1,132 @@
+"""From the configuration to the learning rate at each step, and to the optimizer."""
+
+import math
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from mask_rcnn_tf.training.optimizer import TorchSGD, norm_variables
+
+
+@keras.saving.register_keras_serializable("mask_rcnn_tf")
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then steps down or a cosine to 0.
+
+    Args:
+      learning_rate: float, after the warm-up.
+      total_steps: int, steps of the whole training.
+      warmup_steps: int; 0 for none.
+      warmup_factor: share of the learning rate at step 0.
+      schedule: "step" or "cosine".
+      decay_steps: steps (int) at which "step" multiplies by `decay_factor`, from that step on.
+      decay_factor: float.
+
+    Source: `detectron2/solver/lr_scheduler.py`, WarmupMultiStepLR and WarmupCosineLR.
+    """
+
+    def __init__(
+        self,
+        learning_rate,
+        total_steps,
+        warmup_steps=0,
+        warmup_factor=1e-3,
+        schedule="step",
+        decay_steps=(),
+        decay_factor=0.1,
+    ):
+        super().__init__()
+        if schedule not in ("step", "cosine"):
+            raise ValueError(f"schedule is {schedule!r}; allowed: 'step', 'cosine'.")
+        self.learning_rate, self.total_steps = float(learning_rate), int(total_steps)
+        self.warmup_steps, self.warmup_factor = int(warmup_steps), float(warmup_factor)
+        self.schedule, self.decay_steps, self.decay_factor = schedule, tuple(decay_steps), float(decay_factor)
+
+    def __call__(self, step):
+        """Learning rate, float32 [], of the update that takes `step` (int []) to `step` + 1."""
+        step = tf.cast(tf.convert_to_tensor(step), tf.float32)
+        rate = tf.constant(self.learning_rate)
+        if self.schedule == "cosine":
+            rate *= 0.5 * (1.0 + tf.cos(math.pi * tf.minimum(step / self.total_steps, 1.0)))
+        elif self.decay_steps:
+            passed = tf.cast(step >= tf.constant(self.decay_steps, tf.float32), tf.float32)
+            rate *= self.decay_factor ** tf.reduce_sum(passed)
+        if self.warmup_steps:
+            done = tf.minimum(step / self.warmup_steps, 1.0)
+            rate *= self.warmup_factor * (1.0 - done) + done
+        return rate
+
+    def get_config(self):
+        """Keras's configuration."""
+        return {
+            "learning_rate": self.learning_rate,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "warmup_factor": self.warmup_factor,
+            "schedule": self.schedule,
+            "decay_steps": list(self.decay_steps),
+            "decay_factor": self.decay_factor,
+        }
+
+
+def scaled_learning_rate(train):
+    """The learning rate for the batch size in use, before warm-up and decay; said in the log.
+
+    SGD's is proportional to the batch (Goyal et al., arXiv:1706.02677, section 2.1). Adam's is not scaled: its step
+    does not grow with the gradient.
+
+    Args:
+      train: `TrainConfig`.
+
+    Returns:
+      float.
+    """
+    if train.optimizer == "adam":
+        logging.info("learning rate %g, not scaled with the batch size for adam", train.learning_rate)
+        return train.learning_rate
+    rate = train.learning_rate * train.batch_size / train.base_batch_size
+    logging.info(
+        "learning rate %g = %g * %d images / %d", rate, train.learning_rate, train.batch_size, train.base_batch_size
+    )
+    return rate
+
+
+def make_schedule(train):
+    """The learning rate of every step of `train` (`TrainConfig`), as a `WarmupSchedule`."""
+    return WarmupSchedule(
+        scaled_learning_rate(train),
+        train.steps,
+        train.warmup_steps,
+        train.warmup_factor,
+        train.schedule,
+        train.decay_steps,
+        train.decay_factor,
+    )
+
+
+def make_optimizer(config, model):
+    """The optimizer of `config.train`, built for `model`; norm parameters get no weight decay.
+
+    "adam" is Keras's Adam, with its decoupled weight decay (AdamW) and its clipping, which is applied on each replica.
+
+    Args:
+      config: `Config`.
+      model: built `keras.Model`; call this in the strategy's scope.
+
+    Returns:
+      `keras.optimizers.Optimizer` with all its variables.
+    """
+    train = config.train
+    schedule = make_schedule(train)
+    if train.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(
+            schedule,
+            beta_2=train.adam_beta_2,
+            weight_decay=train.weight_decay or None,
+            global_clipnorm=train.clip_norm or None,
+        )
+    else:
+        optimizer = TorchSGD(schedule, train.momentum, train.weight_decay, train.clip_norm)
+    optimizer.exclude_from_weight_decay(var_list=norm_variables(model))
+    optimizer.build(model.trainable_variables)
+    return optimizer

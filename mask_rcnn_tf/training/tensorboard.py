@@ -1,0 +1,39 @@
+"""Event files for TensorBoard, written by TensorFlow alone; only looking at them needs the `tensorboard` package."""
+
+import io
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+
+class EventWriter:
+    """Writes scalars and pictures.
+
+    `tf.summary.scalar` and `image` are no choice: they raise where the `tensorboard` package is not installed, which
+    TensorFlow no longer brings.
+
+    Args:
+      folder: of the event files.
+    """
+
+    def __init__(self, folder):
+        self._writer = tf.summary.create_file_writer(str(pathlib.Path(folder)))
+
+    def scalars(self, step, values):
+        """Writes `values`, a dict of float by tag, at `step` (int)."""
+        self._write(step, [{"tag": tag, "simple_value": value} for tag, value in values.items()])
+
+    def image(self, step, tag, image):
+        """Writes a picture, uint8 [h, w, 3] RGB, at `step` (int)."""
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(image)).save(buffer, "PNG")
+        picture = {"height": image.shape[0], "width": image.shape[1], "colorspace": 3}
+        self._write(step, [{"tag": tag, "image": {**picture, "encoded_image_string": buffer.getvalue()}}])
+
+    def _write(self, step, values):
+        summary = tf.compat.v1.Summary(value=[tf.compat.v1.Summary.Value(**value) for value in values])
+        with self._writer.as_default():
+            tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
+        self._writer.flush()

@@ -1,0 +1,253 @@
+"""Pictures of boxes and masks on images, and sheets of such pictures."""
+
+import colorsys
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from pycocotools import mask as coco_mask
+
+MIN_SIDE = 400  # pixels; smaller pictures are magnified so that text is readable
+MASK_ALPHA = 0.38
+TEXT_SHARE = 0.12  # of the picture, at most, under labels; beyond it they hide what they name
+MIN_FONT = 9  # pixels
+GOLDEN = 0.61803398875  # consecutive multiples of it, modulo 1, stay far apart
+
+
+def color(number: int) -> tuple[int, int, int]:
+    """A vivid RGB colour (levels 0..255) for a whole number: always the same, and far from its neighbours'."""
+    hue = (0.58 + number * GOLDEN) % 1.0
+    lightness, saturation = ((0.55, 0.95), (0.66, 0.85), (0.45, 0.9))[number // 8 % 3]
+    return tuple(round(255 * level) for level in colorsys.hls_to_rgb(hue, lightness, saturation))
+
+
+def draw(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: Sequence[str] | None = None,
+    masks: Sequence[np.ndarray] | None = None,
+    scores: Sequence[float] | None = None,
+    color_numbers: Sequence[int] | None = None,
+    min_side: int = MIN_SIDE,
+) -> np.ndarray:
+    """Draws instances on an image: tinted masks with an outline, boxes, and a label with the score.
+
+    Labels move off each other, and get smaller where they are many; where even small ones would hide the picture they
+    are left out.
+
+    Args:
+      image: uint8 [h, w, 3] RGB; it is not changed.
+      boxes: float [n, 4] yxyx, pixels of `image`.
+      labels: n texts, or None.
+      masks: n bool [h, w], or None.
+      scores: n numbers from 0 to 1 behind the labels, or None.
+      color_numbers: n whole numbers; instances with the same number have the same colour (give classes for a colour a
+        class). None: a colour an instance.
+      min_side: the picture is magnified by a whole factor until its shorter side has at least this many pixels.
+
+    Returns:
+      uint8 [factor * h, factor * w, 3].
+
+    Raises:
+      ValueError: the image is not uint8 [h, w, 3], or another argument has not n rows.
+    """
+    image, boxes = np.asarray(image), np.asarray(boxes, float).reshape(-1, 4)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image is {image.dtype} {list(image.shape)}; allowed: uint8 [h, w, 3].")
+    rows = {"labels": labels, "masks": masks, "scores": scores, "color_numbers": color_numbers}
+    for name, value in rows.items():
+        if value is not None and len(value) != len(boxes):
+            raise ValueError(f"{name} has {len(value)} rows; allowed: {len(boxes)}, one a box.")
+    factor = max(1, math.ceil(min_side / min(image.shape[:2])))
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    colors = [color(number) for number in (range(len(boxes)) if color_numbers is None else color_numbers)]
+    picture = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    line = max(2, round(min(size) / 320))
+    if masks is not None:
+        _tint(picture, masks, colors, factor, line)
+    canvas = Image.fromarray(picture)
+    pen = ImageDraw.Draw(canvas)
+    for box, rgb in zip(boxes * factor, colors, strict=True):
+        y1, x1, y2, x2 = box
+        if y2 > y1 and x2 > x1:
+            pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=rgb, width=max(1, line - 1))
+    _write_labels(pen, boxes * factor, _texts(labels, scores, len(boxes)), colors, size)
+    return np.array(canvas)
+
+
+def draw_results(
+    image: np.ndarray,
+    results: Sequence[dict],
+    names: Mapping[int, str] | None = None,
+    score_threshold: float = 0.0,
+    min_side: int = MIN_SIDE,
+) -> np.ndarray:
+    """Draws COCO results, or annotations in COCO's form, on their image.
+
+    Each category has its colour; where there is only one, each instance has.
+
+    Args:
+      image: uint8 [h, w, 3] RGB.
+      results: dicts with `category_id`, `bbox` xywh, and optional `score` and `segmentation` (RLE or polygons).
+      names: label by category id; ids without one are shown as numbers.
+      score_threshold: results with a lower score are not drawn.
+      min_side: see `draw`.
+
+    Returns:
+      uint8 picture, as `draw`.
+    """
+    names = names or {}
+    kept = [result for result in results if result.get("score", 1.0) >= score_threshold]
+    boxes = [(y, x, y + height, x + width) for x, y, width, height in (result["bbox"] for result in kept)]
+    masks = None
+    if any(result.get("segmentation") for result in kept):
+        masks = [_decode(result.get("segmentation"), image.shape[:2]) for result in kept]
+    categories = [result["category_id"] for result in kept]
+    one_kind = len(names) == 1 or not names and len(set(categories)) < 2
+    return draw(
+        image,
+        np.array(boxes, float),
+        labels=[names.get(number, str(number)) for number in categories],
+        masks=masks,
+        scores=[result["score"] for result in kept] if all("score" in result for result in kept) else None,
+        color_numbers=None if one_kind else categories,
+        min_side=min_side,
+    )
+
+
+def grid(images: Sequence[np.ndarray], columns: int, titles: Sequence[str] | None = None, gap: int = 12) -> np.ndarray:
+    """Lays pictures out in rows on white, each centred in a cell of the largest one's size.
+
+    Args:
+      images: uint8 [h, w, 3] each, sizes may differ; at least one.
+      columns: pictures a row.
+      titles: one text a column, above the first row, or None.
+      gap: pixels between pictures and around them.
+
+    Returns:
+      uint8 [H, W, 3].
+
+    Raises:
+      ValueError: no images, or titles do not fit the columns.
+    """
+    if not len(images) or columns < 1:
+        raise ValueError(f"grid got {len(images)} images and columns = {columns}; allowed: at least one of each.")
+    if titles is not None and len(titles) != columns:
+        raise ValueError(f"titles has {len(titles)} texts; allowed: columns = {columns}, one a column.")
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    font = ImageFont.load_default(size=max(16, width // 22))
+    head = 0 if titles is None else 2 * int(font.size)
+    rows = math.ceil(len(images) / columns)
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap + head), "white")
+    for index, image in enumerate(images):
+        left = gap + index % columns * (width + gap) + (width - image.shape[1]) // 2
+        top = gap + head + index // columns * (height + gap) + (height - image.shape[0]) // 2
+        sheet.paste(Image.fromarray(image), (left, top))
+    pen = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles or ()):
+        centre = (gap + column * (width + gap) + width / 2, (gap + head) / 2 + gap / 4)
+        pen.text(centre, title, fill=(40, 40, 40), font=font, anchor="mm")
+    return np.array(sheet)
+
+
+def side_by_side(pairs: Sequence[Sequence[np.ndarray]], titles: Sequence[str] | None = None) -> np.ndarray:
+    """Pairs of pictures, a pair a row: predictions beside truth.
+
+    Args:
+      pairs: tuples of equally many uint8 [h, w, 3] pictures.
+      titles: one text a column, such as ("truth", "prediction"), or None.
+
+    Returns:
+      uint8 [H, W, 3].
+    """
+    return grid([image for pair in pairs for image in pair], columns=len(pairs[0]), titles=titles)
+
+
+def write_image(image: np.ndarray, path: str | pathlib.Path):
+    """Writes a uint8 [h, w, 3] RGB picture, in the format of the path's ending, making the folder."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {"quality": 92, "subsampling": 0} if path.suffix.lower() in (".jpg", ".jpeg") else {}
+    Image.fromarray(image).save(path, **options)
+
+
+def _decode(segmentation: dict | list | None, image_shape: tuple[int, int]) -> np.ndarray:
+    if not segmentation:
+        return np.zeros(image_shape, bool)
+    if isinstance(segmentation, list):
+        segmentation = coco_mask.merge(coco_mask.frPyObjects(segmentation, *image_shape))
+    elif isinstance(segmentation["counts"], list):
+        segmentation = coco_mask.frPyObjects(segmentation, *image_shape)
+    return coco_mask.decode(segmentation).astype(bool)
+
+
+def _tint(picture: np.ndarray, masks: Sequence[np.ndarray], colors: Sequence[tuple], factor: int, line: int):
+    """Tints `picture` in place, large masks first, so that small ones stay visible on top."""
+    for index in sorted(range(len(masks)), key=lambda index: -int(np.count_nonzero(masks[index]))):
+        rows, columns = np.flatnonzero(masks[index].any(1)), np.flatnonzero(masks[index].any(0))
+        if not rows.size:
+            continue
+        # One pixel of margin, so that the outline closes at the window's border.
+        window = np.pad(masks[index][rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
+        size = (window.shape[1] * factor, window.shape[0] * factor)
+        smooth = Image.fromarray(window.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
+        if factor > 1:  # magnified steps of pixels become a curve
+            smooth = smooth.filter(ImageFilter.GaussianBlur(0.6 * factor))
+        inside = smooth.point(lambda level: 255 * (level >= 128))
+        core = inside.filter(ImageFilter.MinFilter(2 * line + 1))
+        inside, core = (np.asarray(part)[factor:-factor, factor:-factor] > 0 for part in (inside, core))
+        top, left = rows[0] * factor, columns[0] * factor
+        view = picture[top : top + inside.shape[0], left : left + inside.shape[1]]
+        rgb = np.array(colors[index], np.float32)
+        view[core] = (view[core] * (1 - MASK_ALPHA) + rgb * MASK_ALPHA).astype(np.uint8)
+        view[inside & ~core] = rgb.astype(np.uint8)
+
+
+def _texts(labels: Sequence[str] | None, scores: Sequence[float] | None, count: int) -> list[str]:
+    words = [""] * count if labels is None else [str(label) for label in labels]
+    if scores is not None:
+        words = [f"{word} {value:.2f}".strip() for word, value in zip(words, scores, strict=True)]
+    return words
+
+
+def _write_labels(pen: ImageDraw.ImageDraw, boxes, texts: list[str], colors: Sequence[tuple], size: tuple[int, int]):
+    font_size = int(np.clip(min(size) / 36, 13, 26))
+    while font_size >= MIN_FONT:
+        font = ImageFont.load_default(size=font_size)
+        sizes = [(pen.textlength(text, font=font) + 6, font_size + 5) if text else (0, 0) for text in texts]
+        if sum(width * height for width, height in sizes) <= TEXT_SHARE * size[0] * size[1]:
+            break
+        font_size -= 1
+    else:
+        return
+    taken = np.zeros((0, 4))
+    for box, text, label_size, rgb in zip(boxes, texts, sizes, colors, strict=True):
+        if not text:
+            continue
+        place = _label_place(box, label_size, size, taken, boxes)
+        taken = np.r_[taken, [place]]
+        x1, y1, x2, y2 = (float(side) for side in place)
+        pen.rounded_rectangle((x1, y1, x2, y2), radius=3, fill=rgb)
+        dark = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] > 140
+        pen.text(((x1 + x2) / 2, (y1 + y2) / 2), text, fill="black" if dark else "white", font=font, anchor="mm")
+
+
+def _label_place(box, label_size: tuple, size: tuple[int, int], taken: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Where a label goes (x1, y1, x2, y2): above, inside or below its box, where it hides least."""
+    y1, x1, y2, x2 = box
+    extent = np.array(label_size)
+    corners = [(x, y) for x in (x1, x2 - extent[0]) for y in (y1 - extent[1], y1, y2, y2 - extent[1])]
+    corners = np.clip(corners, 0, np.maximum(np.array(size) - extent, 0))
+    places = np.concatenate([corners, corners + extent], axis=1)
+    objects = boxes[:, [1, 0, 3, 2]]
+    sides = np.maximum(objects[:, 2:] - objects[:, :2], 1)
+    hidden = 0.3 * (_overlaps(places, objects) / sides.prod(1)).sum(1)  # share of each object: small ones count
+    return places[np.argmin(_overlaps(places, taken).sum(1) / extent.prod() + hidden)]
+
+
+def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Areas common to rectangles (x1, y1, x2, y2): [n, 4] and [m, 4] to [n, m]."""
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    return np.maximum(sides, 0).prod(2)

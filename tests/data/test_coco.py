@@ -1,0 +1,382 @@
+import io
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.data import coco, examples
+
+SQUARE = [[2, 2, 10, 2, 10, 8, 2, 8]]  # 8 x 6 pixels
+
+
+def row(index, image=1, category=7, **changes):
+    base = {"id": index, "image_id": image, "category_id": category, "bbox": [2, 2, 8, 6], "area": 48, "iscrowd": 0}
+    values = base | {"segmentation": SQUARE} | changes
+    return {key: value for key, value in values.items() if value is not None}
+
+
+class Files:
+    """Writes tiny COCO data sets below a folder; images are 20 wide and 15 high."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.config = Config()
+        self.config.data.data_dir = str(folder / "cache")
+        self.config.data.max_gt = 3
+
+    def write(self, rows, split="train", images=2, categories=((7, "cat"), (3, "ant")), edit=None):
+        folder = self.folder / f"{split}_images"
+        (folder / "sub").mkdir(parents=True, exist_ok=True)
+        table = []
+        for index in range(1, images + 1):
+            name = f"sub/{index}.png"
+            Image.fromarray(np.full((15, 20, 3), 10 * index, np.uint8)).save(folder / name)
+            table.append({"id": index, "file_name": name, "width": 20, "height": 15})
+        content = {"images": table, "annotations": rows}
+        content["categories"] = [{"id": index, "name": name} for index, name in categories]
+        if edit:
+            edit(content)
+        (self.folder / f"{split}.json").write_text(json.dumps(content))
+        setattr(self.config.data, f"{split}_annotations", str(self.folder / f"{split}.json"))
+        setattr(self.config.data, f"{split}_images", str(folder))
+        return folder
+
+    def records(self, split="train"):
+        return list(coco.dataset(self.config, split))
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Files(tmp_path)
+
+
+def masks_of(record):
+    """bool [g, h, w], from the definition of uncompressed counts."""
+    height, width = record["image"].shape[:2]
+    masks = []
+    for counts in record["mask_counts"].to_list():
+        rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+        masks.append(coco_mask.decode(rle).astype(bool))
+    return np.array(masks)
+
+
+def test_records(files, capsys):
+    rle = coco_mask.encode(np.asfortranarray(np.pad(np.ones((6, 8), np.uint8), ((2, 7), (2, 10)))))
+    rle["counts"] = rle["counts"].decode()
+    counts = annotations_counts(rle)
+    files.write(
+        [
+            row(1),
+            row(2, image=2, category=3, segmentation=rle),
+            row(3, image=2, segmentation={"size": [15, 20], "counts": counts}, bbox=None),
+            row(4, iscrowd=1, segmentation={"size": [15, 20], "counts": counts}),
+        ]
+    )
+    first, second = files.records()
+    assert first["image"].dtype == tf.uint8 and first["image_id"].dtype == tf.int64
+    assert (first["image"].numpy() == 10).all() and (second["image"].numpy() == 20).all()
+    assert [int(first["image_id"]), int(second["image_id"])] == [1, 2]
+    np.testing.assert_array_equal(first["boxes"], [[2, 2, 8, 10]])
+    np.testing.assert_array_equal(first["classes"], [2])  # ids 3, 7 are classes 1, 2
+    np.testing.assert_array_equal(second["classes"], [1, 2])
+    np.testing.assert_array_equal(second["boxes"], [[2, 2, 8, 10], [2, 2, 8, 10]])
+    assert isinstance(first["mask_counts"], tf.RaggedTensor) and first["mask_counts"].dtype == tf.int32
+    assert "keypoints" not in first
+    wanted = np.zeros((15, 20), bool)
+    wanted[2:8, 2:10] = True
+    for mask in [*masks_of(first), *masks_of(second)]:
+        np.testing.assert_array_equal(mask, wanted)
+    assert coco.categories(files.config) == ((3, 7), ("ant", "cat"))
+    assert "3 used of 4; 1 crowd left out; 0 bad" in capsys.readouterr().out
+
+
+def annotations_counts(rle):
+    mask = coco_mask.decode(rle).flatten(order="F")
+    edges = np.flatnonzero(np.diff(mask, prepend=0, append=1 - mask[-1]))
+    return np.diff(edges, prepend=0).tolist()
+
+
+def test_empty_images_are_left_out_and_counted(files, capsys):
+    files.write([row(1, image=2), row(2, image=3, iscrowd=1)], images=3)
+    dataset = coco.dataset(files.config, "train")
+    assert [int(record["image_id"]) for record in dataset] == [2] and dataset.cardinality() == 1
+    assert "2 without annotations, left out (config.data.skip_empty)" in capsys.readouterr().out
+    files.config.data.skip_empty = False
+    records = files.records()
+    assert [int(record["image_id"]) for record in records] == [1, 2, 3]
+    assert records[0]["boxes"].shape == (0, 4) and records[0]["mask_counts"].shape == (0, None)
+    assert "left out (config" not in capsys.readouterr().out
+
+
+BAD_ROWS = [
+    (row(9, category=99), "unknown category id: 99"),
+    (row(9, image=44), "annotation of an unknown image: image_id 44"),
+    (row(9, segmentation=[[1, 1, 5, 5]]), "fewer than 6"),
+    (row(9, segmentation=[[30, 1, 35, 1, 35, 5]]), "polygon lies outside the image"),
+    (row(9, segmentation=[[3, 3, 5, 5, 3, 3]]), "polygon has no area"),
+    (row(9, segmentation={"size": [20, 15], "counts": [0, 300]}), "RLE of another size than the image"),
+    (row(9, bbox=[2, 2, 0, 6]), "box has no area"),
+    (row(9, bbox=[200, 2, 3, 6]), "box lies outside the image"),
+    (row(9, bbox=[2, float("nan"), 3, 6]), "box has a number that is not finite"),
+    (row(9, segmentation=None), "annotation has no mask"),
+    (row(9, bbox=None, segmentation=None), "annotation has no mask"),
+]
+
+
+def test_bad_annotations_are_skipped_and_reported(files, capsys):
+    files.write([row(1), *(bad | {"id": 10 + index} for index, (bad, _) in enumerate(BAD_ROWS))])
+    for _ in range(2):  # prepared, and from the cache
+        (record,) = files.records()
+        assert record["classes"].shape == (1,)
+        printed = capsys.readouterr().out
+        assert "1 used of 12; 0 crowd left out; 11 bad" in printed
+        for index, (bad, reason) in enumerate(BAD_ROWS[:-1]):
+            assert f"annotation {10 + index} of image {bad['image_id']}" in printed and reason in printed
+    report = coco.report(files.config, "train")
+    assert [record.annotation_id for record in report.bad[:2]] == [10, 11] and len(report.bad) == len(BAD_ROWS)
+    assert report.per_category == {7: 1} and report.per_image == {1: 1, 0: 1}
+
+
+def spoil(folder, kind):
+    path = folder / "sub" / "2.png"
+    if kind == "missing":
+        path.unlink()
+    elif kind in ("garbage", "empty"):
+        path.write_bytes(b"not an image" if kind == "garbage" else b"")
+    elif kind == "truncated":
+        noise = np.random.default_rng(0).integers(0, 256, (15, 20, 3), np.uint8)
+        Image.fromarray(noise).save(path, "JPEG")
+        path.write_bytes(path.read_bytes()[:-200])
+    else:
+        Image.fromarray(np.zeros({"rotated": (20, 15, 3), "larger": (30, 40, 3)}[kind], np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("missing", "image file is missing or cannot be read: .*No such file"),
+        ("garbage", "image does not decode"),
+        ("truncated", "image does not decode"),
+        ("empty", "image does not decode"),
+        ("rotated", "15 x 20 stored, 20 x 15 in the annotations .width x height.; probably EXIF rotation"),
+        ("larger", "40 x 30 stored, 20 x 15 in the annotations .width x height.$"),
+    ],
+)
+def test_bad_image(files, kind, reason, capsys):
+    for split in ("train", "val"):
+        spoil(files.write([row(1), row(2, image=2), row(3, image=2)], split), kind)
+    assert [int(record["image_id"]) for record in files.records()] == [1]
+    assert "1 used of 2; 1 bad" in capsys.readouterr().out
+    report = coco.report(files.config, "train")
+    assert report.on_bad_images == 2 and report.bad[0].image_id == 2 and report.bad[0].annotation_id is None
+    with pytest.raises(ValueError, match=f"image 2 .sub/2.png.: .*{reason.rstrip('$')}"):
+        files.records("val")
+
+
+def test_a_repaired_or_changed_file_is_prepared_again(files):
+    spoil(files.write([row(1), row(2, image=2)]), "missing")
+    assert len(files.records()) == 1
+    files.write([row(1), row(2, image=2)])
+    assert len(files.records()) == 2  # the JSON is the same, the image has come
+    files.write([row(1), row(2, image=2, category=3)])
+    assert [int(record["classes"][0]) for record in files.records()] == [2, 1]  # same path, other bytes
+    files.write([row(1)], split="val")
+    assert len(files.records("val")) == 2 and len(files.records("train")) == 2  # one data_dir, two files
+
+
+@pytest.mark.parametrize("rows", [[], [row(1, iscrowd=1)], [row(1, category=99)]])
+def test_nothing_left_to_train_on(files, rows):
+    files.write(rows)
+    with pytest.raises(ValueError, match="has no usable annotation: 2 images"):
+        coco.dataset(files.config, "train")
+    files.write([], split="val")
+    assert len(files.records("val")) == 2
+    files.write([], split="val", images=0)
+    with pytest.raises(ValueError, match="has no usable image: 0 images"):
+        coco.dataset(files.config, "val")
+
+
+def test_boxes_only(files):
+    files.write([row(1, segmentation=[]), row(2, image=2, segmentation=None)])
+    with pytest.raises(ValueError, match="has boxes but no masks.*mask_head.enabled=False, or add 'segmentation'"):
+        coco.dataset(files.config, "train")
+    files.config.model.mask_head.enabled = False
+    record = files.records()[0]
+    assert record["mask_counts"].to_list() == [[]]
+    np.testing.assert_array_equal(record["boxes"], [[2, 2, 8, 10]])
+    assert coco.report(files.config, "train").without_mask == 2
+
+
+def test_keypoints(files):
+    def edit(content):
+        content["categories"][0]["keypoints"] = ["head", "tail"]
+
+    files.write([row(1, keypoints=[3, 4, 2, 9, 9, 0]), row(2), row(3, keypoints=[1, 2, 2])], edit=edit)
+    (record,) = files.records()
+    np.testing.assert_array_equal(record["keypoints"], [[[3.5, 4.5, 2], [0, 0, 0]], np.zeros((2, 3))])
+    assert coco.num_keypoints(files.config) == 2
+    assert "keypoints of another number" in str(coco.report(files.config, "train").bad[0])
+
+
+def test_val_and_ground_truth_refuse_unknown_ids(files):
+    files.write([row(1)])
+    for bad, reason in ((row(2, category=99), "unknown category id: 99"), (row(2, image=44), "of an unknown image")):
+        files.write([row(1), bad], split="val")
+        with pytest.raises(ValueError, match=f"annotation 2 of image .*{reason}"):
+            coco.dataset(files.config, "val")
+        with pytest.raises(ValueError, match=f"annotation 2 of image .*{reason}"):
+            coco.ground_truth(files.config, "val")
+    for bad in (row(2, bbox=[1, float("nan"), 2, 2]), row(2, segmentation=[[1, 1, 2, 2]])):
+        files.write([bad], split="val")
+        with pytest.raises(ValueError, match="annotation 2 of image 1: (box|polygon) has"):
+            coco.ground_truth(files.config, "val")
+
+
+def test_ground_truth(files):
+    counts = {"size": [15, 20], "counts": [0, 30, 270]}
+    rows = [row(0, area=None, bbox=None), row(5, iscrowd=1, segmentation=counts), row(6, segmentation=None, area=None)]
+    files.write(rows)
+    truth = coco.ground_truth(files.config, "train")
+    first, crowd, box = truth["annotations"]
+    assert (first["bbox"], first["area"], first["id"]) == ([2, 2, 8, 6], 48, 1)  # id 0 would never match
+    assert crowd["iscrowd"] == 1 and box["area"] == 48 and {row["category_id"] for row in truth["annotations"]} == {7}
+    api = COCO()
+    api.dataset = truth
+    api.createIndex()
+    assert api.annToMask(crowd).sum() == 30
+    files.write([row(4), row(8)])
+    assert [row["id"] for row in coco.ground_truth(files.config, "train")["annotations"]] == [4, 8]
+
+
+def test_categories_must_agree(files):
+    files.write([row(1)])
+    files.write([row(1)], split="val", categories=[(7, "cat")])
+    assert coco.categories(files.config) == ((3, 7), ("ant", "cat"))
+    files.write([row(1)], split="val", categories=[(7, "dog")])
+    with pytest.raises(ValueError, match="calls category 7 'dog'; allowed .* 'cat'"):
+        coco.categories(files.config)
+    files.write([row(1)], split="val", categories=[(7, "cat"), (8, "cow")])
+    with pytest.raises(ValueError, match=r"calls category 8 'cow'; allowed .* ids \[3, 7\]"):
+        coco.categories(files.config)
+
+
+def test_a_models_own_ids_come_first(files):
+    files.write([row(1)], split="val", categories=[(7, "cat")])
+    files.config.model.num_classes = 2
+    assert coco.categories(files.config) == ((7,), ("cat",))
+    files.config.model.category_ids, files.config.model.class_names = (3, 7), ("ant", "cat")
+    assert coco.categories(files.config) == ((3, 7), ("ant", "cat"))
+    assert [int(record["classes"][0]) for record in files.records("val") if len(record["classes"])] == [2]
+    files.config.model.category_ids, files.config.model.class_names = (3, 5), ()
+    with pytest.raises(ValueError, match="calls category 7 'cat'"):
+        coco.categories(files.config)
+
+
+def test_wrong_arguments(files):
+    with pytest.raises(ValueError, match="config.data.train_annotations is ''"):
+        coco.categories(files.config)
+    with pytest.raises(ValueError, match="config.data.val_annotations is ''"):
+        coco.dataset(files.config, "val")
+    with pytest.raises(ValueError, match="split is 'test'"):
+        coco.dataset(files.config, "test")
+    files.write([row(1)])
+    files.config.data.train_images = str(files.folder / "nowhere")
+    with pytest.raises(ValueError, match="images is .*nowhere'; there is no such folder"):
+        coco.dataset(files.config, "train")
+    files.config.model.num_classes = 1
+    with pytest.raises(ValueError, match="config.model.num_classes is 1; .* has 2 categories"):
+        coco.dataset(files.config, "train")
+    files.config.data.train_annotations = str(files.folder / "none.json")
+    with pytest.raises(ValueError, match="none.json'; there is no such file"):
+        coco.dataset(files.config, "train")
+
+
+def test_images_above_max_gt(files, capsys):
+    files.write([row(index) for index in range(1, 6)])
+    coco.dataset(files.config, "train")
+    assert "1 images have more than 3 annotations; the surplus is dropped" in capsys.readouterr().out
+
+
+def encoded(image, form, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def test_jpeg_decoding_equals_pillow():
+    random = np.random.default_rng(0)
+    noise = Image.fromarray(random.integers(0, 256, (45, 61, 3), np.uint8))
+    smooth = noise.resize((333, 251), Image.Resampling.BICUBIC)
+    cases = [(smooth, {"quality": 90}), (smooth, {"progressive": True}), (smooth, {"subsampling": 0}), (noise, {})]
+    for image, options in [*cases, (smooth.convert("L"), {})]:
+        content = encoded(image, "JPEG", **options)
+        wanted = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        np.testing.assert_array_equal(examples.decode_image(tf.constant(content)), wanted)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
+def test_png_decoding_equals_pillow(mode):
+    pixels = np.random.default_rng(0).integers(0, 256, (15, 20, 4), np.uint8)
+    image = Image.fromarray(pixels, "RGBA")
+    image = image if mode == "RGBA" else image.convert("RGB").convert(mode)
+    content = encoded(image, "PNG")
+    np.testing.assert_array_equal(examples.decode_image(tf.constant(content)), np.asarray(image.convert("RGB")))
+
+
+def test_png_of_16_bits_keeps_the_upper_8():
+    pixels = np.random.default_rng(0).integers(0, 2**16, (15, 20), np.uint16)
+    decoded = examples.decode_image(tf.constant(encoded(Image.fromarray(pixels), "PNG"))).numpy()
+    np.testing.assert_array_equal(decoded, np.repeat((pixels >> 8)[..., None], 3, -1).astype(np.uint8))
+
+
+def real(shared_data, name, tmp_path, split):
+    config = Config()
+    config.data.data_dir = str(tmp_path)
+    for side in ("train", "val"):
+        setattr(config.data, f"{side}_annotations", str(shared_data / name / side / "annotations.json"))
+        setattr(config.data, f"{side}_images", str(shared_data / name / side / "images"))
+    return config, json.loads((shared_data / name / split / "annotations.json").read_text())
+
+
+@pytest.mark.parametrize(("name", "split"), [("coco_small", "train"), ("coco_small", "val"), ("nuclei", "val")])
+def test_real_masks_and_ids(shared_data, tmp_path, name, split):
+    config, content = real(shared_data, name, tmp_path, split)
+    category_ids, _ = coco.categories(config)
+    assert list(category_ids) == sorted(row["id"] for row in content["categories"])
+    records = {int(record["image_id"]): record for record in coco.dataset(config, split)}
+    api = COCO()
+    api.dataset = coco.ground_truth(config, split)
+    api.createIndex()
+    used = 0
+    for image in content["images"]:
+        rows = [row for row in api.imgToAnns[image["id"]] if not row["iscrowd"]]
+        if not rows and split == "train":
+            assert image["id"] not in records
+            continue
+        record = records[image["id"]]
+        assert record["image"].shape == (image["height"], image["width"], 3)
+        assert [category_ids[index - 1] for index in record["classes"]] == [row["category_id"] for row in rows]
+        areas = [sum(counts[1::2]) for counts in record["mask_counts"].to_list()]
+        assert areas == [int(coco_mask.area(api.annToRLE(row))) for row in rows]
+        assert all(sum(counts) == image["height"] * image["width"] for counts in record["mask_counts"].to_list())
+        used += len(rows)
+    report = coco.report(config, split)
+    crowd = sum(row["iscrowd"] for row in content["annotations"])
+    assert (report.annotations, report.crowd, report.used_annotations, report.bad) == (
+        len(content["annotations"]),
+        crowd,
+        used,
+        [],
+    )
+
+
+def test_real_image_equals_pillow(shared_data, tmp_path):
+    config, content = real(shared_data, "coco_small", tmp_path, "val")
+    record = next(iter(coco.dataset(config, "val")))
+    path = shared_data / "coco_small" / "val" / "images" / content["images"][0]["file_name"]
+    np.testing.assert_array_equal(record["image"], np.asarray(Image.open(path).convert("RGB")))

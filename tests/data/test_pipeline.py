@@ -1,0 +1,221 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mask_rcnn_tf.config import Config, ShapesConfig
+from mask_rcnn_tf.data import pipeline, shapes, sources
+
+CANVASES = ((64, 96), (96, 64), (96, 96))
+
+
+@pytest.fixture
+def config():
+    config = Config()
+    config.model.preprocess.short_side = config.model.preprocess.max_side = 96
+    config.model.preprocess.short_side = 64
+    config.data.train_short_sides = (48, 64)
+    config.data.canvases = CANVASES[:2]
+    config.data.max_gt = 3
+    config.data.gt_mask_size = 8
+    config.data.shuffle_buffer = 7
+    config.train.batch_size = 3
+    return config
+
+
+@pytest.fixture
+def images(monkeypatch):
+    """Replaces the records by 11 tiny images of both orientations; image_id is also the level of the pixels."""
+    kept = {"number": 11}
+
+    def generate():
+        for image_id in range(1, kept["number"] + 1):
+            height, width = (30, 40) if image_id % 3 else (41, 33)
+            objects = image_id % 4  # image 4 and 8 have none
+            yield {
+                "image": np.full((height, width, 3), image_id, np.uint8),
+                "image_id": image_id,
+                "boxes": np.tile(np.array([[3, 4, 20, 25]], np.float32), (objects, 1)),
+                "classes": np.arange(1, objects + 1, dtype=np.int32),
+                "flat": np.tile(np.array([height * width // 2, 7, height * width - height * width // 2 - 7]), objects),
+                "lengths": np.full(objects, 3),
+            }
+
+    signature = {
+        "image": tf.TensorSpec([None, None, 3], tf.uint8),
+        "image_id": tf.TensorSpec([], tf.int64),
+        "boxes": tf.TensorSpec([None, 4], tf.float32),
+        "classes": tf.TensorSpec([None], tf.int32),
+        "flat": tf.TensorSpec([None], tf.int32),
+        "lengths": tf.TensorSpec([None], tf.int64),
+    }
+
+    def record(example):
+        counts = tf.RaggedTensor.from_row_lengths(example.pop("flat"), example.pop("lengths"))
+        return example | {"mask_counts": counts}
+
+    def dataset(config, split):
+        records = tf.data.Dataset.from_generator(generate, output_signature=signature).map(record)
+        return records.apply(tf.data.experimental.assert_cardinality(kept["number"]))
+
+    monkeypatch.setattr(sources, "dataset", dataset)
+    monkeypatch.setattr(sources, "num_keypoints", lambda config: 0)
+    return kept
+
+
+def first(dataset, batches):
+    return list(itertools.islice(dataset.as_numpy_iterator(), batches))
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_every_run_sees_the_same_batches(config, images, cache):
+    config.data.cache = cache
+    batches = first(pipeline.train_dataset(config), 10)
+    assert_same(first(pipeline.train_dataset(config), 10), batches)
+    config.train.seed = 1
+    other = first(pipeline.train_dataset(config), 10)
+    assert [list(batch["image_id"]) for batch in other] != [list(batch["image_id"]) for batch in batches]
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("canvases", [CANVASES[:2], CANVASES[2:]], ids=["two", "one"])
+def test_resumed_run_continues_exactly(config, images, cache, canvases):
+    config.data.cache, config.data.canvases = cache, canvases
+    batches = first(pipeline.train_dataset(config), 26)
+    for start_step in (1, 3, 4, 11, 12, 24):
+        assert_same(first(pipeline.train_dataset(config, start_step), 2), batches[start_step : start_step + 2])
+
+
+def test_each_epoch_has_every_image_once_in_its_own_order(config, images):
+    config.data.canvases, config.train.batch_size = CANVASES[2:], 11
+    epochs = [tuple(batch["image_id"]) for batch in first(pipeline.train_dataset(config), 4)]
+    assert all(sorted(epoch) == list(range(1, 12)) for epoch in epochs)
+    assert len(set(epochs)) == 4
+
+
+def test_no_image_is_lost_between_canvases(config, images):
+    """Four of eleven images are portrait: batches of both canvases use them all equally often."""
+    seen = np.concatenate([batch["image_id"] for batch in first(pipeline.train_dataset(config), 44)])
+    counts = np.bincount(seen, minlength=12)[1:]
+    assert counts.min() >= 11 and counts.max() <= 13
+
+
+def test_batch_is_of_one_canvas_that_holds_its_images(config, images):
+    found = set()
+    for batch in first(pipeline.train_dataset(config), 20):
+        canvas = batch["image"].shape[1:3]
+        found.add(canvas)
+        assert canvas in CANVASES[:2] and batch["image"].shape[0] == 3 and "canvas" not in batch
+        assert (batch["image_shape"] <= canvas).all()
+        assert set(batch["image_shape"].min(axis=1)) <= {48, 64}
+        assert batch["gt_boxes"].shape == (3, 3, 4) and batch["gt_masks"].shape == (3, 3, 8, 8)
+        np.testing.assert_array_equal((batch["gt_classes"] > 0).sum(axis=1), batch["image_id"] % 4)
+    assert found == set(CANVASES[:2])
+
+
+def test_one_canvas_is_static(config, images):
+    config.data.canvases = CANVASES[2:]
+    spec = pipeline.train_dataset(config).element_spec
+    assert spec["image"].shape == (3, 96, 96, 3) and spec["gt_masks"].shape == (3, 3, 8, 8)
+
+
+def test_fewer_images_than_a_batch_holds(config, images):
+    images["number"] = 2
+    batches = first(pipeline.train_dataset(config), 4)
+    assert all(set(batch["image_id"]) == {1, 2} for batch in batches)
+    assert_same(first(pipeline.train_dataset(config, 3), 1), batches[3:])
+
+
+@pytest.mark.parametrize("frame", ["box", "canvas"])
+def test_validation_is_finite_whole_and_in_order(config, images, frame):
+    config.model.mask_head.mask_frame, config.eval.batch_size = frame, 4
+    config.data.canvases = CANVASES[2:]
+    config.data.flip_horizontal = config.data.flip_vertical = True
+    batches = list(pipeline.val_dataset(config).as_numpy_iterator())
+    assert [len(batch["image"]) for batch in batches] == [4, 4, 3]
+    assert np.concatenate([batch["image_id"] for batch in batches]).tolist() == list(range(1, 12))
+    assert all((batch["image_shape"].min(axis=1) == 64).all() for batch in batches)
+    assert batches[0]["gt_masks"].shape == ((4, 3, 8, 8) if frame == "box" else (4, 3, 96, 96))
+    box = batches[0]["gt_boxes"][0, 0]
+    np.testing.assert_allclose(box, np.array([3, 4, 20, 25]) * np.array([64 / 30, 85 / 40] * 2), rtol=1e-6)
+    assert batches[0]["original_shape"][0].tolist() == [30, 40]
+
+
+def test_validation_of_single_images_keeps_order_over_canvases(config, images):
+    ids = [int(batch["image_id"][0]) for batch in pipeline.val_dataset(config).as_numpy_iterator()]
+    assert ids == list(range(1, 12))
+
+
+def test_validation_over_canvases_loses_nothing(config, images):
+    config.eval.batch_size = 4
+    ids = np.concatenate([batch["image_id"] for batch in pipeline.val_dataset(config).as_numpy_iterator()])
+    assert sorted(ids.tolist()) == list(range(1, 12))
+
+
+def test_bad_arguments_are_errors(config, images, monkeypatch):
+    with pytest.raises(ValueError, match="start_step is -1"):
+        pipeline.train_dataset(config, -1)
+    monkeypatch.setattr(sources, "num_keypoints", lambda config: 2)
+    config.data.keypoint_flip_pairs = ((0, 2),)
+    with pytest.raises(ValueError, match="keypoint_flip_pairs"):
+        pipeline.train_dataset(config)
+    config.data.canvases = CANVASES[:1]
+    with pytest.raises(ValueError, match="config.data.canvases"):
+        pipeline.val_dataset(config)
+    images["number"] = 0
+    config.data.canvases, config.data.keypoint_flip_pairs = CANVASES, ()
+    with pytest.raises(ValueError, match="no images to train on"):
+        pipeline.train_dataset(config)
+    config.data.dataset = "other"
+    with pytest.raises(ValueError, match="config.data.dataset is 'other'"):
+        sources.categories(config)
+
+
+def test_shapes_arrive_unchanged(config, tmp_path):
+    config.data.dataset, config.data.data_dir, config.data.cache = "mrcnn_shapes", str(tmp_path), True
+    config.data.shapes = ShapesConfig(size=64, train_scenes=4, val_scenes=2, max_side=32, num_keypoints=4)
+    config.data.canvases, config.data.train_short_sides = ((64, 64),), (64,)
+    config.model.preprocess.max_side, config.model.preprocess.mean = 64, (0.0, 0.0, 0.0)
+    config.model.preprocess.channel_order = "RGB"
+    config.data.flip_horizontal = False
+    config.data.max_gt = 8
+    batch = next(pipeline.train_dataset(config).as_numpy_iterator())
+    for row in range(3):
+        scene = shapes.draw_scene(config.data.shapes, "train", batch["image_id"][row] - 1)
+        count = len(scene["classes"])
+        np.testing.assert_array_equal(batch["image"][row], scene["image"].astype(np.float32))
+        np.testing.assert_array_equal(batch["gt_boxes"][row, :count], scene["boxes"])
+        np.testing.assert_array_equal(batch["gt_classes"][row], [*scene["classes"], *[0] * (8 - count)])
+        np.testing.assert_array_equal(batch["gt_keypoints"][row, :count], scene["keypoints"])
+    assert len(list(pipeline.val_dataset(config))) == 2
+
+
+def test_photographs(config, shared_data, tmp_path):
+    folder = shared_data / "coco_small"
+    config.data.dataset, config.data.data_dir = "coco_json", str(tmp_path)
+    for split in ("train", "val"):
+        setattr(config.data, f"{split}_annotations", str(folder / split / "annotations.json"))
+        setattr(config.data, f"{split}_images", str(folder / split / "images"))
+    config.model.preprocess.short_side, config.model.preprocess.max_side = 256, 320
+    config.data.train_short_sides, config.data.canvases = (192, 256), ((256, 320), (320, 256))
+    config.data.max_gt, config.data.gt_mask_size = 40, 28
+    batches = first(pipeline.train_dataset(config), 5)
+    for batch in batches:
+        valid = batch["gt_classes"] > 0
+        assert valid.any(axis=1).all()  # images without annotations are left out
+        boxes, limit = batch["gt_boxes"][valid], np.repeat(batch["image_shape"], valid.sum(axis=1), axis=0)
+        assert (boxes[:, 2:] > boxes[:, :2]).all() and (boxes >= 0).all() and (boxes[:, 2:] <= limit).all()
+        assert (batch["gt_masks"][valid].max(axis=(1, 2)) > 0).all() and not batch["gt_masks"][~valid].any()
+        assert batch["gt_classes"].max() <= 80
+    assert_same(first(pipeline.train_dataset(config, 3), 2), batches[3:])
+    images = sum(len(batch["image"]) for batch in pipeline.val_dataset(config))
+    assert images == len(sources.ground_truth(config, "val")["images"])

@@ -1,0 +1,116 @@
+"""Run-length encoding and COCO results against pycocotools on whole images."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mask_rcnn_tf.evaluation import coco_results
+
+CASES = {
+    "inside": ((3, 5), (7, 9), (20, 30)),
+    "corner": ((0, 0), (6, 4), (20, 30)),
+    "last_pixel": ((14, 26), (6, 4), (20, 30)),
+    "full_height": ((0, 3), (20, 8), (20, 30)),
+    "full_image": ((0, 0), (20, 30), (20, 30)),
+    "one_pixel": ((19, 29), (1, 1), (20, 30)),
+    "one_row_image": ((0, 2), (1, 5), (1, 9)),
+    "empty_window": ((4, 4), (0, 0), (20, 30)),
+}
+
+
+def whole(crop, origin, image_shape):
+    image = np.zeros(image_shape, np.uint8)
+    image[origin[0] : origin[0] + crop.shape[0], origin[1] : origin[1] + crop.shape[1]] = crop
+    rle = coco_mask.encode(np.asfortranarray(image))
+    return {"size": list(rle["size"]), "counts": rle["counts"].decode()}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("density", [0.0, 0.3, 0.5, 0.97, 1.0])
+def test_encode_crop_equals_pycocotools(name, density):
+    origin, crop_shape, image_shape = CASES[name]
+    crop = np.random.default_rng(7).random(crop_shape) < density
+    assert coco_results.encode_crop(crop, origin, image_shape) == whole(crop, origin, image_shape)
+
+
+@pytest.fixture
+def paste_nearest(monkeypatch):
+    """A paste that magnifies each mask pixel to 2 x 2, from the box's corner on: numbers a hand can follow."""
+
+    def paste_mask(probabilities, box, image_shape, paste):
+        assert paste in ("continuous", "integer")
+        return np.kron(probabilities, np.ones((2, 2), np.float32)), (int(box[0]), int(box[1]))
+
+    monkeypatch.setattr(coco_results, "mask_ops", types.SimpleNamespace(paste_mask=paste_mask))
+
+
+def detections():
+    return {
+        "detection_boxes": np.array([[2, 3, 6, 7], [0, 0, 4, 4.5]], np.float32),
+        "detection_scores": np.array([0.9, 0.25], np.float32),
+        "detection_classes": np.array([2, 1], np.int32),
+        "detection_masks": np.array([[[0.5, 0.75], [0.25, 0.5]], [[1, 1], [1, 1]]], np.float32),
+        "detection_keypoints": np.array([[[4.5, 3.5, 0.8]], [[1.0, 2.0, 0.1]]], np.float32),
+    }
+
+
+def test_to_results(paste_nearest):
+    first, second = json.loads(json.dumps(coco_results.to_results(detections(), np.int64(42), (8, 10), (7, 90))))
+    assert (first["image_id"], first["category_id"], first["bbox"]) == (42, 90, [3, 2, 4, 4])
+    assert (second["category_id"], second["bbox"], second["score"]) == (7, [0, 0, 4.5, 4], 0.25)
+    np.testing.assert_allclose(first["keypoints"], [4.0, 3.0, 0.8])
+    mask = np.zeros((8, 10), np.uint8)
+    mask[2:4, 3:7] = 1
+    mask[4:6, 5:7] = 1  # 0.5 belongs to it, 0.25 does not
+    np.testing.assert_array_equal(coco_mask.decode(first["segmentation"]), mask)
+
+
+def test_integer_paste_compares_strictly(paste_nearest):
+    (first, _) = coco_results.to_results(detections(), 1, (8, 10), (7, 90), paste="integer")
+    mask = np.zeros((8, 10), np.uint8)
+    mask[2:4, 5:7] = 1  # only 0.75 is above 0.5
+    np.testing.assert_array_equal(coco_mask.decode(first["segmentation"]), mask)
+
+
+def test_no_detections_and_no_masks():
+    empty = {name: value[:0] for name, value in detections().items()}
+    assert coco_results.to_results(empty, 1, (8, 10), (7, 90)) == []
+    boxes_only = {name: value for name, value in detections().items() if name[10:] in ("boxes", "scores", "classes")}
+    assert set(coco_results.to_results(boxes_only, 1, (8, 10), (7, 90))[0]) == {
+        "image_id",
+        "category_id",
+        "bbox",
+        "score",
+    }
+
+
+def test_class_without_category_id():
+    with pytest.raises(ValueError, match="detection_classes has values from 1 to 2; allowed: 1 to 1"):
+        coco_results.to_results(detections(), 1, (8, 10), (7,))
+
+
+def test_unpad():
+    batch = {"detection_scores": np.array([[0.9, 0.8, 0.0], [0.7, 0.0, 0.0]]), "num_detections": np.array([2, 1])}
+    np.testing.assert_array_equal(coco_results.unpad(batch, 0)["detection_scores"], [0.9, 0.8])
+    assert set(coco_results.unpad(batch, 1)) == {"detection_scores"}
+
+
+@pytest.mark.parametrize("paste", ["continuous", "integer"])
+def test_real_paste_covers_the_box(paste):
+    """Through `ops.masks`: a full mask gives the whole pixels of its box."""
+    assert "mask_rcnn_tf.ops.masks" in sys.modules
+    found = {
+        "detection_boxes": np.array([[10, 20, 40, 60]], np.float32),
+        "detection_scores": np.ones(1, np.float32),
+        "detection_classes": np.ones(1, np.int32),
+        "detection_masks": np.ones((1, 28, 28), np.float32),
+    }
+    (result,) = coco_results.to_results(found, 1, (64, 80), (1,), paste=paste)
+    mask = coco_mask.decode(result["segmentation"]).astype(bool)
+    box = np.zeros((64, 80), bool)
+    box[10:40, 20:60] = True
+    assert (mask & box).sum() / (mask | box).sum() > 0.88  # "integer" adds up to a row and a column a side

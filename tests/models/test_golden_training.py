@@ -1,0 +1,88 @@
+"""Losses and gradients of one training batch against torchvision, with the deterministic sampler."""
+
+import numpy as np
+import pytest
+import recipe
+import tensorflow as tf
+import torchvision_layout
+from recipe_models import golden_config, golden_scene, prepared
+
+import mask_rcnn_tf as mrcnn
+
+LOSSES = {
+    "rpn_objectness": "loss_objectness",
+    "rpn_box": "loss_rpn_box_reg",
+    "box_class": "loss_classifier",
+    "box_delta": "loss_box_reg",
+    "mask": "loss_mask",
+}
+
+
+@pytest.fixture(scope="module", params=["native", "xla"])
+def model(request):
+    config = golden_config("maskA")
+    config.rpn.pre_nms_top_n_train, config.rpn.post_nms_top_n_train = 300, 150
+    config.roi.samples, config.sampler, config.backbone.frozen_stages = 64, "evenly", 0
+    config.kernels = request.param
+    return torchvision_layout.fill(mrcnn.MaskRCNN(config))
+
+
+def training_batch(model):
+    scenes = [golden_scene("sceneA", 320, 416), golden_scene("sceneT2", 320, 416)]
+    image, image_shape = prepared(model, scenes, (320, 416))
+    size = max(len(scene["labels"]) for scene in scenes) + 2  # padding too
+    batch = {"image": image, "image_shape": image_shape, "image_id": tf.constant([1, 2], tf.int64)}
+    for name, source in (("gt_boxes", "boxes"), ("gt_classes", "labels"), ("gt_masks", "masks")):
+        rows = [np.pad(s[source], [(0, size - len(s[source]))] + [(0, 0)] * (s[source].ndim - 1)) for s in scenes]
+        batch[name] = np.stack(rows)
+    batch["gt_classes"] = batch["gt_classes"].astype(np.int32)
+    batch["gt_masks"] = batch["gt_masks"] * np.uint8(255)
+    return {name: tf.convert_to_tensor(value) for name, value in batch.items()}
+
+
+@pytest.fixture(scope="module")
+def losses_and_gradients(model):
+    def step(batch):
+        with tf.GradientTape() as tape:
+            losses = model.compute_losses(batch, tf.zeros([], tf.int64), True)
+            total = tf.add_n(list(losses.values()))
+        return losses, tape.gradient(total, model.trainable_variables)
+
+    return tf.function(step, jit_compile=model.config.kernels == "xla")(training_batch(model))
+
+
+def test_losses(losses_and_gradients, golden):
+    for ours, theirs in LOSSES.items():
+        expected = golden("golden_train_mask")[f"losses/{theirs}"]
+        np.testing.assert_allclose(losses_and_gradients[0][ours], expected, rtol=1e-4, err_msg=ours)
+
+
+def test_gradients(model, losses_and_gradients, golden):
+    golden = golden("golden_train_mask")
+    ours = {}
+    for variable, gradient in zip(model.trainable_variables, losses_and_gradients[1], strict=True):
+        ours[id(variable)] = tf.convert_to_tensor(gradient).numpy()
+    checked = 0
+    for tensor in torchvision_layout.tensors(model):
+        if id(tensor.variable) not in ours:
+            continue  # frozen norms
+        row = list(golden["grad/names"]).index(tensor.name)
+        gradient = tensor.to_torch(ours[id(tensor.variable)]).astype(np.float64)
+        expected = golden["grad/l2"][row]
+        np.testing.assert_allclose(np.linalg.norm(gradient), expected, rtol=1e-3, err_msg=tensor.name)
+        flat = gradient.ravel()
+        sample = flat[:: max(1, flat.size // 8)][:8]
+        theirs = golden["grad/sample8_stride_numel_div_8"][row][: len(sample)]
+        floor = 1e-3 * expected / np.sqrt(flat.size) + 1e-3 * np.abs(theirs).max()
+        np.testing.assert_allclose(sample, theirs, rtol=1e-3, atol=10 * floor, err_msg=tensor.name)
+        checked += 1
+    assert checked == len(golden["grad/names"]) == len(model.trainable_variables)
+
+
+def test_recipe_is_the_one_the_goldens_were_made_with():
+    import json
+
+    from conftest import GOLDEN
+
+    for name, entry in list(json.loads((GOLDEN / "params_mask.json").read_text()).items())[::20]:
+        assert recipe.crc(recipe.fill_array(name, entry["shape"])) == entry["crc32"], name

@@ -1,0 +1,60 @@
+"""Models with the recipe's weights in the settings of each golden file."""
+
+import functools
+
+import recipe
+import tensorflow as tf
+import torchvision_layout
+
+import mask_rcnn_tf as mrcnn
+
+SWAP = [1, 0, 3, 2]  # x1, y1, x2, y2 <-> y1, x1, y2, x2
+TOP_N = {  # case: before NMS a level, proposals, detections, short side, max side
+    "maskA": (300, 150, 30, 320, 416),
+    "maskB": (1000, 1000, 100, 480, 640),
+    "maskC": (200, 100, 20, 320, 448),
+    "d2A": (300, 150, 30, 320, 416),
+}
+
+
+def golden_config(case):
+    """The `ModelConfig` of a golden file (SPEC part 2; `golden/README.md` says how each was made)."""
+    config = mrcnn.load_config("torchvision_mask_rcnn_r50_fpn").model
+    config.num_classes = 6
+    config.backbone.norm_epsilon = 1e-5
+    before, after, detections, short, long = TOP_N[case]
+    config.rpn.pre_nms_top_n_test, config.rpn.post_nms_top_n_test = before, after
+    config.detection.max_detections = detections
+    config.preprocess.short_side, config.preprocess.max_side = short, long
+    if case == "d2A":
+        detectron2 = mrcnn.ModelConfig()
+        config.anchors, config.rpn.ranking, config.rpn.min_size = detectron2.anchors, "logit", 0.0
+        config.roi, config.detection.min_size, config.detection.paste = detectron2.roi, 0.0, "continuous"
+        config.roi.sampling_ratio = 0
+    return config
+
+
+@functools.lru_cache(maxsize=1)  # 180 MB each
+def golden_model(case, kernels="native"):
+    """A model with the recipe's weights."""
+    config = golden_config(case)
+    config.kernels = kernels
+    return torchvision_layout.fill(mrcnn.MaskRCNN(config))
+
+
+def golden_scene(key, height, width):
+    """Image u8, boxes in our order, labels, masks."""
+    scene = recipe.make_scene(key, height, width)
+    scene["boxes"] = scene["boxes"][:, SWAP]
+    return scene
+
+
+def prepared(model, scenes, canvas):
+    """`image` and `image_shape` of scenes, resized and padded into one canvas, by the model's own preprocessing."""
+    images, shapes = [], []
+    for scene in scenes:
+        image, shape = model.preprocess(tf.constant(scene["image"][None]))
+        height, width = image.shape[1:3]
+        images.append(tf.pad(image, [[0, 0], [0, canvas[0] - height], [0, canvas[1] - width], [0, 0]]))
+        shapes.append(shape)
+    return tf.concat(images, 0), tf.concat(shapes, 0)

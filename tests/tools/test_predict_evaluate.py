@@ -1,0 +1,207 @@
+"""tools/evaluate.py and tools/predict.py, with a stand-in for the model that finds dark rectangles."""
+
+import importlib.util
+import json
+import pathlib
+import types
+
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image
+
+import mask_rcnn_tf
+from mask_rcnn_tf.config import BackboneConfig, ModelConfig
+from mask_rcnn_tf.evaluation import files
+
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
+SCENES = {"a.png": (10, 20, 40, 60), "b.jpg": (30, 30, 60, 70), "c.png": (5, 8, 50, 90)}  # y1, x1, y2, x2
+
+
+@pytest.fixture
+def run():
+    """Runs a tool in this process: `run("predict", model=..., input=...)`. Its flags are removed afterwards."""
+    known = set(flags.FLAGS)
+
+    def run_tool(name, **arguments):
+        spec = importlib.util.spec_from_file_location(f"tool_{name}", TOOLS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+            flags.FLAGS([name, *(f"--{key}={value}" for key, value in arguments.items())])
+            module.main([])
+        finally:
+            for flag in set(flags.FLAGS) - known:
+                delattr(flags.FLAGS, flag)
+
+    return run_tool
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three images with a dark rectangle each, and their COCO file; file a.png has category 5, the others 8."""
+    images, annotations = [], []
+    for number, (name, (y1, x1, y2, x2)) in enumerate(SCENES.items(), start=100):
+        image = np.full((64, 96, 3), 255, np.uint8)
+        image[y1:y2, x1:x2] = 0
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "images" / name, quality=95)
+        images.append({"id": number, "file_name": name, "height": 64, "width": 96})
+        corners = [x1, y1, x2, y1, x2, y2, x1, y2]
+        box = [x1, y1, x2 - x1, y2 - y1]
+        annotations.append({"id": number, "image_id": number, "category_id": 5 if name == "a.png" else 8, "bbox": box})
+        annotations[-1] |= {"area": box[2] * box[3], "iscrowd": 0, "segmentation": [corners]}
+    categories = [{"id": 5, "name": "cat"}, {"id": 8, "name": "dog"}]
+    truth = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    return tmp_path
+
+
+def find_dark(model, images):
+    """Detections as `mask_rcnn_tf.predict_images` gives them; the class is 1 where a box begins at row 10."""
+    assert model.config.num_classes == 3
+    (image,) = images
+    dark = image.mean(-1) < 128
+    rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
+    box = [rows[0], columns[0], rows[-1] + 1, columns[-1] + 1]
+    found = {
+        "detection_boxes": np.array([box, [0, 0, 9, 9]], np.float32),
+        "detection_scores": np.array([0.9, 0.1], np.float32),
+        "detection_classes": np.array([1 if rows[0] == 10 else 2, 3], np.int32),
+        "detection_masks": np.ones((2, 28, 28), np.float32),
+    }
+    return [found]
+
+
+@pytest.fixture
+def model(monkeypatch):
+    config = ModelConfig(num_classes=3, category_ids=(5, 8, 77), class_names=("cat", "dog", "cow"))
+    monkeypatch.setattr(files, "load_model", lambda path: types.SimpleNamespace(config=config))
+    monkeypatch.setattr(mask_rcnn_tf, "predict_images", find_dark, raising=False)
+    return config
+
+
+def test_evaluate(run, folder, model, capsys):
+    paths = {"annotations": folder / "truth.json", "images": folder / "images", "output": folder / "out" / "m.json"}
+    run("evaluate", model="m.keras", results=folder / "r.json", max_dets="1,10,50", **paths)
+    metrics = json.loads((folder / "out" / "m.json").read_text())
+    for kind in ("bbox", "segm"):
+        assert metrics[kind]["AP"] == pytest.approx(1.0)
+        assert metrics[kind]["AR50"] == pytest.approx(1.0)
+    assert metrics["per_category"]["segm"] == {"cat": pytest.approx(1.0), "dog": pytest.approx(1.0)}
+    results = json.loads((folder / "r.json").read_text())
+    # Category 77 is the model's only: left out.
+    assert [(r["image_id"], r["category_id"], r["file_name"]) for r in results] == [
+        (100, 5, "a.png"),
+        (101, 8, "b.jpg"),
+        (102, 8, "c.png"),
+    ]
+    assert "segm      AP 100.0" in capsys.readouterr().out
+
+
+def test_evaluate_goes_on_after_bad_images(run, folder, model):
+    (folder / "images" / "a.png").write_bytes(b"no image")
+    (folder / "images" / "b.jpg").unlink()
+    Image.fromarray(np.full((96, 64, 3), 255, np.uint8)).save(folder / "images" / "c.png")
+    with pytest.raises(SystemExit) as error:
+        run(
+            "evaluate", model="m", annotations=folder / "truth.json", images=folder / "images", output=folder / "m.json"
+        )
+    message = str(error.value)
+    assert "a.png: does not decode as an image." in message
+    assert "b.jpg: there is no such file." in message
+    assert "c.png: has 96 x 64 pixels (h x w), the annotations say 64 x 96; swapped sides mean an EXIF" in message
+    assert message.endswith("3 images could not be read; they count as empty.")
+    assert json.loads((folder / "m.json").read_text())["bbox"]["AP"] == 0
+
+
+def test_evaluate_needs_known_categories(run, folder, model):
+    truth = json.loads((folder / "truth.json").read_text())
+    truth["categories"] += [{"id": 6, "name": "owl"}, {"id": 90, "name": "emu"}]
+    (folder / "truth.json").write_text(json.dumps(truth))
+    with pytest.raises(SystemExit, match="has categories 6, 90, which the model does not know; its .*ids: 5, 8, 77"):
+        run(
+            "evaluate", model="m", annotations=folder / "truth.json", images=folder / "images", output=folder / "m.json"
+        )
+
+
+def test_annotations_without_masks(run, folder, model, capsys):
+    truth = json.loads((folder / "truth.json").read_text())
+    truth["annotations"] = [dict(item, segmentation=[]) for item in truth["annotations"]]
+    (folder / "truth.json").write_text(json.dumps(truth))
+    run("evaluate", model="m", annotations=folder / "truth.json", images=folder / "images", output=folder / "m.json")
+    assert set(json.loads((folder / "m.json").read_text())) == {"bbox", "per_category"}
+    assert "Masks are not scored" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("source", ["images", "images/*.png", "images/b.jpg"])
+def test_predict(run, folder, model, source):
+    run("predict", model="m", input=folder / source, output=folder / "out")
+    names = [name for name in SCENES if pathlib.PurePath(f"images/{name}").match(source) or source == "images"]
+    results = json.loads((folder / "out" / "results.json").read_text())
+    assert [(r["image_id"], r["file_name"]) for r in results[::2]] == list(enumerate(names, start=1))
+    assert {r["category_id"] for r in results} <= {5, 8, 77}
+    assert all(isinstance(r["segmentation"]["counts"], str) for r in results)
+    pictures = sorted(path.name for path in (folder / "out").glob("*.jpg"))
+    assert pictures == [f"{i:04d}_{name.split('.')[0]}.jpg" for i, name in enumerate(names, start=1)]
+    picture = np.array(Image.open(folder / "out" / pictures[0]))
+    assert picture.shape == (7 * 64, 7 * 96, 3)
+    assert (picture[:50, :50] > 240).all()  # the detection at score 0.1 is not drawn
+
+
+def test_predict_goes_on_after_bad_images(run, folder, model):
+    (folder / "images" / "a.png").write_bytes(b"no image")
+    with pytest.raises(SystemExit, match=r"a.png: does not decode as an image.\n1 of 3 images could not be read."):
+        run("predict", model="m", input=folder / "images", output=folder / "out")
+    results = json.loads((folder / "out" / "results.json").read_text())
+    assert {r["file_name"] for r in results} == {"b.jpg", "c.png"}
+
+
+def test_one_line_errors(run, folder, tmp_path):
+    (tmp_path / "text.keras").write_text("no model")
+    (tmp_path / "text.json").write_text("no json")
+    paths = {"annotations": folder / "truth.json", "images": folder / "images", "output": folder / "m.json"}
+    with pytest.raises(SystemExit, match="^evaluate: model is 'none.keras'; there is no such file.$"):
+        run("evaluate", model="none.keras", **paths)
+    with pytest.raises(SystemExit, match="^evaluate: model .*text.keras' does not load: [^\n]*$"):
+        run("evaluate", model=tmp_path / "text.keras", **paths)
+    with pytest.raises(SystemExit, match="^evaluate: max_dets is 1,x; allowed"):
+        run("evaluate", model="none.keras", max_dets="1,x", **paths)
+    with pytest.raises(SystemExit, match="^predict: input is .*nowhere'; there are no image files"):
+        run("predict", model="none.keras", input=tmp_path / "nowhere", output=tmp_path)
+    with pytest.raises(ValueError, match="annotations is 'none.json'; there is no such file"):
+        files.read_annotations("none.json")
+    with pytest.raises(ValueError, match="text.json is not JSON"):
+        files.read_annotations(tmp_path / "text.json")
+
+
+def test_jpeg_pixels_equal_pillow(folder):
+    path = folder / "images" / "b.jpg"
+    np.testing.assert_array_equal(files.read_image(path), np.array(Image.open(path)))
+
+
+def test_evaluate_a_saved_model(run, folder):
+    """The whole way with a real, untrained model: what it finds is scored, in the file's ids and inside its images."""
+    config = ModelConfig(num_classes=2, category_ids=(5, 8))
+    config.backbone = BackboneConfig(
+        block="basic",
+        stage_blocks=(1, 1, 1, 1),
+        stage_channels=(8, 8, 8, 8),
+        stem_channels=8,
+        norm="batch_norm",
+        frozen_stages=0,
+    )
+    config.preprocess.short_side = config.preprocess.max_side = 96
+    config.fpn.channels = config.rpn.channels = config.box_head.fc_channels = config.mask_head.channels = 8
+    config.rpn.pre_nms_top_n_test = config.rpn.post_nms_top_n_test = 20
+    config.detection.max_detections = 4
+    mask_rcnn_tf.MaskRCNN(config).save(folder / "m.keras")
+    paths = {"annotations": folder / "truth.json", "images": folder / "images", "output": folder / "m.json"}
+    run("evaluate", model=folder / "m.keras", results=folder / "r.json", **paths)
+    metrics, results = (json.loads((folder / name).read_text()) for name in ("m.json", "r.json"))
+    assert set(metrics) == {"bbox", "segm", "per_category"}
+    assert {r["image_id"] for r in results} == {100, 101, 102} and {r["category_id"] for r in results} <= {5, 8}
+    for result in results:
+        x, y, width, height = result["bbox"]
+        assert 0 <= x <= x + width <= 96.001 and 0 <= y <= y + height <= 64.001
+        assert result["segmentation"]["size"] == [64, 96]

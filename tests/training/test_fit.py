@@ -1,0 +1,57 @@
+"""Parts of a run that need no training; whole runs are in test_resume.py."""
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from mask_rcnn_tf.config import Config, to_dict
+from mask_rcnn_tf.training.fit import check_same_run, segments
+from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
+
+
+@pytest.mark.parametrize("every", [1, 3, 5, 20])
+@pytest.mark.parametrize("start", range(13))
+def test_segments_cover_every_step_once(start, every):
+    steps, done, epoch_ends = 12, start, []
+    for first, length, initial_epoch, epochs in segments(start, steps, every):
+        assert first == done
+        for epoch in range(initial_epoch, epochs):
+            assert epoch == done // every
+            done += length
+            epoch_ends.append(done)
+    assert done == max(start, steps)
+    assert epoch_ends == [step for step in range(start + 1, steps + 1) if step % every == 0 or step == steps]
+
+
+def test_one_call_of_fit_when_nothing_interrupts():
+    assert segments(0, 90_000, 5000) == [(0, 5000, 0, 18)]
+    assert segments(7, 23, 5) == [(7, 3, 1, 2), (10, 5, 2, 4), (20, 3, 4, 5)]
+
+
+def test_another_configuration_in_the_folder_is_refused(tmp_path):
+    config = Config()
+    check_same_run(config, tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
+    check_same_run(config, tmp_path)
+    config.train.steps, config.eval.batch_size, config.train.summary_every = 5, 3, 7
+    check_same_run(config, tmp_path)
+    config.train.learning_rate, config.data.canvases = 0.5, ((512, 512),)
+    with pytest.raises(
+        ValueError, match=r"data.canvases, train.learning_rate differ: data.canvases was .*800.* and is .*512"
+    ):
+        check_same_run(config, tmp_path)
+
+
+def test_one_device_needs_no_strategy():
+    strategy = make_strategy()
+    assert strategy is tf.distribute.get_strategy()
+    check_batch_size(3, strategy)
+
+
+def test_batch_that_does_not_divide():
+    class TwoReplicas:
+        num_replicas_in_sync = 2
+
+    with pytest.raises(ValueError, match="config.train.batch_size is 3; allowed: a multiple of 2"):
+        check_batch_size(3, TwoReplicas())

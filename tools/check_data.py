@@ -1,0 +1,48 @@
+"""Checks a COCO-format data set: counts, the id map, every bad record, and pictures of the annotations.
+
+python tools/check_data.py --annotations a.json --images dir [--output dir]
+
+Exits with 1 when there are bad records.
+"""
+
+import pathlib
+import sys
+
+import tensorflow as tf
+from absl import app, flags
+
+from mask_rcnn_tf import visualize
+from mask_rcnn_tf.data import check
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("annotations", None, "COCO-format JSON file.", required=True)
+flags.DEFINE_string("images", None, "Folder of the images.", required=True)
+flags.DEFINE_string("output", None, "Folder for pictures of the annotations; none are made without it.")
+flags.DEFINE_integer("pictures", 8, "How many pictures.", lower_bound=0)
+flags.DEFINE_integer("max_gt", 100, "Instances an image may have (config.data.max_gt).", lower_bound=1)
+
+
+def _write(samples: list[check.Sample], output: str):
+    folder = pathlib.Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    for sample in samples:
+        picture = visualize.draw(sample.image, sample.boxes, sample.labels, sample.masks, None)
+        (folder / f"{sample.name}.png").write_bytes(tf.io.encode_png(picture).numpy())
+    print(f"{len(samples)} pictures in {folder}")
+
+
+def main(_):
+    """Runs the check with the command line's flags."""
+    pictures = FLAGS.pictures if FLAGS.output else 0
+    try:
+        text, report, samples = check.check(FLAGS.annotations, FLAGS.images, FLAGS.max_gt, pictures)
+    except ValueError as error:
+        sys.exit(f"check_data: {error}")
+    print(text)
+    if FLAGS.output:
+        _write(samples, FLAGS.output)
+    sys.exit(1 if report.bad else 0)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,46 @@
+"""Scores a saved model on a COCO-format file.
+
+python tools/evaluate.py --model m.keras --annotations a.json --images folder --output metrics.json
+"""
+
+import functools
+
+from absl import app, flags
+
+import mask_rcnn_tf
+from mask_rcnn_tf import evaluation
+from mask_rcnn_tf.evaluation import files
+
+MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
+ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO-format JSON.", required=True)
+IMAGES = flags.DEFINE_string("images", None, "Folder of its images.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "Where to write the tables (JSON).", required=True)
+RESULTS = flags.DEFINE_string("results", None, "Where to write the COCO results (JSON), if anywhere.")
+MAX_DETS = flags.DEFINE_list("max_dets", ["1", "10", "100"], "Detections an image that count, ascending.")
+
+
+def main(_):
+    """Evaluates; a wrong argument ends in one line."""
+    if not all(count.strip().isdigit() for count in MAX_DETS.value):
+        raise SystemExit(f"evaluate: max_dets is {','.join(MAX_DETS.value)}; allowed: numbers such as 1,10,100.")
+    max_dets = tuple(int(count) for count in MAX_DETS.value)
+    try:
+        model = files.load_model(MODEL.value)
+        predict = functools.partial(mask_rcnn_tf.predict_images, model)
+        metrics, results, failures = files.evaluate_files(
+            predict, ANNOTATIONS.value, IMAGES.value, model.config, max_dets
+        )
+    except ValueError as error:
+        raise SystemExit(f"evaluate: {error}") from None
+    evaluation.write_json(metrics, OUTPUT.value)
+    if RESULTS.value:
+        evaluation.write_json(results, RESULTS.value)
+    print(evaluation.format_table(metrics))
+    if "segm" not in metrics:
+        print("Masks are not scored: the model has no mask head, or the annotations have no masks.")
+    if failures:
+        raise SystemExit("\n".join([*failures, f"{len(failures)} images could not be read; they count as empty."]))
+
+
+if __name__ == "__main__":
+    app.run(main)
