@@ -25,7 +25,7 @@ setup: $(READY)
 # is no proof: version managers leave stubs there that only print an error. --clear: a half-made .venv, or one with
 # TensorFlow's other build, is made anew.
 $(READY): setup.cfg pyproject.toml
-	@for candidate in $(PYTHON); do \
+	@found=; for candidate in $(PYTHON); do \
 	  if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
 	  then found=$$candidate; break; fi; \
 	done; \

@@ -1,7 +1,9 @@
 """Mask R-CNN (He et al., arXiv:1703.06870) for TensorFlow and Keras."""
 
 from mask_rcnn_tf.config import Config, ModelConfig, load_config
+from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.prediction import predict_images
 
 __version__ = "0.1.0"
-__all__ = ["Config", "MaskRCNN", "ModelConfig", "load_config"]
+__all__ = ["CocoEvaluation", "Config", "MaskRCNN", "ModelConfig", "load_config", "predict_images"]

@@ -341,8 +341,17 @@ def _validate_heads(model: ModelConfig):
     _one_of("model.roi.level_rule", model.roi.level_rule, ("detectron2", "torchvision"))
     _one_of("model.mask_head.mask_frame", model.mask_head.mask_frame, ("box", "canvas"))
     _one_of("model.detection.paste", model.detection.paste, ("continuous", "integer"))
-    _positive(model.rpn, "model.rpn", "num_convs", "channels", "samples", "pre_nms_top_n_train", "pre_nms_top_n_test",
-              "post_nms_top_n_train", "post_nms_top_n_test")
+    _positive(
+        model.rpn,
+        "model.rpn",
+        "num_convs",
+        "channels",
+        "samples",
+        "pre_nms_top_n_train",
+        "pre_nms_top_n_test",
+        "post_nms_top_n_train",
+        "post_nms_top_n_test",
+    )
     _positive(model.roi, "model.roi", "samples", "canonical_size", "max_sampling")
     _positive(model.box_head, "model.box_head", "pool_size", "fc_channels")
     _positive(model.mask_head, "model.mask_head", "pool_size", "channels")
@@ -377,8 +386,17 @@ def _validate_data(data: DataConfig):
 def _validate_train(train: TrainConfig):
     _one_of("train.optimizer", train.optimizer, ("torch_sgd", "adam"))
     _one_of("train.schedule", train.schedule, ("step", "cosine"))
-    _positive(train, "train", "batch_size", "steps", "learning_rate", "base_batch_size", "checkpoint_every",
-              "evaluate_every", "summary_every")
+    _positive(
+        train,
+        "train",
+        "batch_size",
+        "steps",
+        "learning_rate",
+        "base_batch_size",
+        "checkpoint_every",
+        "evaluate_every",
+        "summary_every",
+    )
     if train.warmup_steps < 0 or not math.isfinite(train.learning_rate):
         _fail("train.warmup_steps", train.warmup_steps, "0 or more, with a finite learning rate")
 
@@ -442,6 +460,7 @@ def load_config(name_or_path: str) -> Config:
     elif name_or_path in preset_names():
         module = importlib.import_module(f"mask_rcnn_tf.configs.{name_or_path}")
     else:
-        raise ValueError(f"config is {name_or_path!r}; allowed: a path to a .py file, or one of "
-                         f"{', '.join(preset_names())}.")
+        raise ValueError(
+            f"config is {name_or_path!r}; allowed: a path to a .py file, or one of {', '.join(preset_names())}."
+        )
     return copy.deepcopy(module.get_config()).validate()

@@ -202,9 +202,9 @@ def test_tools_are_flags_and_one_call():
         assert not [name for _, name in imported_modules(source) if name.split(".")[0] == "tools"]
 
 
-def test_tests_are_short_too():
-    for source in sources("tests"):
-        assert not long_files(source) + long_functions(source) + banned_imports(source)
+@pytest.mark.parametrize("rule", [long_files, long_functions, banned_imports], ids=lambda rule: rule.__name__)
+def test_tests_are_short_too(rule):
+    assert not [violation for source in sources("tests") for violation in rule(source)]
 
 
 def test_data_and_models_never_meet():

@@ -146,8 +146,12 @@ def _mask(head):
 
 def tensors(model):
     """Every tensor of torchvision's `maskrcnn_resnet50_fpn` with its place in our model."""
-    return _backbone(model.backbone) + _pyramid(model.pyramid) + _rpn(model.rpn_head) + _box(model.box_head) + (
-        _mask(model.mask_head)
+    return (
+        _backbone(model.backbone)
+        + _pyramid(model.pyramid)
+        + _rpn(model.rpn_head)
+        + _box(model.box_head)
+        + (_mask(model.mask_head))
     )
 
 

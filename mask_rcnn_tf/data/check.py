@@ -11,6 +11,7 @@ import tensorflow as tf
 from mask_rcnn_tf.data import annotations as parsing
 from mask_rcnn_tf.data import examples
 from mask_rcnn_tf.data.report import Report
+from mask_rcnn_tf.ops.images import decode_image
 
 
 @dataclasses.dataclass
@@ -56,7 +57,7 @@ def _sample(example: dict, name: str, class_names: tuple[str, ...]) -> Sample:
     masked = all(len(runs) for runs in example["runs"])
     return Sample(
         name=re.sub(r"[^\w.-]", "_", str(pathlib.PurePath(name).with_suffix(""))),
-        image=examples.decode_image(tf.constant(example["image"])).numpy(),
+        image=decode_image(tf.constant(example["image"])).numpy(),
         boxes=example["boxes"],
         labels=[class_names[index - 1] for index in example["classes"]],
         masks=[mask_of_runs(runs, *shape) for runs in example["runs"]] if masked else None,

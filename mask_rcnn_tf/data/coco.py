@@ -17,6 +17,7 @@ from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import annotations as parsing
 from mask_rcnn_tf.data import coco_builder, examples
 from mask_rcnn_tf.data.report import Rejected, Report
+from mask_rcnn_tf.ops.images import decode_image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +198,7 @@ def report(config: Config, split: str) -> Report:
 
 def _record(example: dict) -> dict:
     record = {key: example[key] for key in ("image_id", "boxes", "classes", "keypoints") if key in example}
-    record["image"] = examples.decode_image(example["image"])
+    record["image"] = decode_image(example["image"])
     record["mask_counts"] = tf.RaggedTensor.from_row_lengths(example["runs"], example["num_runs"], validate=False)
     return record
 

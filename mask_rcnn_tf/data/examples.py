@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.data import annotations as parsing
 from mask_rcnn_tf.data.report import BadRecord, Rejected, Report
+from mask_rcnn_tf.ops.images import decode_image
 
 AHEAD = 4 * (os.cpu_count() or 1)  # images that are read before they are needed
 
@@ -24,24 +25,6 @@ class ScanOptions:
     num_keypoints: int = 0  # J
     require_masks: bool = True  # reject annotations that have a box only
     strict: bool = False  # a bad image or an unknown id is an error: a score without it would be another score
-
-
-def decode_image(content: tf.Tensor) -> tf.Tensor:
-    """Decodes an image file; EXIF rotation is not applied.
-
-    Args:
-      content: string [], bytes of a JPEG, PNG (grey, palette, alpha, 16 bits), BMP or GIF (first frame).
-
-    Returns:
-      uint8 [h, w, 3] RGB. Alpha is dropped; of 16 bits the upper 8 are kept. JPEGs equal Pillow's bit for bit.
-    """
-    image = tf.cond(
-        tf.io.is_jpeg(content),
-        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
-    )
-    image.set_shape([None, None, 3])
-    return image
 
 
 def load_image(path: pathlib.Path, height: int, width: int) -> bytes:

@@ -83,6 +83,8 @@ def _shuffled(config: Config, dataset: tf.data.Dataset, num_images: int, epoch: 
     """An epoch's order; it depends on the number of elements, not on what they hold."""
     buffer = min(num_images, config.data.shuffle_buffer)
     seed = tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed
+    # Of the graph of the `flat_map` around this alone: the user's global seed would join in, and fails where it is 0.
+    tf.random.set_seed(1)
     return dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
 
@@ -137,23 +139,25 @@ def _position(config: Config, compact: tf.data.Dataset, num_images: int, start_s
         return epoch, [used]
     shapes = compact.map(lambda record: (tf.shape(record["image"])[:2], record["image_id"]))
     shapes = shapes.apply(tf.data.experimental.assert_cardinality(num_images)).cache()
-    filled, seen_before, batches, epoch = [0] * num_canvases, [], 0, 0
-    while True:
+    filled, seen_before, batches = [0] * num_canvases, [], 0
+    for canvases in _canvases_of_epochs(config, shapes, num_images).as_numpy_iterator():
         seen_before.append(list(filled))
-        for canvas in _epoch_canvases(config, shapes, num_images, epoch):
+        for canvas in canvases:
             filled[canvas] += 1
             batches += filled[canvas] % size == 0
             if batches == start_step:
                 return _epoch_to_resume(seen_before, [count // size * size for count in filled])
-        epoch += 1
+    raise AssertionError("the stream has no end")
 
 
-def _epoch_canvases(config: Config, shapes: tf.data.Dataset, num_images: int, epoch: int) -> list[int]:
-    """The canvas of each image of an epoch, in the epoch's order."""
-    canvases = _shuffled(config, shapes, num_images, tf.constant(epoch, tf.int64)).map(
-        lambda shape, image_id: _canvas_of(config, shape, image_id, tf.constant(epoch, tf.int64))
-    )
-    return [int(canvas) for chunk in canvases.batch(1024).as_numpy_iterator() for canvas in chunk]
+def _canvases_of_epochs(config: Config, shapes: tf.data.Dataset, num_images: int) -> tf.data.Dataset:
+    """The canvas of each image in the order of the stream, int64 [num_images] an epoch, without end."""
+
+    def of_epoch(epoch):
+        order = _shuffled(config, shapes, num_images, epoch)
+        return order.map(lambda shape, image_id: _canvas_of(config, shape, image_id, epoch))
+
+    return tf.data.Dataset.counter().flat_map(of_epoch).batch(num_images)
 
 
 def _epoch_to_resume(seen_before: list[list[int]], used: list[int]) -> tuple[int, list[int]]:

@@ -90,7 +90,7 @@ class MrcnnShapes(tfds.core.GeneratorBasedBuilder):
     """The TFDS builder `mrcnn_shapes`."""
 
     VERSION = tfds.core.Version(VERSION)
-    BUILDER_CONFIGS = [builder_config(ShapesConfig())]
+    BUILDER_CONFIGS = []
 
     def _info(self) -> tfds.core.DatasetInfo:
         options = self.builder_config.options

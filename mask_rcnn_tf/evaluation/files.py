@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation import coco_metrics, coco_results
+from mask_rcnn_tf.ops.images import decode_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # what TensorFlow decodes
 
@@ -80,12 +81,8 @@ def read_image(path: str | pathlib.Path, shape: tuple[int, int] | None = None) -
     """
     if not os.path.isfile(path):
         raise ValueError(f"{path}: there is no such file.")
-    content = tf.io.read_file(str(path))
     try:
-        if tf.io.is_jpeg(content):
-            image = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
-        else:
-            image = tf.io.decode_image(content, channels=3, expand_animations=False)
+        image = decode_image(tf.io.read_file(str(path)))
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(f"{path}: does not decode as an image.") from error
     if shape is not None and tuple(image.shape[:2]) != tuple(shape):

@@ -10,6 +10,24 @@ import tensorflow as tf
 from mask_rcnn_tf.ops import boxes as box_ops
 
 
+def decode_image(content: tf.Tensor) -> tf.Tensor:
+    """Decodes an image file; EXIF rotation is not applied.
+
+    Args:
+      content: string [], bytes of a JPEG, PNG (grey, palette, alpha, 16 bits), BMP or GIF (first frame).
+
+    Returns:
+      uint8 [h, w, 3] RGB. Alpha is dropped; of 16 bits the upper 8 are kept. JPEGs equal Pillow's bit for bit.
+    """
+    image = tf.cond(
+        tf.io.is_jpeg(content),
+        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
+    )
+    image.set_shape([None, None, 3])
+    return image
+
+
 def resized_shape(image_shape: tf.Tensor, short_side: float, max_side: float, rounding: str) -> tf.Tensor:
     """Computes the size an image is resized to: a short side of short_side, unless the long side exceeds max_side.
 
@@ -17,7 +35,7 @@ def resized_shape(image_shape: tf.Tensor, short_side: float, max_side: float, ro
       image_shape: int [2], (height, width) in original pixels.
       short_side: pixels, a number or a scalar tensor.
       max_side: pixels, a number or a scalar tensor.
-      rounding: "nearest" is int(x + 0.5) (Detectron2); "floor" cuts off after a float32 scale (torchvision).
+      rounding: "nearest" is int(x + 0.5) (Detectron2); "floor" cuts off (torchvision). Both in float64.
 
     Returns:
       int32 [2], (height, width).
@@ -30,13 +48,10 @@ def resized_shape(image_shape: tf.Tensor, short_side: float, max_side: float, ro
     """
     if rounding not in ("nearest", "floor"):
         raise ValueError(f'resized_shape: rounding is {rounding!r}; allowed: "nearest", "floor".')
-    precision = tf.float64 if rounding == "nearest" else tf.float32
-    shape = tf.cast(image_shape, precision)
-    short_side, max_side = tf.cast(short_side, precision), tf.cast(max_side, precision)
+    shape, short_side, max_side = (tf.cast(value, tf.float64) for value in (image_shape, short_side, max_side))
     short, long = tf.reduce_min(shape), tf.reduce_max(shape)
     if rounding == "floor":
-        scale = tf.cast(tf.minimum(short_side / short, max_side / long), tf.float64)
-        return tf.cast(tf.floor(tf.cast(shape, tf.float64) * scale), tf.int32)
+        return tf.cast(tf.floor(shape * tf.minimum(short_side / short, max_side / long)), tf.int32)
     # The short side is exactly short_side, not its product with the quotient: the order decides the last pixel.
     sides = tf.where(shape > short, short_side / short * shape, short_side)
     longest = tf.reduce_max(sides)
@@ -51,15 +66,21 @@ def resize(image: tf.Tensor, shape: tf.Tensor, antialias: bool, round_resized: b
       image: uint8 or float [h, w, C] or [B, h, w, C].
       shape: int32 [2], (height, width) in pixels.
       antialias: widen the kernel when shrinking, as PIL does; torchvision's tensors are resized without.
-      round_resized: round to whole levels 0..255, as resizing uint8 images does.
+      round_resized: round to whole levels 0..255 after each axis, as PIL does with uint8 images.
 
     Returns:
       float32 [height, width, C] or [B, height, width, C], levels as they came.
 
     Source: PIL.Image.resize(BILINEAR), which Detectron2 uses; torch.nn.functional.interpolate, which torchvision uses.
     """
-    resized = tf.image.resize(tf.cast(image, tf.float32), shape, "bilinear", antialias=antialias)
-    return tf.clip_by_value(tf.floor(resized + 0.5), 0.0, 255.0) if round_resized else resized
+    image = tf.cast(image, tf.float32)
+    if not round_resized:
+        return tf.image.resize(image, shape, "bilinear", antialias=antialias)
+    for size in ((tf.shape(image)[-3], shape[1]), (shape[0], shape[1])):  # PIL resizes along x first, then along y
+        image = tf.image.resize(image, tf.stack(size), "bilinear", antialias=antialias)
+        # PIL's weights are exact at ties and ties go up. Ties are common (640 to 800 pixels), float32 misses them.
+        image = tf.clip_by_value(tf.floor(image + 0.5 + 1e-4), 0.0, 255.0)
+    return image
 
 
 def normalize(

@@ -1,12 +1,14 @@
 """What a run stores: checkpoints to resume from, the best model, and where its evaluations stand."""
 
 import json
+import logging
 import pathlib
 
 import tensorflow as tf
-from absl import logging
 
 from mask_rcnn_tf.training.callbacks import StepCallback, write_atomically
+
+LOG = logging.getLogger("mask_rcnn_tf")
 
 KEPT = 3  # checkpoints
 
@@ -52,7 +54,7 @@ class Checkpointing(StepCallback):
         except (AssertionError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"checkpoint {path} is of another model or optimizer: {reason}") from error
-        logging.info("resumed from %s", path)
+        LOG.info("resumed from %s", path)
         return True
 
     def on_step(self, step, logs):

@@ -2,11 +2,11 @@
 
 import copy
 import json
+import logging
 import pathlib
 import sys
 
 import keras
-from absl import logging
 
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.data import pipeline, sources
@@ -16,6 +16,8 @@ from mask_rcnn_tf.training import callbacks as run_callbacks
 from mask_rcnn_tf.training import checkpoint as run_checkpoint
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
+
+LOG = logging.getLogger("mask_rcnn_tf")
 
 # Fields in which a run may differ from the one it continues.
 FREE_FIELDS = ("eval.", "train.steps", "train.checkpoint_every", "train.evaluate_every", "train.summary_every")
@@ -50,7 +52,7 @@ def train(config, model_dir):
     model = build_model(config)
     checkpointing = run_checkpoint.Checkpointing(model, folder, _checkpoint_due(config.train))
     start = int(model.optimizer.iterations) if checkpointing.restore() else 0
-    logging.info("step %d of %d, %s", start, config.train.steps, folder)
+    LOG.info("step %d of %d, %s", start, config.train.steps, folder)
     callbacks = make_callbacks(config, folder, checkpointing)
     if start and start % config.train.evaluate_every == 0 and callbacks["best"].state["evaluated_step"] < start:
         end_epoch(config, model, callbacks, start)  # the kill came between the checkpoint and the end of evaluation
@@ -73,7 +75,7 @@ def resolve(config):
     category_ids, class_names = sources.categories(config)
     model = config.model
     if model.num_classes != len(category_ids):
-        logging.info("num_classes %d becomes %d, as in the data", model.num_classes, len(category_ids))
+        LOG.info("num_classes %d becomes %d, as in the data", model.num_classes, len(category_ids))
     model.num_classes, model.category_ids, model.class_names = len(category_ids), category_ids, class_names
     return config.validate()
 
@@ -184,6 +186,4 @@ def finish(config, folder, model, callbacks):
     write_json(evaluation.metrics, folder / "metrics.json")
     for kind in ("bbox", "segm"):
         if kind in evaluation.metrics:
-            logging.info(
-                "%s AP %.4f, AP50 %.4f", kind, evaluation.metrics[kind]["AP"], evaluation.metrics[kind]["AP50"]
-            )
+            LOG.info("%s AP %.4f, AP50 %.4f", kind, evaluation.metrics[kind]["AP"], evaluation.metrics[kind]["AP50"])

@@ -1,11 +1,12 @@
 """The `--config` flag of the tools: a preset or a file, with every leaf open to overrides on the command line."""
 
 import dataclasses
+import logging
 import re
 import sys
 import typing
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 from mask_rcnn_tf.config import Config, load_config, preset_names
@@ -66,12 +67,10 @@ def run(main):
             print(f"{argv[0]}: {error}", file=sys.stderr)
             sys.exit(2)
 
-    def with_log(argv):
-        if flags.FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.INFO)
-        return main(argv)
-
-    app.run(with_log, flags_parser=parse_or_exit)
+    # Our own logger and not absl's, whose INFO level belongs to TFDS.
+    log = logging.getLogger("mask_rcnn_tf")
+    log.setLevel(logging.INFO)
+    app.run(main, flags_parser=parse_or_exit)
 
 
 def _check_keys(argv):

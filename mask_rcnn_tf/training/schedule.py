@@ -1,12 +1,14 @@
 """From the configuration to the learning rate at each step, and to the optimizer."""
 
+import logging
 import math
 
 import keras
 import tensorflow as tf
-from absl import logging
 
 from mask_rcnn_tf.training.optimizer import TorchSGD, norm_variables
+
+LOG = logging.getLogger("mask_rcnn_tf")
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -70,7 +72,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def scaled_learning_rate(train):
-    """The learning rate for the batch size in use, before warm-up and decay; said in the log.
+    """The learning rate for the batch size in use, before warm-up and decay.
 
     SGD's is proportional to the batch (Goyal et al., arXiv:1706.02677, section 2.1). Adam's is not scaled: its step
     does not grow with the gradient.
@@ -81,14 +83,15 @@ def scaled_learning_rate(train):
     Returns:
       float.
     """
+    return train.learning_rate * (1.0 if train.optimizer == "adam" else train.batch_size / train.base_batch_size)
+
+
+def _say_learning_rate(train):
     if train.optimizer == "adam":
-        logging.info("learning rate %g, not scaled with the batch size for adam", train.learning_rate)
-        return train.learning_rate
-    rate = train.learning_rate * train.batch_size / train.base_batch_size
-    logging.info(
-        "learning rate %g = %g * %d images / %d", rate, train.learning_rate, train.batch_size, train.base_batch_size
-    )
-    return rate
+        LOG.info("learning rate %g, not scaled with the batch size for adam", train.learning_rate)
+        return
+    rate, base = scaled_learning_rate(train), train.base_batch_size
+    LOG.info("learning rate %g = %g * %d images / %d", rate, train.learning_rate, train.batch_size, base)
 
 
 def make_schedule(train):
@@ -105,7 +108,7 @@ def make_schedule(train):
 
 
 def make_optimizer(config, model):
-    """The optimizer of `config.train`, built for `model`; norm parameters get no weight decay.
+    """The optimizer of `config.train`, built for `model`; norm parameters get no weight decay. Logs the learning rate.
 
     "adam" is Keras's Adam, with its decoupled weight decay (AdamW) and its clipping, which is applied on each replica.
 
@@ -117,6 +120,7 @@ def make_optimizer(config, model):
       `keras.optimizers.Optimizer` with all its variables.
     """
     train = config.train
+    _say_learning_rate(train)
     schedule = make_schedule(train)
     if train.optimizer == "adam":
         optimizer = keras.optimizers.Adam(

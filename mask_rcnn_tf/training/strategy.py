@@ -1,7 +1,10 @@
 """Which devices train together."""
 
+import logging
+
 import tensorflow as tf
-from absl import logging
+
+LOG = logging.getLogger("mask_rcnn_tf")
 
 
 def make_strategy():
@@ -29,4 +32,4 @@ def check_batch_size(batch_size, strategy):
             f"config.train.batch_size is {batch_size}; allowed: a multiple of {replicas}, the number of replicas "
             "(one a device), which share each batch equally."
         )
-    logging.info("%d replica(s), %d image(s) a step on each", replicas, batch_size // replicas)
+    LOG.info("%d replica(s), %d image(s) a step on each", replicas, batch_size // replicas)

@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import coco, examples
+from mask_rcnn_tf.ops.images import decode_image
 
 SQUARE = [[2, 2, 10, 2, 10, 8, 2, 8]]  # 8 x 6 pixels
 
@@ -316,7 +317,7 @@ def test_jpeg_decoding_equals_pillow():
     for image, options in [*cases, (smooth.convert("L"), {})]:
         content = encoded(image, "JPEG", **options)
         wanted = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        np.testing.assert_array_equal(examples.decode_image(tf.constant(content)), wanted)
+        np.testing.assert_array_equal(decode_image(tf.constant(content)), wanted)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
@@ -325,12 +326,12 @@ def test_png_decoding_equals_pillow(mode):
     image = Image.fromarray(pixels, "RGBA")
     image = image if mode == "RGBA" else image.convert("RGB").convert(mode)
     content = encoded(image, "PNG")
-    np.testing.assert_array_equal(examples.decode_image(tf.constant(content)), np.asarray(image.convert("RGB")))
+    np.testing.assert_array_equal(decode_image(tf.constant(content)), np.asarray(image.convert("RGB")))
 
 
 def test_png_of_16_bits_keeps_the_upper_8():
     pixels = np.random.default_rng(0).integers(0, 2**16, (15, 20), np.uint16)
-    decoded = examples.decode_image(tf.constant(encoded(Image.fromarray(pixels), "PNG"))).numpy()
+    decoded = decode_image(tf.constant(encoded(Image.fromarray(pixels), "PNG"))).numpy()
     np.testing.assert_array_equal(decoded, np.repeat((pixels >> 8)[..., None], 3, -1).astype(np.uint8))
 
 

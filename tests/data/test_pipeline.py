@@ -13,8 +13,7 @@ CANVASES = ((64, 96), (96, 64), (96, 96))
 @pytest.fixture
 def config():
     config = Config()
-    config.model.preprocess.short_side = config.model.preprocess.max_side = 96
-    config.model.preprocess.short_side = 64
+    config.model.preprocess.short_side, config.model.preprocess.max_side = 64, 96
     config.data.train_short_sides = (48, 64)
     config.data.canvases = CANVASES[:2]
     config.data.max_gt = 3
@@ -91,7 +90,7 @@ def test_every_run_sees_the_same_batches(config, images, cache):
 def test_resumed_run_continues_exactly(config, images, cache, canvases):
     config.data.cache, config.data.canvases = cache, canvases
     batches = first(pipeline.train_dataset(config), 26)
-    for start_step in (1, 3, 4, 11, 12, 24):
+    for start_step in (1, 4, 24):
         assert_same(first(pipeline.train_dataset(config, start_step), 2), batches[start_step : start_step + 2])
 
 

@@ -94,7 +94,11 @@ def _shoelace(polygon):
 
 @pytest.mark.parametrize("fill", ["random", "zeros", "ones"])
 def test_run_lengths_are_those_of_pycocotools(fill):
-    mask = {"random": np.random.default_rng(0).random((13, 9)) > 0.5, "zeros": np.zeros((13, 9)), "ones": np.ones((13, 9))}
+    mask = {
+        "random": np.random.default_rng(0).random((13, 9)) > 0.5,
+        "zeros": np.zeros((13, 9)),
+        "ones": np.ones((13, 9)),
+    }
     mask = mask[fill].astype(np.uint8)
     counts = shapes.run_lengths(mask)
     assert counts.sum() == mask.size and counts.dtype == np.int32

@@ -125,7 +125,9 @@ def test_flips_equal_their_definition(config, horizontal, vertical, frame):
     flipped = build(config, record, draw(64, horizontal, vertical))
     height, width = 64, 90
     y_step, x_step = (-1 if vertical else 1), (-1 if horizontal else 1)
-    np.testing.assert_array_equal(flipped["image"][:height, :width], plain["image"][:height, :width][::y_step, ::x_step])
+    np.testing.assert_array_equal(
+        flipped["image"][:height, :width], plain["image"][:height, :width][::y_step, ::x_step]
+    )
     inside = (slice(None), slice(height), slice(width)) if frame == "canvas" else (slice(None),) * 3
     np.testing.assert_array_equal(flipped["gt_masks"][inside], plain["gt_masks"][inside][:, ::y_step, ::x_step])
     boxes = plain["gt_boxes"][:3].copy()

@@ -18,7 +18,7 @@ LOSSES = {
 }
 
 
-@pytest.fixture(scope="module", params=["native", "xla"])
+@pytest.fixture(scope="module", params=["native", pytest.param("xla", marks=pytest.mark.slow)])
 def model(request):
     config = golden_config("maskA")
     config.rpn.pre_nms_top_n_train, config.rpn.post_nms_top_n_train = 300, 150

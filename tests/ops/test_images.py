@@ -26,9 +26,8 @@ def detectron2_shape(height, width, short_side, max_side):
 
 
 def torchvision_shape(height, width, short_side, max_side):
-    """What `_resize_image_and_masks` computes: a float32 scale, then floor of the float64 product."""
-    short, long = np.float32(min(height, width)), np.float32(max(height, width))
-    scale = float(min(np.float32(short_side) / short, np.float32(max_side) / long))
+    """What `_resize_image_and_masks` and interpolate(recompute_scale_factor=True) compute, in Python's floats."""
+    scale = min(short_side / min(height, width), max_side / max(height, width))
     return int(np.floor(height * scale)), int(np.floor(width * scale))
 
 
@@ -78,9 +77,10 @@ def test_transform_golden_boxes_and_masks(golden, case):
     np.testing.assert_array_equal(masks, data[f"{key}/out/masks"])
 
 
-@pytest.mark.parametrize("from_shape,to_shape", [((97, 130), (60, 80)), ((61, 47), (160, 123)), ((200, 90), (77, 120))])
+@pytest.mark.parametrize("from_shape,to_shape", [((97, 130), (60, 80)), ((61, 47), (160, 123)), ((90, 200), (77, 171))])
 @pytest.mark.parametrize("smooth", [True, False])
 def test_resize_equals_pillow(from_shape, to_shape, smooth):
+    # One scale for both axes, as in the network's resizing: Pillow 13 turns its two passes round for very unequal ones.
     image = np.random.default_rng(0).integers(0, 256, [*from_shape, 3]).astype(np.uint8)
     if smooth:
         image = np.asarray(Image.fromarray(image).resize((13, 11)).resize(from_shape[::-1], Image.Resampling.BICUBIC))
@@ -89,8 +89,8 @@ def test_resize_equals_pillow(from_shape, to_shape, smooth):
     np.testing.assert_array_equal(actual, np.round(actual))
     difference = np.abs(actual - expected)
     print(f"mean {difference.mean():.4f}, max {difference.max()}")
-    assert difference.max() <= 1  # Pillow rounds between its two passes
-    assert difference.mean() < 0.25
+    assert difference.max() <= 1
+    assert difference.mean() < 1e-2
 
 
 def test_resize_takes_batches_of_unknown_size():
@@ -100,7 +100,7 @@ def test_resize_takes_batches_of_unknown_size():
     )
     batch = np.random.default_rng(0).integers(0, 256, [2, 40, 50, 3]).astype(np.uint8)
     result = function(batch)
-    assert function.output_shapes.as_list() == [None, 32, 32, 3]
+    assert function.get_concrete_function().structured_outputs.shape.as_list() == [None, 32, 32, 3]
     np.testing.assert_array_equal(result[1, :20, :30], images.resize(batch[1], [20, 30], True, True))
     np.testing.assert_array_equal(result[:, 20:], 0)
     np.testing.assert_array_equal(result[:, :, 30:], 0)
