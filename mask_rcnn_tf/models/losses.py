@@ -80,13 +80,11 @@ def mask_loss(mask_logits, targets, valid):
     Args:
       mask_logits: [n, M, M].
       targets: [n, M, M], 0..1.
-      valid: bool [n], or None when every row counts.
+      valid: bool [n], rows that count.
 
     Returns:
       The sum and the number of pixels, 0 and 0 without foreground. Source: paper, section 3, "Mask Representation".
     """
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, mask_logits)
-    if valid is None:
-        return tf.reduce_sum(entropy), tf.cast(tf.size(entropy), tf.float32)
     pixels = tf.broadcast_to(valid[:, None, None], tf.shape(entropy))
     return _masked_sum(entropy, pixels), _count(pixels)

@@ -212,7 +212,7 @@ class MaskRCNN(keras.Model):
         shape = image_ops.resized_shape(
             tf.shape(images)[1:3], preprocess.short_side, preprocess.max_side, preprocess.size_rounding
         )
-        image = image_ops.resize(images, shape, preprocess.antialias, preprocess.round_resized)
+        image = image_ops.resize(images, shape, preprocess.antialias, preprocess.round_resized, self._config.kernels)
         image = image_ops.normalize(
             image, preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
         )
@@ -294,7 +294,7 @@ class MaskRCNN(keras.Model):
             config.mask_head.mask_frame,
             config.kernels,
         )
-        return loss_ops.mask_loss(logits, targets, rows.valid)
+        return loss_ops.mask_loss(logits, targets, rows.counted)
 
     def make_train_function(self, force=False):
         """Keras's hook before training; refuses to train over frozen norms that hold no pretrained statistics."""
@@ -313,7 +313,10 @@ class MaskRCNN(keras.Model):
             losses = self.compute_losses(_unpack(data), tf.cast(self.optimizer.iterations, tf.int64), True)
             total = self.optimizer.scale_loss(tf.add_n(list(losses.values())))
         variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(total, variables), variables)
+        # Keras asks a dataset of unknown length for one batch too many; without the dependency the optimizer's step
+        # counter, which needs no data, is increased before that call fails (tried with Keras 3.15).
+        with tf.control_dependencies([total]):
+            self.optimizer.apply(tape.gradient(total, variables), variables)
         return self._track(losses)
 
     def test_step(self, data):

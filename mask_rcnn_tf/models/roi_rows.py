@@ -9,6 +9,11 @@ class RoiRows:
     The native kernels run on the valid rows alone, since a head costs far more than moving rows; the xla kernels, whose
     shapes must be constant, run on all and leave the padding to whoever reads the result.
 
+    Attributes:
+      batch_indices: int32 [n], the image of each row.
+      counted: bool [n], rows that are valid.
+      valid: `counted` for the xla kernels; None natively, where every row is valid.
+
     Args:
       valid: bool [B, R].
       kernels: "native" or "xla".
@@ -16,14 +21,20 @@ class RoiRows:
 
     def __init__(self, valid, kernels):
         self.shape = tf.shape(valid)
-        self._rows = tf.where(valid) if kernels == "native" else None
-        if self._rows is None:
-            columns = valid.shape[1]
-            self.batch_indices = tf.repeat(tf.range(self.shape[0]), columns)
-            self.valid = tf.reshape(valid, [-1])
-        else:
-            self.batch_indices = tf.cast(self._rows[:, 0], tf.int32)
-            self.valid = None  # every row is
+        if kernels == "xla":
+            self._rows = None
+            self.batch_indices = tf.repeat(tf.range(self.shape[0]), valid.shape[1])
+            self.counted = self.valid = tf.reshape(valid, [-1])
+            return
+        rows = tf.where(valid)
+        self._count = tf.shape(rows)[0]
+        # Where nothing is valid the first row stands in, uncounted: several TensorFlow kernels fail on zero rows
+        # (Einsum; oneDNN's bfloat16 convolution gradient aborts the process).
+        empty = tf.cast(self._count == 0, tf.int32)
+        self._rows = tf.pad(rows, [[0, empty], [0, 0]])
+        self.batch_indices = tf.cast(self._rows[:, 0], tf.int32)
+        self.counted = tf.fill([self._count + empty], self._count > 0)
+        self.valid = None
 
     def flatten(self, padded):
         """[B, R, ...] -> [n, ...]."""
@@ -36,4 +47,5 @@ class RoiRows:
         shape = tf.concat([self.shape, tf.shape(flat)[1:]], 0)
         if self._rows is None:
             return tf.reshape(flat, shape)
-        return tf.scatter_nd(self._rows, flat, tf.cast(shape, tf.int64))
+        count = self._count
+        return tf.scatter_nd(self._rows[:count], flat[:count], tf.cast(shape, tf.int64))

@@ -59,7 +59,9 @@ def resized_shape(image_shape: tf.Tensor, short_side: float, max_side: float, ro
     return tf.cast(tf.floor(sides + 0.5), tf.int32)
 
 
-def resize(image: tf.Tensor, shape: tf.Tensor, antialias: bool, round_resized: bool) -> tf.Tensor:
+def resize(
+    image: tf.Tensor, shape: tf.Tensor, antialias: bool, round_resized: bool, kernels: str = "native"
+) -> tf.Tensor:
     """Resizes bilinearly, pixel centres at half coordinates.
 
     Args:
@@ -67,6 +69,7 @@ def resize(image: tf.Tensor, shape: tf.Tensor, antialias: bool, round_resized: b
       shape: int32 [2], (height, width) in pixels.
       antialias: widen the kernel when shrinking, as PIL does; torchvision's tensors are resized without.
       round_resized: round to whole levels 0..255 after each axis, as PIL does with uint8 images.
+      kernels: "native", or "xla": two matrix products, because XLA and TFLite have no antialiased resize.
 
     Returns:
       float32 [height, width, C] or [B, height, width, C], levels as they came.
@@ -74,13 +77,27 @@ def resize(image: tf.Tensor, shape: tf.Tensor, antialias: bool, round_resized: b
     Source: PIL.Image.resize(BILINEAR), which Detectron2 uses; torch.nn.functional.interpolate, which torchvision uses.
     """
     image = tf.cast(image, tf.float32)
-    if not round_resized:
-        return tf.image.resize(image, shape, "bilinear", antialias=antialias)
-    for size in ((tf.shape(image)[-3], shape[1]), (shape[0], shape[1])):  # PIL resizes along x first, then along y
-        image = tf.image.resize(image, tf.stack(size), "bilinear", antialias=antialias)
-        # PIL's weights are exact at ties and ties go up. Ties are common (640 to 800 pixels), float32 misses them.
-        image = tf.clip_by_value(tf.floor(image + 0.5 + 1e-4), 0.0, 255.0)
+    for axis in (-2, -3):  # PIL resizes along x first, then along y
+        if kernels == "xla":
+            weights = _resize_weights(tf.shape(image)[axis], shape[axis + 3], antialias)
+            image = tf.einsum("...xc,yx->...yc" if axis == -2 else "...xwc,yx->...ywc", image, weights)
+        else:
+            size = [tf.shape(image)[-3], shape[1]] if axis == -2 else shape
+            image = tf.image.resize(image, tf.stack(size), "bilinear", antialias=antialias)
+        if round_resized:
+            # PIL's weights are exact at ties and ties go up. Ties are common (640 to 800 pixels), float32 misses them.
+            image = tf.clip_by_value(tf.floor(image + 0.5 + 1e-4), 0.0, 255.0)
     return image
+
+
+def _resize_weights(source: tf.Tensor, target: tf.Tensor, antialias: bool) -> tf.Tensor:
+    """The float32 [target, source] matrix of a bilinear resize: triangles, as wide as the step when antialiased."""
+    step = tf.cast(source, tf.float64) / tf.cast(target, tf.float64)
+    width = tf.maximum(step, 1.0) if antialias else tf.constant(1.0, tf.float64)
+    centres = (tf.range(target, dtype=tf.float64) + 0.5) * step
+    pixels = tf.range(source, dtype=tf.float64) + 0.5
+    weights = tf.maximum(1.0 - tf.abs(centres[:, None] - pixels) / width, 0.0)
+    return tf.cast(weights / tf.reduce_sum(weights, 1, keepdims=True), tf.float32)
 
 
 def normalize(

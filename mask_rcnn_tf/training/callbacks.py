@@ -21,7 +21,7 @@ class StepCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Takes the count from the optimizer, which a checkpoint may have restored."""
-        self.step = int(self.model.optimizer.iterations)
+        self.step = int(self.model.optimizer.iterations.numpy())
 
     def on_train_batch_end(self, batch, logs=None):
         """Counts, and calls `on_step` with the logs (means since the epoch's start)."""

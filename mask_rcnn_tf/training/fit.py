@@ -7,6 +7,7 @@ import pathlib
 import sys
 
 import keras
+import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.data import pipeline, sources
@@ -51,7 +52,7 @@ def train(config, model_dir):
     run_callbacks.write_atomically(folder / "config.json", text)
     model = build_model(config)
     checkpointing = run_checkpoint.Checkpointing(model, folder, _checkpoint_due(config.train))
-    start = int(model.optimizer.iterations) if checkpointing.restore() else 0
+    start = int(model.optimizer.iterations.numpy()) if checkpointing.restore() else 0
     LOG.info("step %d of %d, %s", start, config.train.steps, folder)
     callbacks = make_callbacks(config, folder, checkpointing)
     if start and start % config.train.evaluate_every == 0 and callbacks["best"].state["evaluated_step"] < start:
@@ -81,9 +82,9 @@ def resolve(config):
 
 
 def check_same_run(config, folder):
-    """Raises ValueError, naming the fields, if `folder` (a Path) holds a run of another configuration."""
+    """Raises ValueError, naming the fields, if `folder` (a Path) holds checkpoints of another configuration."""
     path = folder / "config.json"
-    if not path.exists():
+    if not path.exists() or tf.train.latest_checkpoint(str(folder / "checkpoints")) is None:
         return
     ours = _flatten(json.loads(json.dumps(configuration.to_dict(config))))
     theirs = _flatten(json.loads(path.read_text()))

@@ -31,7 +31,9 @@ def test_one_call_of_fit_when_nothing_interrupts():
 
 def test_another_configuration_in_the_folder_is_refused(tmp_path):
     config = Config()
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(Config(name="stopped before its first checkpoint"))))
     check_same_run(config, tmp_path)
+    tf.train.Checkpoint(step=tf.Variable(0)).save(str(tmp_path / "checkpoints" / "step"))
     (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
     check_same_run(config, tmp_path)
     config.train.steps, config.eval.batch_size, config.train.summary_every = 5, 3, 7

@@ -1,0 +1,283 @@
+"""Behaviour of the model as users meet it: fit, evaluate, predict, save, XLA, mixed precision, bad input."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import tiny_batch, tiny_config, tiny_model
+
+import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf import config as configuration
+
+NAMES = ["loss", "rpn_objectness", "rpn_box", "box_class", "box_delta", "mask"]
+
+
+def dataset(*batches):
+    return tf.data.Dataset.from_generator(
+        lambda: iter(batches), output_signature=tf.nest.map_structure(tf.TensorSpec.from_tensor, batches[0])
+    )
+
+
+def assert_same_detections(a, b, scores=1e-4, boxes=1e-2, masks=1e-3):
+    np.testing.assert_array_equal(a["num_detections"], b["num_detections"])
+    np.testing.assert_array_equal(a["detection_classes"], b["detection_classes"])
+    np.testing.assert_allclose(a["detection_scores"], b["detection_scores"], atol=scores)
+    np.testing.assert_allclose(a["detection_boxes"], b["detection_boxes"], atol=boxes)
+    np.testing.assert_allclose(a["detection_masks"], b["detection_masks"], atol=masks)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = tiny_model()
+    model.compile(keras.optimizers.Adam(3e-3))
+    batch = tiny_batch(4)
+    history = model.fit(dataset(batch).repeat(), steps_per_epoch=40, epochs=2, verbose=0)
+    return model, batch, history.history
+
+
+def test_fit_learns_and_reports_each_loss(trained):
+    history = trained[2]
+    assert set(history) == set(NAMES)
+    assert history["loss"][1] < 0.8 * history["loss"][0]
+    np.testing.assert_allclose(history["loss"][1], sum(history[name][1] for name in NAMES[1:]), rtol=1e-5)
+
+
+def test_evaluate_gives_losses_and_changes_nothing(trained):
+    model, batch, _ = trained
+    weights = [w.numpy() for w in model.weights]
+    first, second = (model.evaluate(dataset(batch), verbose=0, return_dict=True) for _ in range(2))
+    assert set(first) == set(NAMES) and first == second
+    np.testing.assert_allclose(first["loss"], sum(first[name] for name in NAMES[1:]), rtol=1e-5)
+    for before, after in zip(weights, model.weights, strict=True):
+        np.testing.assert_array_equal(before, after.numpy())
+
+
+def test_predict_takes_labelled_datasets_dicts_and_raw_images(trained):
+    model, batch, _ = trained
+    by_dataset = model.predict(dataset(batch), verbose=0)
+    prepared = {name: batch[name].numpy() for name in ("image", "image_shape")}
+    assert_same_detections(by_dataset, model.predict(prepared, verbose=0))
+    assert by_dataset["detection_masks"].shape == (4, 10, 28, 28)
+    raw = np.random.default_rng(0).integers(0, 255, (3, 70, 110, 3), np.uint8)
+    detections = model.predict(raw, verbose=0)
+    assert detections["detection_boxes"].shape == (3, 10, 4)
+    assert detections["detection_boxes"].max() <= 110 and detections["detection_boxes"][..., ::2].max() <= 70
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 97, 53), (2, 200, 31)])
+def test_predict_any_batch_and_any_size(trained, shape):
+    raw = np.full((*shape, 3), 90, np.uint8)
+    detections = trained[0].predict(raw, verbose=0)
+    assert detections["num_detections"].shape == shape[:1]
+    limit = np.array([shape[1], shape[2]] * 2)
+    assert (detections["detection_boxes"] <= limit).all()
+    padding = np.arange(10) >= detections["num_detections"][:, None]
+    assert not detections["detection_masks"][padding].any() and not detections["detection_classes"][padding].any()
+
+
+def test_predict_images_of_different_sizes_equals_one_by_one(trained, tmp_path):
+    model = trained[0]
+    random = np.random.default_rng(1)
+    images = [random.integers(0, 255, shape, np.uint8) for shape in ((60, 90, 3), (120, 50, 3), (60, 90, 3))]
+    path = tmp_path / "image.png"
+    keras.utils.save_img(path, images[1], scale=False)
+    results = mrcnn.predict_images(model, [images[0], path, images[2]])
+    for image, result in zip(images, results, strict=True):
+        single = model.predict(image[None], verbose=0)
+        count = single["num_detections"][0]
+        assert len(result["detection_scores"]) == count
+        np.testing.assert_allclose(result["detection_boxes"], single["detection_boxes"][0][:count], atol=1e-3)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_saved_file_gives_identical_outputs(trained, tmp_path, when):
+    model = trained[0] if when == "after" else tiny_model()
+    batch = trained[1]
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert loaded.config == model.config
+    assert len(loaded.weights) == len(model.weights) > 50
+    ours, theirs = model.predict(dataset(batch), verbose=0), loaded.predict(dataset(batch), verbose=0)
+    assert_same_detections(ours, theirs, 0, 0, 0)
+    if when == "after":
+        loaded.fit(dataset(batch), verbose=0)  # compiled with its optimizer
+        assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) + 1
+
+
+def test_from_config_refuses_unknown_keys():
+    values = tiny_model().get_config()
+    values["config"]["rpn"]["samplse"] = 3
+    with pytest.raises(ValueError, match=r"config.model.rpn has no key 'samplse'; known: .*samples"):
+        mrcnn.MaskRCNN.from_config(values)
+
+
+def test_config_survives_json():
+    config = mrcnn.load_config("mask_rcnn_r50_fpn")
+    import json
+
+    values = json.loads(json.dumps(configuration.to_dict(config)))
+    assert configuration.from_dict(configuration.Config, values) == config
+
+
+def test_summary_names_every_stage(capsys):
+    tiny_model().summary(line_length=100)
+    text = capsys.readouterr().out
+    for name in ("backbone", "pyramid", "rpn_head", "box_head", "mask_head", "Trainable params"):
+        assert name in text
+
+
+@pytest.mark.parametrize("norm", ["batch_norm", "group_norm"])
+def test_xla_kernels_equal_native_ones(norm):
+    model = tiny_model(norm=norm)
+    batch = tiny_batch(3, objects=[0, 2, 5])
+    compiled = model.with_kernels("xla")
+    step = tf.constant(7, tf.int64)
+    native = tf.function(lambda b: model.compute_losses(b, step, True))(batch)
+    xla = tf.function(lambda b: compiled.compute_losses(b, step, True), jit_compile=True)(batch)
+    for name in NAMES[1:]:
+        np.testing.assert_allclose(native[name], xla[name], rtol=1e-4, err_msg=name)
+    inputs = {name: batch[name] for name in ("image", "image_shape")}
+    ours = tf.function(compiled.call, jit_compile=True)(inputs)
+    assert_same_detections(tf.nest.map_structure(np.asarray, model(inputs)), tf.nest.map_structure(np.asarray, ours))
+    assert compiled.backbone is model.backbone and len(compiled.weights) == len(model.weights)
+
+
+def test_fit_and_predict_under_jit_compile():
+    """`model.jit_compile` stays True, and three steps end in the same weights as natively."""
+    batches = [tiny_batch(2, seed=seed) for seed in range(3)]
+    weights = []
+    for kernels in ("native", "xla"):
+        model = tiny_model(norm="group_norm", kernels=kernels)
+        model.compile(keras.optimizers.SGD(0.01), jit_compile=kernels == "xla")
+        model.fit(dataset(*batches), verbose=0)
+        assert model.jit_compile == (kernels == "xla")
+        detections = model.predict(dataset(batches[0]), verbose=0)
+        weights.append(([w.numpy() for w in model.trainable_weights], detections))
+    for a, b in zip(weights[0][0], weights[1][0], strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    assert_same_detections(weights[0][1], weights[1][1], masks=2e-3)
+
+
+def test_raw_images_under_jit_compile():
+    model = tiny_model(kernels="xla")
+    raw = tf.constant(np.random.default_rng(0).integers(0, 255, (2, 70, 110, 3), np.uint8))
+    compiled = tf.nest.map_structure(np.asarray, tf.function(model.call, jit_compile=True)(raw))
+    assert_same_detections(tf.nest.map_structure(np.asarray, model.with_kernels("native")(raw)), compiled)
+
+
+def test_boxes_arrive_unrounded_under_mixed_bfloat16(monkeypatch):
+    """1001.3 is 1000 in bfloat16: every function that takes boxes must still see 1001.3."""
+    from mask_rcnn_tf.models import mask_rcnn, targets
+
+    seen = {}
+
+    def spy(module, name, pick):
+        original = getattr(module, name)
+
+        def wrapper(*args, **kwargs):
+            seen[name] = pick(*args)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, wrapper)
+
+    spy(targets, "rpn_targets", lambda anchors, gt_boxes, *_: gt_boxes)
+    spy(targets, "sample_rois", lambda proposals, counts, gt_boxes, *_: gt_boxes)
+    spy(targets, "mask_targets", lambda rows, rois, gt_indices, gt_boxes, *_: gt_boxes)
+    spy(mask_rcnn, "roi_align", lambda features, strides, rois, *_: rois)
+    model = tiny_model(dtype="mixed_bfloat16")
+    batch = tiny_batch(1, size=1024)
+    boxes = batch["gt_boxes"].numpy()
+    boxes[0, 0] = 900.7, 901.3, 1001.3, 1002.9
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    model.train_on_batch(batch | {"gt_boxes": tf.constant(boxes)})
+    for name in ("rpn_targets", "sample_rois", "mask_targets"):
+        np.testing.assert_array_equal(seen[name][0, 0], boxes[0, 0], err_msg=name)
+    assert (seen["roi_align"].numpy() == boxes[0, 0]).all(-1).any()  # the gt box is among the RoIs
+    detections = model.predict(batch, verbose=0)
+    assert detections["detection_boxes"].dtype == np.float32
+
+
+def test_bfloat16_is_used_inside_and_trains():
+    model = tiny_model(dtype="mixed_bfloat16")
+    features = model.extract_features(tf.zeros([1, 64, 64, 3]))
+    assert {feature.dtype for feature in features.values()} == {tf.bfloat16}
+    assert {w.dtype for w in model.weights} == {"float32"}
+    model.compile(keras.optimizers.Adam(3e-3))
+    history = model.fit(dataset(tiny_batch(4)).repeat(), steps_per_epoch=10, epochs=2, verbose=0).history
+    assert history["loss"][1] < history["loss"][0]
+
+
+def test_images_without_objects_train():
+    model = tiny_model()
+    model.compile(keras.optimizers.SGD(0.01))
+    logs = model.train_on_batch(tiny_batch(2, objects=[0, 0]), return_dict=True)
+    assert logs["mask"] == 0 and logs["box_delta"] == 0 and logs["rpn_box"] == 0
+    assert all(np.isfinite(w.numpy()).all() for w in model.weights)
+
+
+def test_frozen_norm_over_random_weights_is_an_error():
+    model = tiny_model(norm="frozen_batch_norm")
+    model.compile(keras.optimizers.SGD(0.01))
+    with pytest.raises(ValueError, match="'frozen_batch_norm' and no pretrained weights"):
+        model.fit(dataset(tiny_batch()), verbose=0)
+    model.backbone.stem.norm.moving_mean.assign(np.full(8, 0.1))
+    model.fit(dataset(tiny_batch()), verbose=0)
+    assert model.predict(dataset(tiny_batch()), verbose=0)["num_detections"].shape == (2,)
+
+
+def test_frozen_stages_and_frozen_norms_stay(trained):
+    config = tiny_config()
+    config.backbone.frozen_stages = 2
+    model = mrcnn.MaskRCNN(config)
+    before = {w.path: w.numpy() for w in model.backbone.weights}
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fit(dataset(tiny_batch()), verbose=0)
+    moved = {w.path for w in model.backbone.weights if not np.array_equal(before[w.path], w.numpy())}
+    assert not any("stem" in path or "c2_0" in path for path in moved)
+    assert any("c3_0" in path for path in moved)
+
+
+@pytest.mark.parametrize(
+    "batch, message",
+    [
+        ({"gt_boxes": None}, r"the batch lacks gt_boxes"),
+        ({"gt_masks": None}, r"the batch lacks gt_masks.*mask_head.enabled=False"),
+    ],
+)
+def test_unlabelled_batches_are_refused_in_training(batch, message):
+    model = tiny_model()
+    model.compile(keras.optimizers.SGD(0.01))
+    data = {name: value for name, value in tiny_batch().items() if name not in batch}
+    with pytest.raises(ValueError, match=message):
+        model.fit(dataset(data), verbose=0)
+
+
+def test_wrong_images_are_refused():
+    with pytest.raises(ValueError, match="images are .*float32.*allowed: uint8"):
+        tiny_model()(tf.zeros([1, 64, 64, 3]))
+    with pytest.raises(ValueError, match=r"images\[0\] is float64"):
+        mrcnn.predict_images(tiny_model(), [np.zeros((10, 10, 3))])
+    with pytest.raises(ValueError, match=r"images\[1\] is 'no_such_file.png'"):
+        mrcnn.predict_images(tiny_model(), [np.zeros((10, 10, 3), np.uint8), "no_such_file.png"])
+
+
+def test_a_model_without_masks():
+    config = tiny_config()
+    config.mask_head.enabled = False
+    model = mrcnn.MaskRCNN(config)
+    model.compile(keras.optimizers.SGD(0.01))
+    data = {name: value for name, value in tiny_batch().items() if name != "gt_masks"}
+    assert "mask" not in model.train_on_batch(data, return_dict=True)
+    assert "detection_masks" not in model.predict(dataset(data), verbose=0)
+
+
+def test_sampling_depends_on_step_and_image_but_not_on_the_place_in_the_batch():
+    model = tiny_model(norm="group_norm")
+    batch = tiny_batch(2)
+    swapped = {name: value[::-1] for name, value in batch.items()}
+    losses = [
+        float(model.compute_losses(b, tf.constant(s, tf.int64), True)["box_class"])
+        for b, s in ((batch, 0), (swapped, 0), (batch, 1))
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert abs(losses[0] - losses[2]) > 1e-6

@@ -1,0 +1,52 @@
+"""A very small model and labelled batch, for tests of behaviour rather than of numbers."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import mask_rcnn_tf as mrcnn
+
+
+def tiny_config(norm="batch_norm", kernels="native", dtype="float32"):
+    """A `ModelConfig` of 0.1 million parameters, 3 classes."""
+    config = mrcnn.load_config("mask_rcnn_shapes").model
+    config.num_classes, config.kernels, config.dtype = 3, kernels, dtype
+    config.backbone.norm, config.backbone.stage_blocks, config.backbone.stage_channels = norm, (1,) * 4, (8, 12, 16, 24)
+    config.backbone.stem_channels = 8
+    config.fpn.channels = config.rpn.channels = config.mask_head.channels = 16
+    config.box_head.fc_channels, config.mask_head.num_convs = 32, 1
+    config.preprocess.short_side, config.preprocess.max_side = 96, 128
+    config.rpn.pre_nms_top_n_train, config.rpn.post_nms_top_n_train = 60, 24
+    config.rpn.pre_nms_top_n_test, config.rpn.post_nms_top_n_test = 60, 24
+    config.roi.samples, config.detection.max_detections, config.detection.score_threshold = 16, 10, 0.01
+    return config
+
+
+def tiny_model(**options):
+    """A `MaskRCNN` of `tiny_config`, with the same random weights each time."""
+    keras.utils.set_random_seed(3)
+    return mrcnn.MaskRCNN(tiny_config(**options))
+
+
+def tiny_batch(batch=2, size=96, seed=0, objects=None):
+    """A labelled batch of rectangles on noise; `objects` gives the number in each image."""
+    random = np.random.default_rng(seed)
+    image = random.normal(size=(batch, size, size, 3)).astype(np.float32)
+    gt_boxes = np.zeros((batch, 5, 4), np.float32)
+    gt_classes = np.zeros((batch, 5), np.int32)
+    for b in range(batch):
+        for i in range(3 if objects is None else objects[b]):
+            top, left = random.integers(0, size - 40, 2)
+            height, width = random.integers(14, 40, 2)
+            gt_boxes[b, i] = top, left, top + height, left + width
+            gt_classes[b, i] = random.integers(1, 4)
+            image[b, top : top + height, left : left + width] += gt_classes[b, i]
+    return {
+        "image": tf.constant(image),
+        "image_shape": tf.fill([batch, 2], size),
+        "original_shape": tf.fill([batch, 2], size),
+        "image_id": tf.range(1, batch + 1, dtype=tf.int64) + 100 * seed,
+        "gt_boxes": tf.constant(gt_boxes),
+        "gt_classes": tf.constant(gt_classes),
+        "gt_masks": tf.fill([batch, 5, 28, 28], tf.constant(255, tf.uint8)),
+    }

@@ -1,0 +1,111 @@
+"""A run that is killed and started again ends in the weights, the log and the scores of a run that is not."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mask_rcnn_tf import MaskRCNN
+from mask_rcnn_tf.training.optimizer import TorchSGD
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+STEPS = 24
+
+
+def start(model_dir, *overrides):
+    command = [
+        sys.executable,
+        "tools/train.py",
+        f"--config={pathlib.Path(__file__).with_name('tiny_config.py')}",
+        f"--model_dir={model_dir}",
+        f"--config.train.steps={STEPS}",
+        "--config.train.evaluate_every=16",
+        "--config.train.summary_every=1",
+        *overrides,
+    ]
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output[-3000:]
+    return output
+
+
+def kill_after(process, model_dir, step):
+    """Kills without warning once the log holds `step` steps."""
+    log = model_dir / "log.jsonl"
+    while process.poll() is None:
+        if log.exists() and len(log.read_text().splitlines()) >= step:
+            process.send_signal(signal.SIGKILL)
+        time.sleep(0.005)
+    output, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, output[-3000:]
+
+
+def final_tensors(model_dir):
+    reader = tf.train.load_checkpoint(str(model_dir / "checkpoints" / f"step-{STEPS}"))
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith(("weights/", "optimizer/"))]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def logged(model_dir):
+    """Losses and scores by step."""
+    lines = [json.loads(line) for line in (model_dir / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+
+
+@pytest.mark.slow  # three processes that trace and train
+def test_killed_and_resumed_equals_uninterrupted(tmp_path):
+    step = random.randrange(1, STEPS - 2)
+    print("killed after step", step)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    processes = start(whole), start(killed)
+    kill_after(processes[1], killed, step)
+    output = finish(processes[0])
+    assert "learning rate 0.02 = 0.02 * 4 images / 4" in output
+    output = finish(start(killed))
+    assert ("resumed from" in output) == (step >= 3)  # tiny_config stores every 3 steps
+    expected, ours = final_tensors(whole), final_tensors(killed)
+    assert expected.keys() == ours.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+    check_logs(logged(whole), logged(killed))
+    check_files(whole, killed)
+
+
+def check_logs(expected, ours):
+    assert [(line["step"], sorted(line)) for line in ours] == [(line["step"], sorted(line)) for line in expected]
+    for one, other in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(list(one.values()), [other[key] for key in one], rtol=2e-3, atol=1e-4)
+
+
+def check_files(whole, killed):
+    states = [json.loads((folder / "state.json").read_text()) for folder in (whole, killed)]
+    assert states[0] == states[1]
+    assert states[0]["evaluated_step"] == STEPS
+    metrics = json.loads((killed / "metrics.json").read_text())
+    assert metrics == json.loads((whole / "metrics.json").read_text())
+    assert {"AP", "AP50", "AR100"} <= metrics["bbox"].keys() & metrics["segm"].keys()
+    config = json.loads((killed / "config.json").read_text())
+    assert config["model"]["class_names"]
+    model = keras.models.load_model(killed / "model.keras")
+    assert isinstance(model, MaskRCNN)
+    assert isinstance(model.optimizer, TorchSGD)
+    assert int(model.optimizer.iterations) == STEPS
+    assert model.config.class_names == tuple(config["model"]["class_names"])
+    assert (killed / "best.keras").exists()
+    assert (killed / "predictions.png").exists()
