@@ -2,17 +2,17 @@
 
     python tools/train.py --config mask_rcnn_shapes --model_dir runs/shapes
 
-Basic blocks, narrow pyramid and heads, trained batch norm, Adam, bfloat16 convolutions.
-"""
+The small model, with anchors, samples and image sizes for scenes of 192 px."""
 
 from mask_rcnn_tf import config as c
+from mask_rcnn_tf.configs.mask_rcnn_small import small_model
 
 
 def get_config() -> c.Config:
     """The small preset on `mrcnn_shapes`."""
     return c.Config(
         name="mask_rcnn_shapes",
-        model=small_model(),
+        model=shapes_model(),
         data=c.DataConfig(
             dataset="mrcnn_shapes",
             train_short_sides=(192,),
@@ -39,40 +39,15 @@ def get_config() -> c.Config:
     )
 
 
-def small_model() -> c.ModelConfig:
-    """2.2 million parameters; canonical size and anchors shrink with the images."""
-    return c.ModelConfig(
-        num_classes=6,
-        preprocess=c.PreprocessConfig(
-            short_side=192,
-            max_side=192,
-            channel_order="RGB",
-            mean=(127.5, 127.5, 127.5),
-            std=(58.0, 58.0, 58.0),
-        ),
-        backbone=c.BackboneConfig(
-            block="basic",
-            stage_blocks=(2, 2, 2, 2),
-            stage_channels=(32, 64, 96, 128),
-            stem_channels=32,
-            stem_kernel=3,
-            norm="batch_norm",
-            norm_momentum=0.95,
-            frozen_stages=0,
-        ),
-        fpn=c.FpnConfig(channels=64),
-        anchors=c.AnchorConfig(sizes=((16.0,), (32.0,), (64.0,), (96.0,), (128.0,)), ratios=(1.0,)),
-        rpn=c.RpnConfig(
-            channels=64,
-            pre_nms_top_n_train=300,
-            pre_nms_top_n_test=300,
-            post_nms_top_n_train=64,
-            post_nms_top_n_test=100,
-            samples=64,
-        ),
-        roi=c.RoiConfig(samples=32, canonical_size=64.0, canonical_level=3),
-        box_head=c.BoxHeadConfig(fc_channels=256),
-        mask_head=c.MaskHeadConfig(num_convs=2, channels=64),
-        detection=c.DetectionConfig(max_detections=50, max_candidates=200),
-        dtype="mixed_bfloat16",
-    )
+def shapes_model() -> c.ModelConfig:
+    """The small model for scenes of 192 px."""
+    model = small_model()
+    model.num_classes = 6
+    model.preprocess.short_side = model.preprocess.max_side = 192
+    model.anchors.sizes = ((16.0,), (32.0,), (64.0,), (96.0,), (128.0,))
+    model.anchors.ratios = (1.0,)
+    model.rpn.samples, model.roi.samples = 64, 32
+    model.rpn.pre_nms_top_n_train = model.rpn.pre_nms_top_n_test = 300
+    model.rpn.post_nms_top_n_train, model.rpn.post_nms_top_n_test = 64, 100
+    model.detection.max_detections, model.detection.max_candidates = 50, 200
+    return model

@@ -164,13 +164,17 @@ class ConvNorm(keras.layers.Layer):
         return isinstance(self.norm, FrozenBatchNorm) or not (training and self.norm.trainable)
 
     def _convolve(self, inputs, kernel, bias=None):
-        pad = self.kernel_size // 2
-        # Stride 1 with an odd kernel: SAME is symmetric, and spares a copy.
-        if self.stride > 1 and pad:
+        pad, stride = self.kernel_size // 2, self.stride
+        if stride > 1 and pad:
             inputs = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
-        padding = "SAME" if self.stride == 1 else "VALID"
+        elif stride > 1:
+            # The same result as a strided 1x1 convolution, whose bfloat16 gradient writes outside its memory in oneDNN
+            # (TensorFlow 2.21, [1, 24, 24, 8] to 12 channels: "munmap_chunk(): invalid pointer").
+            inputs, stride = inputs[:, ::stride, ::stride], 1
+        # Stride 1 with an odd kernel: SAME is symmetric, and spares a copy.
+        padding = "SAME" if stride == 1 else "VALID"
         kernel = tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
-        outputs = tf.nn.conv2d(inputs, kernel, self.stride, padding)
+        outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
         return outputs if bias is None else tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(bias), inputs.dtype))
 
     def compute_output_shape(self, input_shape):

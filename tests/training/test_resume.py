@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from mask_rcnn_tf import MaskRCNN
-from mask_rcnn_tf.training.optimizer import TorchSGD
+from mask_rcnn_tf.training import TorchSGD
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 STEPS = 24
@@ -33,7 +33,9 @@ def start(model_dir, *overrides):
         *overrides,
     ]
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
+    # One thread: sums over threads differ in the last bit from run to run, and sampling makes large differences of it.
+    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    environment = os.environ | threads | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen(
         command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -71,7 +73,7 @@ def logged(model_dir):
 @pytest.mark.slow  # three processes that trace and train
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     step = random.randrange(1, STEPS - 2)
-    print("killed after step", step)
+    print("killed after line", step)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     processes = start(whole), start(killed)
     kill_after(processes[1], killed, step)
@@ -82,7 +84,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     expected, ours = final_tensors(whole), final_tensors(killed)
     assert expected.keys() == ours.keys()
     for name, value in expected.items():
-        np.testing.assert_allclose(ours[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
     check_logs(logged(whole), logged(killed))
     check_files(whole, killed)
 
