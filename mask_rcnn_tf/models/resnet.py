@@ -155,9 +155,6 @@ class ResNet(keras.layers.Layer):
                         channels, stride, block == "bottleneck", project, stride_in_1x1, name=f"c{level}_{i}", **norms
                     )
                 )
-        frozen = [self.stem] if frozen_stages else []
-        for layer in frozen + self.blocks[: sum(stage_blocks[: max(frozen_stages - 1, 0)])]:
-            layer.trainable = False
 
     def channels_of(self, level):
         """Output channels of C<level>; level 1 is the stem."""
@@ -172,6 +169,11 @@ class ResNet(keras.layers.Layer):
         for block in self.blocks:
             block.build(shape)
             shape = block.compute_output_shape(shape)
+        # Only now: variables that are made later would train all the same (Keras 3).
+        frozen = self._arguments["frozen_stages"]
+        stem = [self.stem] if frozen else []
+        for layer in stem + self.blocks[: sum(self._arguments["stage_blocks"][: max(frozen - 1, 0)])]:
+            layer.trainable = False
 
     def call(self, image, training=False):
         """Runs the backbone.

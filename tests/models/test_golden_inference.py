@@ -1,7 +1,7 @@
 """The whole model against torchvision and Detectron2, stage by stage, from the same weights and images.
 
-Tolerances: DESIGN's (boxes 1e-2 px, scores 1e-4, mask probabilities 1e-3); where `golden/README.md` gives the references'
-own float32 error, at most about twice that.
+Tolerances: DESIGN's (boxes 1e-2 px, scores 1e-4, mask probabilities 1e-3); where `golden/README.md` gives the
+references' own float32 error, at most about twice that.
 """
 
 import numpy as np
@@ -97,7 +97,7 @@ def order_of(case, b):
 def test_input(case):
     ours, theirs = the_slice(case, "input/batched", nchw(case["image"]))
     np.testing.assert_array_equal(case["image_shape"], case["golden"]["input/image_sizes"])
-    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    np.testing.assert_allclose(ours, theirs, atol=5e-5)  # a hundredth of a grey level
 
 
 @pytest.mark.parametrize("level", ["C2", "C3", "C4", "C5", "P2", "P3", "P4", "P5", "P6"])

@@ -126,7 +126,7 @@ def test_summary_names_every_stage(capsys):
         assert name in text
 
 
-@pytest.mark.parametrize("norm", ["batch_norm", "group_norm"])
+@pytest.mark.parametrize("norm", ["batch_norm", pytest.param("group_norm", marks=pytest.mark.slow)])
 def test_xla_kernels_equal_native_ones(norm):
     model = tiny_model(norm=norm)
     batch = tiny_batch(3, objects=[0, 2, 5])
@@ -158,8 +158,8 @@ def test_fit_and_predict_under_jit_compile():
     assert_same_detections(weights[0][1], weights[1][1], masks=2e-3)
 
 
-def test_raw_images_under_jit_compile():
-    model = tiny_model(kernels="xla")
+def test_raw_images_under_jit_compile(trained):
+    model = trained[0].with_kernels("xla")
     raw = tf.constant(np.random.default_rng(0).integers(0, 255, (2, 70, 110, 3), np.uint8))
     compiled = tf.nest.map_structure(np.asarray, tf.function(model.call, jit_compile=True)(raw))
     assert_same_detections(tf.nest.map_structure(np.asarray, model.with_kernels("native")(raw)), compiled)
