@@ -82,7 +82,7 @@ class Stages:
     def box_head(self, state):
         """Class logits and box deltas."""
         rows = self._box_rows(state)
-        class_logits, box_deltas = self.model.box_head(state["pooled"], valid=rows.valid)
+        class_logits, box_deltas = self.model.box_head(state["pooled"], valid=rows.counted)
         return {"class_logits": rows.restore(class_logits), "box_deltas": rows.restore(box_deltas)}
 
     def class_nms(self, state):
@@ -116,7 +116,7 @@ class Stages:
         """Mask probabilities of the detections."""
         rows = self._mask_rows(state)
         classes = rows.flatten(state["detection_classes"])
-        logits = self.model.mask_head(state["mask_pooled"], classes, valid=rows.valid)
+        logits = self.model.mask_head(state["mask_pooled"], classes, valid=rows.counted)
         return {"detection_masks": rows.restore(tf.sigmoid(logits))}
 
 

@@ -3,80 +3,7 @@
 import keras
 import tensorflow as tf
 
-GROUPS = 32  # of group norm (Wu and He, arXiv:1803.08494); fewer where the channels do not divide
-
-
-@keras.saving.register_keras_serializable("mask_rcnn_tf")
-class FrozenBatchNorm(keras.layers.Layer):
-    """Batch norm whose four tensors never change: statistics and scale come with pretrained weights.
-
-    Unlike `BatchNormalization(trainable=False)` it stays frozen when somebody sets `model.trainable = True`.
-
-    Args:
-      epsilon: added to the variance; part of the weight format (Detectron2 1e-5, torchvision's COCO_V1 0).
-
-    Source: `detectron2/layers/batch_norm.py`, FrozenBatchNorm2d.
-    """
-
-    def __init__(self, epsilon=1e-5, **kwargs):
-        super().__init__(**kwargs)
-        self.epsilon = epsilon
-        self.supports_jit = True
-
-    def build(self, input_shape):
-        """Creates gamma, beta, moving_mean and moving_variance, float32 [channels], none trainable."""
-        for name, initial in (
-            ("gamma", "ones"),
-            ("beta", "zeros"),
-            ("moving_mean", "zeros"),
-            ("moving_variance", "ones"),
-        ):
-            weight = self.add_weight(
-                shape=(input_shape[-1],),
-                initializer=initial,
-                name=name,
-                trainable=False,
-                autocast=False,
-                dtype="float32",
-            )
-            setattr(self, name, weight)
-
-    def call(self, inputs):
-        """Normalises [..., channels]."""
-        scale, shift = scale_and_shift(self)
-        return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
-
-    def is_identity(self):
-        """True as long as no pretrained statistics were loaded (eager only)."""
-        ones = tf.reduce_all(self.gamma == 1.0) & tf.reduce_all(self.moving_variance == 1.0)
-        return bool(ones & tf.reduce_all(self.beta == 0.0) & tf.reduce_all(self.moving_mean == 0.0))
-
-    def get_config(self):
-        """Keras's configuration."""
-        return {**super().get_config(), "epsilon": self.epsilon}
-
-
-def scale_and_shift(norm):
-    """The two float32 [channels] tensors that a batch norm in inference multiplies by and adds."""
-    scale = tf.convert_to_tensor(norm.gamma) * tf.math.rsqrt(tf.convert_to_tensor(norm.moving_variance) + norm.epsilon)
-    return scale, tf.convert_to_tensor(norm.beta) - tf.convert_to_tensor(norm.moving_mean) * scale
-
-
-def make_norm(norm, channels, epsilon, momentum, dtype):
-    """Builds the normalisation layer called `norm` (see `config.NORMS`) for [..., channels], or None for "none"."""
-    if norm == "none":
-        return None
-    if norm == "frozen_batch_norm":
-        layer = FrozenBatchNorm(epsilon, name="norm", dtype=dtype)
-    elif norm == "group_norm":
-        groups = next(groups for groups in range(min(GROUPS, channels), 0, -1) if channels % groups == 0)
-        layer = keras.layers.GroupNormalization(groups, epsilon=epsilon, name="norm", dtype=dtype)
-    else:
-        layer = keras.layers.BatchNormalization(
-            momentum=momentum, epsilon=epsilon, synchronized=norm == "sync_batch_norm", name="norm", dtype=dtype
-        )
-    layer.build((None, None, None, channels))
-    return layer
+from mask_rcnn_tf.models.norms import FrozenBatchNorm, make_norm, scale_and_shift
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -139,7 +66,7 @@ class ConvNorm(keras.layers.Layer):
         Args:
           inputs: [n, h, w, channels].
           training: Python bool; a trainable batch norm then uses and updates batch statistics.
-          valid: bool [n] or None; rows that count for batch statistics (padded RoIs do not).
+          valid: bool [n]; rows that count for batch statistics (padded RoIs do not). None: all.
 
         Returns:
           [n, ceil(h / stride), ceil(w / stride), filters].
@@ -151,11 +78,10 @@ class ConvNorm(keras.layers.Layer):
             outputs = self._convolve(inputs, self.kernel * scale, shift)
         else:
             outputs = self._convolve(inputs, self.kernel)
-            if valid is None or isinstance(self.norm, keras.layers.GroupNormalization):
-                outputs = self.norm(outputs, training=training)
+            if isinstance(self.norm, keras.layers.GroupNormalization):
+                outputs = self.norm(outputs)
             else:
-                mask = tf.broadcast_to(valid[:, None, None], tf.shape(outputs)[:3])
-                outputs = self.norm(outputs, training=training, mask=mask)
+                outputs = self.norm(outputs, training=training, valid=valid)
         return tf.nn.relu(outputs) if self.relu else outputs
 
     def _folds(self, training):

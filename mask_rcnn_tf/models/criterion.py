@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.models import losses as loss_ops
 from mask_rcnn_tf.models import targets as target_ops
+from mask_rcnn_tf.models.norms import sum_over_replicas
 
 
 def check_labelled(batch, needs_masks):
@@ -61,13 +62,5 @@ def normalize(sums):
       {name: float32 []}; 0 where the count is 0.
     """
     names = list(sums)
-    counts = _sum_over_replicas(tf.stack([sums[name][1] for name in names]))  # one all-reduce for all
+    counts = sum_over_replicas(tf.stack([sums[name][1] for name in names]))  # one all-reduce for all
     return {name: tf.math.divide_no_nan(sums[name][0], counts[i]) for i, name in enumerate(names)}
-
-
-def _sum_over_replicas(value):
-    context = tf.distribute.get_replica_context()
-    # None in Keras's symbolic build.
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)

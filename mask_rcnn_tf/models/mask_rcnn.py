@@ -10,7 +10,7 @@ from mask_rcnn_tf.models import criterion
 from mask_rcnn_tf.models import losses as loss_ops
 from mask_rcnn_tf.models import targets as target_ops
 from mask_rcnn_tf.models.box_head import select_detections
-from mask_rcnn_tf.models.conv_norm import FrozenBatchNorm
+from mask_rcnn_tf.models.norms import FrozenBatchNorm
 from mask_rcnn_tf.models.roi_rows import RoiRows
 from mask_rcnn_tf.models.rpn import LEVELS, pyramid_anchors, select_proposals
 from mask_rcnn_tf.models.stages import make_stages
@@ -144,7 +144,7 @@ class MaskRCNN(keras.Model):
         """class_logits float32 [B, R, C + 1], box_deltas float32 [B, R, C, 4] of rois [B, R, 4], valid bool [B, R]."""
         rows = RoiRows(valid, self._config.kernels)
         pooled = self.pool(features, rois, rows, self._config.box_head.pool_size)
-        class_logits, box_deltas = self.box_head(pooled, training=training, valid=rows.valid)
+        class_logits, box_deltas = self.box_head(pooled, training=training, valid=rows.counted)
         return rows.restore(class_logits), rows.restore(box_deltas)
 
     def detect(self, features, proposals, counts, image_shape):
@@ -170,7 +170,7 @@ class MaskRCNN(keras.Model):
             rois = detections["detection_boxes"]
             rows = RoiRows(tf.range(detection.max_detections)[None] < detections["num_detections"][:, None], kernels)
             pooled = self.pool(features, rois, rows, self._config.mask_head.pool_size)
-            logits = self.mask_head(pooled, rows.flatten(detections["detection_classes"]), valid=rows.valid)
+            logits = self.mask_head(pooled, rows.flatten(detections["detection_classes"]), valid=rows.counted)
             masks = rows.restore(tf.sigmoid(logits))
             detections["detection_masks"] = tf.where(rois[..., 3:, None] > rois[..., 1:2, None], masks, 0.0)
         return detections
@@ -283,7 +283,7 @@ class MaskRCNN(keras.Model):
         rows = RoiRows(classes > 0, config.kernels)
         size = config.mask_head.pool_size
         pooled = self.pool(features, rois, rows, size)
-        logits = self.mask_head(pooled, rows.flatten(classes), training=training, valid=rows.valid)
+        logits = self.mask_head(pooled, rows.flatten(classes), training=training, valid=rows.counted)
         targets = target_ops.mask_targets(
             rows,
             rois,

@@ -12,7 +12,6 @@ class RoiRows:
     Attributes:
       batch_indices: int32 [n], the image of each row.
       counted: bool [n], rows that are valid.
-      valid: `counted` for the xla kernels; None natively, where every row is valid.
 
     Args:
       valid: bool [B, R].
@@ -24,7 +23,7 @@ class RoiRows:
         if kernels == "xla":
             self._rows = None
             self.batch_indices = tf.repeat(tf.range(self.shape[0]), valid.shape[1])
-            self.counted = self.valid = tf.reshape(valid, [-1])
+            self.counted = tf.reshape(valid, [-1])
             return
         rows = tf.where(valid)
         self._count = tf.shape(rows)[0]
@@ -34,7 +33,6 @@ class RoiRows:
         self._rows = tf.pad(rows, [[0, empty], [0, 0]])
         self.batch_indices = tf.cast(self._rows[:, 0], tf.int32)
         self.counted = tf.fill([self._count + empty], self._count > 0)
-        self.valid = None
 
     def flatten(self, padded):
         """[B, R, ...] -> [n, ...]."""

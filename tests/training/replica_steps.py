@@ -16,8 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import tiny_config
 
-from mask_rcnn_tf.models.conv_norm import FrozenBatchNorm
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.norms import FrozenBatchNorm
 from mask_rcnn_tf.training.schedule import make_optimizer
 from mask_rcnn_tf.training.strategy import make_strategy
 
