@@ -1,21 +1,18 @@
 """Any COCO-format JSON and image folder as records, as ground truth and as a class map."""
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
-import io
 import os
 import pathlib
-from collections.abc import Iterator
 
-import absl.logging
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import annotations as parsing
 from mask_rcnn_tf.data import coco_builder, examples
+from mask_rcnn_tf.data.quiet import quiet
 from mask_rcnn_tf.data.report import Rejected, Report
 from mask_rcnn_tf.ops.images import decode_image
 
@@ -126,26 +123,14 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
     wanted = coco_builder.CocoJsonConfig(
         name=name, annotations=str(annotations), images=folder, split=split, options=options
     )
-    with _quiet():
+    with quiet():
         builder = coco_builder.CocoJson(config=wanted, data_dir=config.data.data_dir or None)
         prepared = builder.is_prepared()
     if not prepared:
         print(f"coco_json {split}: preparing {annotations} once, into {builder.data_dir}", flush=True)
-    with _quiet():
+    with quiet():
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     return builder
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without TFDS's notes on custom configurations and downloads (there are none); progress and errors still show."""
-    verbosity = absl.logging.get_verbosity()
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        absl.logging.set_verbosity(verbosity)
 
 
 def _fingerprint(header: _Header, folder: str, options: examples.ScanOptions) -> str:

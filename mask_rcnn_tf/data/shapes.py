@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 
 from mask_rcnn_tf.config import Config, ShapesConfig
 from mask_rcnn_tf.data import shape_drawing
+from mask_rcnn_tf.data.quiet import quiet
 
 SPLITS = ("train", "val")
 VERSION = "1.0.0"  # raise it when the same options draw other scenes
@@ -136,8 +137,9 @@ def _prepared(config: Config) -> MrcnnShapes:
     """The builder, after drawing the scenes where the cache does not hold them yet."""
     options = config.data.shapes
     num_keypoints(config)
-    builder = MrcnnShapes(config=builder_config(options), data_dir=config.data.data_dir or None)
-    builder.download_and_prepare(file_format="tfrecord")
+    with quiet():
+        builder = MrcnnShapes(config=builder_config(options), data_dir=config.data.data_dir or None)
+        builder.download_and_prepare(file_format="tfrecord")
     return builder
 
 

@@ -1,8 +1,10 @@
 """Keras callbacks of a training run: checks, log, TensorBoard, pictures. What is stored is in `checkpoint.py`."""
 
 import json
+import logging
 import math
 import pathlib
+import sys
 import time
 
 import keras
@@ -10,7 +12,9 @@ import keras
 from mask_rcnn_tf import visualize
 from mask_rcnn_tf.training.tensorboard import EventWriter
 
+LOG = logging.getLogger("mask_rcnn_tf")
 NUM_PICTURES = 4
+SECONDS_BETWEEN_LINES = 20.0
 PICTURE_SCORE = 0.5  # detections below it are not drawn
 
 
@@ -99,6 +103,7 @@ class StepLog(StepCallback):
         self.path = pathlib.Path(model_dir) / "log.jsonl"
         self.every, self.learning_rate, self.batch_size = every, learning_rate, batch_size
         self.writer = EventWriter(pathlib.Path(model_dir) / "tensorboard")
+        self.said = 0.0
 
     def on_train_begin(self, logs=None):
         """Removes lines beyond the current step."""
@@ -123,6 +128,15 @@ class StepLog(StepCallback):
         point["images_per_second"] = (step - self.window_start) * self.batch_size / seconds
         self.write("train", point)
         self.window_start, self.clock = step, time.perf_counter()
+        self._say(step, point)
+
+    def _say(self, step, point):
+        """Where Keras shows no progress bar, a line now and then."""
+        if sys.stdout.isatty() or self.clock < self.said + SECONDS_BETWEEN_LINES:
+            return
+        self.said = self.clock
+        rate, rest = point["images_per_second"], {n: v for n, v in point.items() if n != "images_per_second"}
+        LOG.info("step %d, %.1f images/s, %s", step, rate, ", ".join(f"{n} {v:.4g}" for n, v in rest.items()))
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the figures of an evaluation (names that start with `val_`)."""

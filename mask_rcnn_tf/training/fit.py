@@ -64,6 +64,7 @@ def train(config, model_dir):
             initial_epoch=epoch,
             epochs=epochs,
             callbacks=list(callbacks.values()),
+            shuffle=False,  # the pipeline shuffles
             verbose=1 if sys.stdout.isatty() else 2,
         )
     finish(config, folder, model, callbacks)

@@ -6,6 +6,7 @@ import re
 import sys
 import typing
 
+import absl.logging
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -67,10 +68,13 @@ def run(main):
             print(f"{argv[0]}: {error}", file=sys.stderr)
             sys.exit(2)
 
-    # Our own logger and not absl's, whose INFO level belongs to TFDS.
-    log = logging.getLogger("mask_rcnn_tf")
-    log.setLevel(logging.INFO)
-    app.run(main, flags_parser=parse_or_exit)
+    def run_quietly(argv):
+        # Our own logger and not absl's, whose INFO level belongs to TFDS.
+        absl.logging.set_verbosity(absl.logging.WARNING)
+        logging.getLogger("mask_rcnn_tf").setLevel(logging.INFO)
+        return main(argv)
+
+    app.run(run_quietly, flags_parser=parse_or_exit)
 
 
 def _check_keys(argv):
