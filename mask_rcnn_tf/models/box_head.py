@@ -92,6 +92,10 @@ class BoxHead(keras.layers.Layer):
         deltas = tf.reshape(self.deltas(outputs), [-1, self.num_classes, 4])
         return tf.cast(self.classes(outputs), tf.float32), tf.cast(deltas, tf.float32)
 
+    def compute_output_shape(self, input_shape):
+        """Shapes of the logits and of the deltas."""
+        return (input_shape[0], self.num_classes + 1), (input_shape[0], self.num_classes, 4)
+
     def get_config(self):
         """Keras's configuration."""
         return {**super().get_config(), **self._arguments}

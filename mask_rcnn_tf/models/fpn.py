@@ -65,6 +65,12 @@ class FeaturePyramid(keras.layers.Layer):
         pyramid["P6"] = pyramid["P5"][:, ::2, ::2]  # what a 1x1 max-pool of stride 2 keeps
         return {name: pyramid[name] for name in sorted(pyramid)}
 
+    def compute_output_shape(self, input_shape):
+        """Shapes of P2..P6; P6 is half of P5, rounded up."""
+        shapes = {f"P{level}": (*input_shape[f"C{level}"][:3], self.channels) for level in range(2, 6)}
+        batch, *sides, channels = shapes["P5"]
+        return {**shapes, "P6": (batch, *(None if side is None else -(-side // 2) for side in sides), channels)}
+
     def get_config(self):
         """Keras's configuration."""
         return {

@@ -81,6 +81,10 @@ class MaskHead(keras.layers.Layer):
         logits = tf.einsum("nhwc,nc->nhw", outputs, tf.cast(kernel, outputs.dtype))
         return tf.cast(logits, tf.float32) + tf.cast(bias, tf.float32)[:, None, None]
 
+    def compute_output_shape(self, input_shape):
+        """Shape of the logits."""
+        return (input_shape[0], 2 * input_shape[1], 2 * input_shape[2])
+
     def get_config(self):
         """Keras's configuration."""
         return {**super().get_config(), **self._arguments}

@@ -195,6 +195,16 @@ class ResNet(keras.layers.Layer):
             features[f"C{level}"] = outputs
         return features
 
+    def compute_output_shape(self, input_shape):
+        """Shapes of C2..C5."""
+        batch, *sides, _ = input_shape
+        sides = [None if side is None else -(-side // 2) for side in sides]
+        shapes = {}
+        for level in range(2, 6):
+            sides = [None if side is None else -(-side // 2) for side in sides]
+            shapes[f"C{level}"] = (batch, *sides, self.channels_of(level))
+        return shapes
+
     def get_config(self):
         """Keras's configuration."""
         return {**super().get_config(), **self._arguments}

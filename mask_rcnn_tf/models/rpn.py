@@ -66,6 +66,11 @@ class RpnHead(keras.layers.Layer):
         logits = tf.reshape(logits, [batch, count])
         return tf.cast(logits, tf.float32), tf.cast(tf.reshape(deltas, [batch, count, 4]), tf.float32)
 
+    def compute_output_shape(self, input_shape):
+        """Shapes of the logits and of the deltas of one level."""
+        count = None if None in input_shape[1:3] else input_shape[1] * input_shape[2] * self.num_anchors
+        return (input_shape[0], count), (input_shape[0], count, 4)
+
     def get_config(self):
         """Keras's configuration."""
         return {

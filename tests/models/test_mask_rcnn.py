@@ -124,6 +124,22 @@ def test_summary_names_every_stage(capsys):
     text = capsys.readouterr().out
     for name in ("backbone", "pyramid", "rpn_head", "box_head", "mask_head", "Trainable params"):
         assert name in text
+    assert "?" not in text
+
+
+def test_stages_have_the_shapes_that_they_say():
+    model = tiny_model()
+    body = model.backbone(tf.zeros([1, 96, 160, 3]))
+    assert {k: tuple(v.shape) for k, v in body.items()} == model.backbone.compute_output_shape((1, 96, 160, 3))
+    shapes = {name: tuple(feature.shape) for name, feature in body.items()}
+    pyramid = model.pyramid(body)
+    assert {k: tuple(v.shape) for k, v in pyramid.items()} == model.pyramid.compute_output_shape(shapes)
+    outputs = model.rpn_head(pyramid["P3"])
+    assert tuple(tuple(x.shape) for x in outputs) == model.rpn_head.compute_output_shape(tuple(pyramid["P3"].shape))
+    outputs = model.box_head(tf.zeros([5, 7, 7, 16]))
+    assert tuple(tuple(x.shape) for x in outputs) == model.box_head.compute_output_shape((5, 7, 7, 16))
+    masks = model.mask_head(tf.zeros([5, 14, 14, 16]), tf.ones([5], tf.int32))
+    assert tuple(masks.shape) == model.mask_head.compute_output_shape((5, 14, 14, 16))
 
 
 @pytest.mark.parametrize("norm", ["batch_norm", pytest.param("group_norm", marks=pytest.mark.slow)])
