@@ -40,10 +40,17 @@ def rpn_targets(anchors, gt_boxes, gt_classes, seeds, positive_iou, negative_iou
 
     Source: `detectron2/modeling/proposal_generator/rpn.py`, label_and_sample_anchors.
     """
-    batch = tf.shape(gt_boxes)[0]
-    tiled = tf.broadcast_to(anchors[None], [batch, tf.shape(anchors)[0], 4])
-    iou = box_ops.pairwise_iou(tiled, gt_boxes)
-    labels, gt_indices = match(iou, gt_classes > 0, positive_iou, negative_iou, True)
+
+    def match_image(image):
+        iou = box_ops.pairwise_iou(anchors[None], image[0][None])
+        labels, gt_indices = match(iou, image[1][None] > 0, positive_iou, negative_iou, True)
+        return labels[0], gt_indices[0]
+
+    # Image by image: the IoU of 270k anchors with 100 gt boxes takes 107 MB, which must not grow with the batch.
+    labels, gt_indices = tf.map_fn(
+        match_image, (gt_boxes, gt_classes), parallel_iterations=2, fn_output_signature=(tf.int32, tf.int32)
+    )
+    tiled = tf.broadcast_to(anchors[None], [tf.shape(gt_boxes)[0], tf.shape(anchors)[0], 4])
     positive, negative = sample(labels, seeds, samples, positive_fraction, sampler)
     matched = tf.gather(gt_boxes, gt_indices, batch_dims=1)
     # Only positives are read; a padding gt (no area) would encode to -inf.

@@ -38,7 +38,7 @@ def resized_shape(image_shape: tf.Tensor, short_side: float, max_side: float, ro
       rounding: "nearest" is int(x + 0.5) (Detectron2); "floor" cuts off (torchvision). Both in float64.
 
     Returns:
-      int32 [2], (height, width).
+      int32 [2], (height, width), at least 1 (the references fail on an image of 20000 x 1).
 
     Raises:
       ValueError: for an unknown rounding.
@@ -51,12 +51,13 @@ def resized_shape(image_shape: tf.Tensor, short_side: float, max_side: float, ro
     shape, short_side, max_side = (tf.cast(value, tf.float64) for value in (image_shape, short_side, max_side))
     short, long = tf.reduce_min(shape), tf.reduce_max(shape)
     if rounding == "floor":
-        return tf.cast(tf.floor(shape * tf.minimum(short_side / short, max_side / long)), tf.int32)
+        sides = tf.floor(shape * tf.minimum(short_side / short, max_side / long))
+        return tf.cast(tf.maximum(sides, 1.0), tf.int32)
     # The short side is exactly short_side, not its product with the quotient: the order decides the last pixel.
     sides = tf.where(shape > short, short_side / short * shape, short_side)
     longest = tf.reduce_max(sides)
     sides = tf.where(longest > max_side, sides * (max_side / longest), sides)
-    return tf.cast(tf.floor(sides + 0.5), tf.int32)
+    return tf.cast(tf.maximum(tf.floor(sides + 0.5), 1.0), tf.int32)
 
 
 def resize(

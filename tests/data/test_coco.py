@@ -1,4 +1,3 @@
-import io
 import json
 
 import numpy as np
@@ -10,7 +9,6 @@ from pycocotools.coco import COCO
 
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import coco
-from mask_rcnn_tf.ops.images import decode_image
 
 SQUARE = [[2, 2, 10, 2, 10, 8, 2, 8]]  # 8 x 6 pixels
 
@@ -301,38 +299,6 @@ def test_images_above_max_gt(files, capsys):
     files.write([row(index) for index in range(1, 6)])
     coco.dataset(files.config, "train")
     assert "1 images have more than 3 annotations; the surplus is dropped" in capsys.readouterr().out
-
-
-def encoded(image, form, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def test_jpeg_decoding_equals_pillow():
-    random = np.random.default_rng(0)
-    noise = Image.fromarray(random.integers(0, 256, (45, 61, 3), np.uint8))
-    smooth = noise.resize((333, 251), Image.Resampling.BICUBIC)
-    cases = [(smooth, {"quality": 90}), (smooth, {"progressive": True}), (smooth, {"subsampling": 0}), (noise, {})]
-    for image, options in [*cases, (smooth.convert("L"), {})]:
-        content = encoded(image, "JPEG", **options)
-        wanted = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        np.testing.assert_array_equal(decode_image(tf.constant(content)), wanted)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
-def test_png_decoding_equals_pillow(mode):
-    pixels = np.random.default_rng(0).integers(0, 256, (15, 20, 4), np.uint8)
-    image = Image.fromarray(pixels, "RGBA")
-    image = image if mode == "RGBA" else image.convert("RGB").convert(mode)
-    content = encoded(image, "PNG")
-    np.testing.assert_array_equal(decode_image(tf.constant(content)), np.asarray(image.convert("RGB")))
-
-
-def test_png_of_16_bits_keeps_the_upper_8():
-    pixels = np.random.default_rng(0).integers(0, 2**16, (15, 20), np.uint16)
-    decoded = decode_image(tf.constant(encoded(Image.fromarray(pixels), "PNG"))).numpy()
-    np.testing.assert_array_equal(decoded, np.repeat((pixels >> 8)[..., None], 3, -1).astype(np.uint8))
 
 
 def real(shared_data, name, tmp_path, split):

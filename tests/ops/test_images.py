@@ -125,3 +125,8 @@ def test_boxes_to_original_scales_each_axis_and_clips():
 def test_unknown_rounding_is_refused():
     with pytest.raises(ValueError, match="rounding is 'ceil'"):
         images.resized_shape([4, 4], 8, 9, "ceil")
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "floor"])
+def test_an_extremely_long_image_keeps_a_pixel(rounding):
+    np.testing.assert_array_equal(images.resized_shape([20000, 1], 800, 1333, rounding), [1333, 1])
