@@ -73,8 +73,9 @@ def test_gradients(model, losses_and_gradients, golden):
         flat = gradient.ravel()
         sample = flat[:: max(1, flat.size // 8)][:8]
         theirs = golden["grad/sample8_stride_numel_div_8"][row][: len(sample)]
+        # Single elements swing more than norms where a ReLU is near zero (torchvision's own float32 error: 8e-4 in l2).
         floor = 1e-3 * expected / np.sqrt(flat.size) + 1e-3 * np.abs(theirs).max()
-        np.testing.assert_allclose(sample, theirs, rtol=1e-3, atol=10 * floor, err_msg=tensor.name)
+        np.testing.assert_allclose(sample, theirs, rtol=0, atol=5 * floor, err_msg=tensor.name)
         checked += 1
     assert checked == len(golden["grad/names"]) == len(model.trainable_variables)
 
