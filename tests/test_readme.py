@@ -80,7 +80,7 @@ def test_commands_for_your_own_data(folder):
     assert {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1"} <= set(metrics["segm"])
     results = json.loads((folder / "runs" / "mine" / "pictures" / "results.json").read_text())
     assert all({"file_name", "category_id", "bbox", "score", "segmentation"} <= set(result) for result in results)
-    assert len(list((folder / "runs" / "mine" / "pictures").glob("*.png"))) == 24
+    assert len(list((folder / "runs" / "mine" / "pictures").glob("*.jpg"))) == 24
 
 
 def test_make_targets_exist():
