@@ -230,12 +230,16 @@ def num_keypoints(config: Config) -> int:
     """How many keypoints an object has: the first J of `shape_drawing.KEYPOINT_NAMES`.
 
     Raises:
-      ValueError: more are asked for than the shapes have.
+      ValueError: more are asked for than the shapes have, or they would be flipped upside down.
     """
     count = config.data.shapes.num_keypoints
     if not 0 <= count <= len(shape_drawing.KEYPOINT_NAMES):
         raise ValueError(
             f"config.data.shapes.num_keypoints is {count}; allowed: 0 to {len(shape_drawing.KEYPOINT_NAMES)}"
             f" ({', '.join(shape_drawing.KEYPOINT_NAMES)})."
+        )
+    if count and config.data.flip_vertical:
+        raise ValueError(
+            "config.data.flip_vertical is True; allowed with keypoints of shapes: False (top is not bottom)."
         )
     return count

@@ -175,3 +175,7 @@ def test_what_cannot_be_drawn_is_an_error(config):
         shapes.dataset(asked, "train")
     with pytest.raises(ValueError, match="split is 'test'"):
         shapes.dataset(config, "test")
+
+    asked.data.shapes.num_keypoints, asked.data.flip_vertical = 3, True
+    with pytest.raises(ValueError, match="flip_vertical is True"):
+        shapes.num_keypoints(asked)
