@@ -227,8 +227,7 @@ class MaskRCNN(keras.Model):
 
     def predict_step(self, data):
         """Keras's hook: detections of one batch; labels are ignored, so that labelled datasets can be given."""
-        inputs = data[0] if isinstance(data, tuple) else data
-        return self(inputs, training=False)
+        return self(_unpack(data), training=False)
 
     # -------------------------------------------------------------------------------------------- training
 
