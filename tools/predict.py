@@ -10,7 +10,7 @@ from absl import app, flags
 
 import mask_rcnn_tf
 from mask_rcnn_tf import evaluation, visualize
-from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.evaluation import coco_results, files
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
 INPUT = flags.DEFINE_string("input", None, "An image file, a folder of images, or a glob pattern.", required=True)
@@ -26,7 +26,7 @@ def main(_):
     except ValueError as error:
         raise SystemExit(f"predict: {error}") from None
     folder = pathlib.Path(OUTPUT.value)
-    names = dict(zip(files.category_ids(model.config), model.config.class_names, strict=False))
+    names = dict(zip(coco_results.category_ids(model.config), model.config.class_names, strict=False))
 
     def write_picture(file, image, results):
         picture = visualize.draw_results(image, results, names, SCORE_THRESHOLD.value)

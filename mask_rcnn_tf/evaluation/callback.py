@@ -85,7 +85,7 @@ def evaluate(
     Raises:
       ValueError: see `predict_results` and `coco_metrics.score`.
     """
-    category_ids = category_ids or model.config.category_ids or range(1, model.config.num_classes + 1)
+    category_ids = category_ids or coco_results.category_ids(model.config)
     results = predict_results(model, dataset, category_ids, verbose)
     return coco_metrics.score(ground_truth, results, iou_types, max_dets, sigmas), results
 

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.ops import masks as mask_ops
+
+
+def category_ids(config: ModelConfig) -> tuple[int, ...]:
+    """The file's ids of classes 1..C: the model's own, or 1..C where it has none."""
+    return tuple(config.category_ids) or tuple(range(1, config.num_classes + 1))
 
 
 def encode_crop(crop: np.ndarray, origin: tuple[int, int], image_shape: tuple[int, int]) -> dict:

@@ -110,11 +110,6 @@ def load_model(path: str) -> keras.Model:
     return model
 
 
-def category_ids(config: ModelConfig) -> tuple[int, ...]:
-    """The file's ids of classes 1..C: the model's own, or 1..C where it has none."""
-    return tuple(config.category_ids) or tuple(range(1, config.num_classes + 1))
-
-
 def predict_files(
     predict: Callable[[list[np.ndarray]], list[dict]],
     files: Sequence[ImageFile],
@@ -135,7 +130,7 @@ def predict_files(
     Returns:
       COCO results with `file_name`, and one message for each file that could not be read.
     """
-    ids, detection = category_ids(config), config.detection
+    ids, detection = coco_results.category_ids(config), config.detection
     progress = keras.utils.Progbar(len(files), unit_name="image", verbose=verbose)
     results, failures = [], []
     for file in files:
@@ -187,11 +182,11 @@ def evaluate_files(
     if not os.path.isdir(folder):
         raise ValueError(f"images is {folder!r}; there is no such folder.")
     wanted = {category["id"] for category in ground_truth["categories"]}
-    unknown = sorted(wanted - set(category_ids(config)))
+    unknown = sorted(wanted - set(coco_results.category_ids(config)))
     if unknown:
         raise ValueError(
             f"{annotations} has categories {', '.join(map(str, unknown))}, which the model does not know; its category "
-            f"ids: {', '.join(map(str, category_ids(config)))}."
+            f"ids: {', '.join(map(str, coco_results.category_ids(config)))}."
         )
     results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
     results = [result for result in results if result["category_id"] in wanted]

@@ -20,7 +20,7 @@ class ConvNorm(keras.layers.Layer):
       norm: one of `config.NORMS`; there is a bias only with "none", as in the references.
       relu: whether a ReLU follows.
       norm_epsilon, norm_momentum: of the norm; momentum is the share of the running statistics that stays.
-      kernel_initializer, bias_initializer: Keras initializers.
+      kernel_initializer: a Keras initializer; biases start at 0.
     """
 
     def __init__(
@@ -33,14 +33,12 @@ class ConvNorm(keras.layers.Layer):
         norm_epsilon=1e-5,
         norm_momentum=0.9,
         kernel_initializer="he_normal",
-        bias_initializer="zeros",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters, self.kernel_size, self.stride, self.relu = filters, kernel_size, stride, relu
         self.norm_name, self.norm_epsilon, self.norm_momentum = norm, norm_epsilon, norm_momentum
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
         self.norm = None
         self.supports_jit = True
 
@@ -55,9 +53,7 @@ class ConvNorm(keras.layers.Layer):
             autocast=False,
         )
         if self.norm_name == "none":
-            self.bias = self.add_weight(
-                shape=(self.filters,), initializer=self.bias_initializer, name="bias", autocast=False
-            )
+            self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias", autocast=False)
         self.norm = make_norm(self.norm_name, self.filters, self.norm_epsilon, self.norm_momentum, self.dtype_policy)
 
     def call(self, inputs, training=False, valid=None):
@@ -121,5 +117,4 @@ class ConvNorm(keras.layers.Layer):
             "norm_epsilon": self.norm_epsilon,
             "norm_momentum": self.norm_momentum,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }
