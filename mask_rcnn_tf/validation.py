@@ -77,6 +77,11 @@ def _validate_backbone(backbone: Any):
         values = getattr(backbone, name)
         if len(values) != 4 or min(values) < 1:
             _fail(f"{prefix}.{name}", values, "four whole numbers above 0, for C2..C5")
+    _positive(backbone, prefix, "groups", "width_per_group")
+    if (backbone.groups, backbone.width_per_group) != (1, 64) and backbone.block != "bottleneck":
+        _fail(f"{prefix}.groups", backbone.groups, "1, with width_per_group 64, where block is 'basic'")
+    if any(channels * backbone.width_per_group % 64 for channels in backbone.stage_channels):
+        _fail(f"{prefix}.width_per_group", backbone.width_per_group, "stage_channels * width_per_group divide by 64")
     if not 0 <= backbone.frozen_stages <= 5:
         _fail(f"{prefix}.frozen_stages", backbone.frozen_stages, "0 to 5")
 

@@ -17,6 +17,7 @@ class ConvNorm(keras.layers.Layer):
       filters: output channels.
       kernel_size: odd side of the kernel.
       stride: of the convolution.
+      groups: of channels that are convolved apart (ResNeXt, arXiv:1611.05431).
       norm: one of `config.NORMS`; there is a bias only with "none", as in the references.
       relu: whether a ReLU follows.
       norm_epsilon, norm_momentum: of the norm; momentum is the share of the running statistics that stays.
@@ -33,21 +34,22 @@ class ConvNorm(keras.layers.Layer):
         norm_epsilon=1e-5,
         norm_momentum=0.9,
         kernel_initializer="he_normal",
+        groups=1,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.filters, self.kernel_size, self.stride, self.relu = filters, kernel_size, stride, relu
+        self.filters, self.kernel_size, self.stride, self.relu, self.groups = filters, kernel_size, stride, relu, groups
         self.norm_name, self.norm_epsilon, self.norm_momentum = norm, norm_epsilon, norm_momentum
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.norm = None
         self.supports_jit = True
 
     def build(self, input_shape):
-        """Creates kernel [k, k, in, filters], bias [filters] or the norm's weights."""
+        """Creates kernel [k, k, in / groups, filters], bias [filters] or the norm's weights."""
         side = self.kernel_size
         # Float32 whatever the dtype: folding multiplies in float32 and rounds once.
         self.kernel = self.add_weight(
-            shape=(side, side, input_shape[-1], self.filters),
+            shape=(side, side, input_shape[-1] // self.groups, self.filters),
             initializer=self.kernel_initializer,
             name="kernel",
             autocast=False,
@@ -96,7 +98,12 @@ class ConvNorm(keras.layers.Layer):
         # Stride 1 with an odd kernel: SAME is symmetric, and spares a copy.
         padding = "SAME" if stride == 1 else "VALID"
         kernel = tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
-        outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
+        if self.groups == 1:
+            outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
+        else:
+            # On a CPU TensorFlow's own grouped convolution has no gradient, and is three times slower than its parts.
+            parts = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
+            outputs = tf.concat([tf.nn.conv2d(part, weights, stride, padding) for part, weights in parts], -1)
         return outputs if bias is None else tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(bias), inputs.dtype))
 
     def compute_output_shape(self, input_shape):
@@ -116,5 +123,6 @@ class ConvNorm(keras.layers.Layer):
             "relu": self.relu,
             "norm_epsilon": self.norm_epsilon,
             "norm_momentum": self.norm_momentum,
+            "groups": self.groups,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.models.conv_norm import ConvNorm
+from mask_rcnn_tf.models.deconv import Deconv
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -44,8 +45,7 @@ class MaskHead(keras.layers.Layer):
             )
             for i in range(num_convs)
         ]
-        # A 2x2 deconvolution of stride 2 is a 1x1 convolution to four times the channels, then depth to space.
-        self.deconv = ConvNorm(4 * channels, 1, relu=True, kernel_initializer=fill.clone(), name="deconv", dtype=dtype)
+        self.deconv = Deconv(channels, fill.clone(), name="deconv", dtype=dtype)
 
     def build(self, input_shape):
         """Builds for pooled features [n, side, side, c]."""
@@ -73,7 +73,7 @@ class MaskHead(keras.layers.Layer):
         outputs = pooled
         for conv in self.convs:
             outputs = conv(outputs, training=training, valid=valid)
-        outputs = tf.nn.depth_to_space(self.deconv(outputs), 2)
+        outputs = self.deconv(outputs)
         # One mask is read: computing the other C - 1 would cost more than the deconvolution.
         index = tf.maximum(classes - 1, 0)
         kernel = tf.gather(tf.convert_to_tensor(self.kernel), index)

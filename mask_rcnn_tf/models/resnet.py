@@ -19,6 +19,7 @@ class ResidualBlock(keras.layers.Layer):
       project: whether the shortcut is a 1x1 convolution (first block of a stage).
       stride_in_1x1: whether a bottleneck strides in its first 1x1 (MSRA weights) or in its 3x3 (torchvision).
       norm, norm_epsilon, norm_momentum: see `ConvNorm`.
+      groups, width_per_group: of a bottleneck's 3x3, which has channels * width_per_group / 64 * groups channels.
 
     Source: `detectron2/modeling/backbone/resnet.py`, BasicBlock and BottleneckBlock.
     """
@@ -33,6 +34,8 @@ class ResidualBlock(keras.layers.Layer):
         norm="batch_norm",
         norm_epsilon=1e-5,
         norm_momentum=0.9,
+        groups=1,
+        width_per_group=64,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -47,9 +50,11 @@ class ResidualBlock(keras.layers.Layer):
             "norm": norm,
             "norm_epsilon": norm_epsilon,
             "norm_momentum": norm_momentum,
+            "groups": groups,
+            "width_per_group": width_per_group,
         }
 
-        def conv(name, filters, kernel_size, stride=1, relu=True):
+        def conv(name, filters, kernel_size, stride=1, relu=True, groups=1):
             return ConvNorm(
                 filters,
                 kernel_size,
@@ -58,15 +63,17 @@ class ResidualBlock(keras.layers.Layer):
                 relu,
                 norm_epsilon,
                 norm_momentum,
+                groups=groups,
                 name=name,
                 dtype=self.dtype_policy,
             )
 
         if bottleneck:
+            width = channels * width_per_group // 64 * groups
             first, second = (stride, 1) if stride_in_1x1 else (1, stride)
             self.convs = [
-                conv("conv1", channels, 1, first),
-                conv("conv2", channels, 3, second),
+                conv("conv1", width, 1, first),
+                conv("conv2", width, 3, second, groups=groups),
                 conv("conv3", self.filters, 1, relu=False),
             ]
         else:
@@ -108,6 +115,7 @@ class ResNet(keras.layers.Layer):
     Args:
       block: "bottleneck" or "basic".
       stage_blocks, stage_channels: blocks and inner channels of C2..C5.
+      groups, width_per_group: see `ResidualBlock`; (32, 8) makes a ResNeXt 32x8d.
       stem_channels, stem_kernel: the first convolution, stride 2, followed by a 3x3 max-pool of stride 2.
       stride_in_1x1, norm, norm_epsilon, norm_momentum: see `ResidualBlock`.
       frozen_stages: the stem (1), and C2.. (2..5), that do not train; their batch norm uses its running statistics.
@@ -125,6 +133,8 @@ class ResNet(keras.layers.Layer):
         norm_epsilon=1e-5,
         norm_momentum=0.9,
         frozen_stages=0,
+        groups=1,
+        width_per_group=64,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -140,6 +150,8 @@ class ResNet(keras.layers.Layer):
             "norm_epsilon": norm_epsilon,
             "norm_momentum": norm_momentum,
             "frozen_stages": frozen_stages,
+            "groups": groups,
+            "width_per_group": width_per_group,
         }
         norms = {"norm": norm, "norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum, "dtype": self.dtype_policy}
         self.stem = ConvNorm(stem_channels, stem_kernel, 2, relu=True, name="stem", **norms)
@@ -152,7 +164,15 @@ class ResNet(keras.layers.Layer):
                 project = i == 0 and (stride > 1 or self.channels_of(level - 1) != filters)
                 self.blocks.append(
                     ResidualBlock(
-                        channels, stride, block == "bottleneck", project, stride_in_1x1, name=f"c{level}_{i}", **norms
+                        channels,
+                        stride,
+                        block == "bottleneck",
+                        project,
+                        stride_in_1x1,
+                        groups=groups,
+                        width_per_group=width_per_group,
+                        name=f"c{level}_{i}",
+                        **norms,
                     )
                 )
 
