@@ -42,6 +42,8 @@ class BackboneConfig:
     block: str = "bottleneck"  # or "basic"
     stage_blocks: tuple[int, ...] = (3, 4, 6, 3)
     stage_channels: tuple[int, ...] = (64, 128, 256, 512)  # inner width; a bottleneck puts out four times as many
+    groups: int = 1  # of a bottleneck's 3x3, which has stage_channels * width_per_group / 64 * groups channels
+    width_per_group: int = 64  # ResNeXt-101 32x8d: 32 groups of 8
     stem_channels: int = 64
     stem_kernel: int = 7
     stride_in_1x1: bool = True  # stride of a bottleneck on its first 1x1 (MSRA, Detectron2 R50/R101), else on the 3x3
@@ -227,6 +229,7 @@ class TrainConfig:
     evaluate_every: int = 5000  # steps
     summary_every: int = 20  # steps between TensorBoard points
     seed: int = 0  # of shuffling and augmentation
+    init_from: str = ""  # .keras file whose weights the run starts from; "": random weights
 
 
 @dataclasses.dataclass

@@ -4,9 +4,9 @@ import functools
 
 import recipe
 import tensorflow as tf
-import torchvision_layout
 
 import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.weights import torchvision
 
 SWAP = [1, 0, 3, 2]  # x1, y1, x2, y2 <-> y1, x1, y2, x2
 TOP_N = {  # case: before NMS a level, proposals, detections, short side, max side
@@ -39,7 +39,15 @@ def golden_model(case, kernels="native"):
     """A model with the recipe's weights."""
     config = golden_config(case)
     config.kernels = kernels
-    return torchvision_layout.fill(mrcnn.MaskRCNN(config))
+    return fill(mrcnn.MaskRCNN(config))
+
+
+def fill(model):
+    """Gives a model the recipe's weights, by torchvision's names."""
+    for entry in torchvision.all_entries(model):
+        (source,) = entry.sources
+        entry.variable.assign(entry.to_ours(recipe.fill_array(source.name, source.shape)))
+    return model
 
 
 def golden_scene(key, height, width):

@@ -31,12 +31,13 @@ def define_config(flag_values=flags.FLAGS):
     return config_flags.DEFINE_config_dataclass("config", Config(), help_string, flag_values, parse_fn=load_config)
 
 
-def parse(argv, flag_values=flags.FLAGS):
+def parse(argv, flag_values=flags.FLAGS, config_required=True):
     """Parses `sys.argv` for a tool that has `define_config`'s flag.
 
     Args:
       argv: list of str, the program's name first; overrides are looked for in `sys.argv`, which must be the same.
       flag_values: what was defined.
+      config_required: whether `--config` may be left out, and then all its overrides too.
 
     Returns:
       List of the arguments that are no flags.
@@ -45,7 +46,7 @@ def parse(argv, flag_values=flags.FLAGS):
       ValueError: in one line, what is wrong and what is allowed.
     """
     if "config" in flag_values:
-        _check_keys(argv)
+        _check_keys(argv, config_required)
     try:
         rest = flag_values(argv)
     except flags.Error as error:
@@ -58,12 +59,12 @@ def parse(argv, flag_values=flags.FLAGS):
     return rest
 
 
-def run(main):
-    """Runs a tool: parses the flags, prints a wrong one as one line without traceback, calls `main(argv)`."""
+def run(main, config_required=True):
+    """Runs a tool: parses the flags (see `parse`), prints a wrong one as one line, calls `main(argv)`."""
 
     def parse_or_exit(argv):
         try:
-            return parse(argv)
+            return parse(argv, config_required=config_required)
         except ValueError as error:
             print(f"{argv[0]}: {error}", file=sys.stderr)
             sys.exit(2)
@@ -77,8 +78,9 @@ def run(main):
     app.run(run_quietly, flags_parser=parse_or_exit)
 
 
-def _check_keys(argv):
-    if not any(argument.split("=")[0] in ("--config", "-config", "--help", "--helpfull") for argument in argv):
+def _check_keys(argv, required):
+    given = any(argument.split("=")[0] in ("--config", "-config", "--help", "--helpfull") for argument in argv)
+    if not given and (required or any(map(OVERRIDE.match, argv))):
         raise ValueError(f"--config is missing; allowed: a path to a .py file, or one of {', '.join(preset_names())}.")
     for path in filter(None, map(OVERRIDE.match, argv)):
         section, names = Config, ["config"]

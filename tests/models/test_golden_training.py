@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import recipe
 import tensorflow as tf
-import torchvision_layout
-from recipe_models import golden_config, golden_scene, prepared
+from recipe_models import fill, golden_config, golden_scene, prepared
 
 import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.weights import torchvision
 
 LOSSES = {
     "rpn_objectness": "loss_objectness",
@@ -24,7 +24,7 @@ def model(request):
     config.rpn.pre_nms_top_n_train, config.rpn.post_nms_top_n_train = 300, 150
     config.roi.samples, config.sampler, config.backbone.frozen_stages = 64, "evenly", 0
     config.kernels = request.param
-    return torchvision_layout.fill(mrcnn.MaskRCNN(config))
+    return fill(mrcnn.MaskRCNN(config))
 
 
 def training_batch(model):
@@ -63,19 +63,20 @@ def test_gradients(model, losses_and_gradients, golden):
     for variable, gradient in zip(model.trainable_variables, losses_and_gradients[1], strict=True):
         ours[id(variable)] = tf.convert_to_tensor(gradient).numpy()
     checked = 0
-    for tensor in torchvision_layout.tensors(model):
-        if id(tensor.variable) not in ours:
+    for entry in torchvision.all_entries(model):
+        if id(entry.variable) not in ours:
             continue  # frozen norms
-        row = list(golden["grad/names"]).index(tensor.name)
-        gradient = tensor.to_torch(ours[id(tensor.variable)]).astype(np.float64)
+        name = entry.sources[0].name
+        row = list(golden["grad/names"]).index(name)
+        gradient = entry.to_theirs(ours[id(entry.variable)]).astype(np.float64)
         expected = golden["grad/l2"][row]
-        np.testing.assert_allclose(np.linalg.norm(gradient), expected, rtol=1e-3, err_msg=tensor.name)
+        np.testing.assert_allclose(np.linalg.norm(gradient), expected, rtol=1e-3, err_msg=name)
         flat = gradient.ravel()
         sample = flat[:: max(1, flat.size // 8)][:8]
         theirs = golden["grad/sample8_stride_numel_div_8"][row][: len(sample)]
         # Single elements swing more than norms where a ReLU is near zero (torchvision's own float32 error: 8e-4 in l2).
         floor = 1e-3 * expected / np.sqrt(flat.size) + 1e-3 * np.abs(theirs).max()
-        np.testing.assert_allclose(sample, theirs, rtol=0, atol=5 * floor, err_msg=tensor.name)
+        np.testing.assert_allclose(sample, theirs, rtol=0, atol=5 * floor, err_msg=name)
         checked += 1
     assert checked == len(golden["grad/names"]) == len(model.trainable_variables)
 

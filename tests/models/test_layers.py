@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from torchvision_layout import _conv_norm
 
 from mask_rcnn_tf.models.conv_norm import ConvNorm
 from mask_rcnn_tf.models.fpn import FeaturePyramid
@@ -12,15 +11,17 @@ from mask_rcnn_tf.models.mask_head import MaskHead
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, RowBatchNorm
 from mask_rcnn_tf.models.resnet import ResidualBlock
 from mask_rcnn_tf.models.roi_rows import RoiRows
+from mask_rcnn_tf.weights.torch_layouts import conv_norm
 
 
 def nhwc(array):
     return tf.constant(np.transpose(array, (0, 2, 3, 1)))
 
 
-def load(tensors, golden, prefix):
-    for tensor in tensors:
-        tensor.variable.assign(tensor.to_ours(golden[f"{prefix}/weights/{tensor.name}"]))
+def load(entries, golden, prefix):
+    for entry in entries:
+        (source,) = entry.sources
+        entry.variable.assign(entry.to_ours(golden[f"{prefix}/weights/{source.name}"]))
 
 
 @pytest.mark.parametrize("size", ["even", "odd"])
@@ -30,8 +31,8 @@ def test_pyramid(golden, size):
     pyramid = FeaturePyramid(5)
     pyramid.build({name: tuple(feature.shape) for name, feature in features.items()})
     for i, (lateral, output) in enumerate(zip(pyramid.laterals, pyramid.outputs_, strict=True)):
-        load(_conv_norm(f"inner_blocks.{i}.0", None, lateral), golden, "fpn")
-        load(_conv_norm(f"layer_blocks.{i}.0", None, output), golden, "fpn")
+        load(conv_norm(f"inner_blocks.{i}.0", None, lateral), golden, "fpn")
+        load(conv_norm(f"layer_blocks.{i}.0", None, output), golden, "fpn")
     for name, level in pyramid(features).items():
         np.testing.assert_allclose(level, nhwc(golden[f"fpn/{size}/out/{name}"]), atol=2e-6)
 
@@ -41,8 +42,8 @@ def test_bottleneck(golden):
     block = ResidualBlock(4, 2, project=True, stride_in_1x1=False, norm="frozen_batch_norm")
     block.build((None, None, None, 8))
     for i, conv in enumerate(block.convs, start=1):
-        load(_conv_norm(f"conv{i}", f"bn{i}", conv), golden, "bottleneck")
-    load(_conv_norm("downsample.0", "downsample.1", block.shortcut), golden, "bottleneck")
+        load(conv_norm(f"conv{i}", f"bn{i}", conv), golden, "bottleneck")
+    load(conv_norm("downsample.0", "downsample.1", block.shortcut), golden, "bottleneck")
     ours = block(nhwc(golden["bottleneck/in/x"]))
     np.testing.assert_allclose(ours, nhwc(golden["bottleneck/out/y"]), atol=2e-6)
 
@@ -51,7 +52,7 @@ def test_stem(golden):
     golden = golden("unit_layers")
     stem = ConvNorm(8, 7, 2, norm="frozen_batch_norm", relu=True)
     stem.build((None, None, None, 3))
-    load(_conv_norm("conv1", "bn1", stem), golden, "stem")
+    load(conv_norm("conv1", "bn1", stem), golden, "stem")
     ours = stem(nhwc(golden["stem/in/x"]))
     ours = tf.nn.max_pool2d(tf.pad(ours, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
     np.testing.assert_allclose(ours, nhwc(golden["stem/out/y"]), rtol=2e-6, atol=2e-6)
@@ -63,7 +64,7 @@ def test_mask_predictor(golden):
     head.build((None, 7, 7, 6))
     weight = golden["mask_predictor/weights/conv5_mask.weight"]
     head.deconv.kernel.assign(weight.transpose(0, 2, 3, 1).reshape(1, 1, 6, 20))
-    head.deconv.bias.assign(np.tile(golden["mask_predictor/weights/conv5_mask.bias"], 4))
+    head.deconv.bias.assign(golden["mask_predictor/weights/conv5_mask.bias"])
     head.kernel.assign(golden["mask_predictor/weights/mask_fcn_logits.weight"][1:, :, 0, 0])
     head.bias.assign(golden["mask_predictor/weights/mask_fcn_logits.bias"][1:])
     for class_id in (1, 2):

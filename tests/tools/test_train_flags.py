@@ -12,14 +12,14 @@ from mask_rcnn_tf.training import flags as tool_flags
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
 
-def parse(monkeypatch, *arguments):
+def parse(monkeypatch, *arguments, config_required=True):
     argv = ["train.py", *arguments]
     monkeypatch.setattr(sys, "argv", argv)
     values = flags.FlagValues()
     holder = tool_flags.define_config(values)
     flags.DEFINE_string("model_dir", None, "folder", flag_values=values)
-    tool_flags.parse(argv, values)
-    return holder.value
+    tool_flags.parse(argv, values, config_required)
+    return holder.value if values["config"].present else None
 
 
 def test_preset_with_overrides_of_every_kind(monkeypatch):
@@ -82,6 +82,13 @@ def test_errors_are_one_line(monkeypatch, arguments, message):
     with pytest.raises(ValueError, match=message) as error:
         parse(monkeypatch, *[argument.replace("PRESET", "mask_rcnn_r50_fpn") for argument in arguments])
     assert "\n" not in str(error.value)
+
+
+def test_config_can_be_optional_but_not_its_name_alone(monkeypatch):
+    assert parse(monkeypatch, "--model_dir=x", config_required=False) is None
+    assert parse(monkeypatch, "--config=mask_rcnn_r50_fpn", config_required=False).name == "mask_rcnn_r50_fpn"
+    with pytest.raises(ValueError, match="--config is missing"):
+        parse(monkeypatch, "--config.train.steps=1", config_required=False)
 
 
 def test_tool_prints_no_traceback():

@@ -1,0 +1,137 @@
+"""Which tensor of a checkpoint goes into which variable, and the check that nothing is lost on the way."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from mask_rcnn_tf.weights.errors import CheckpointError
+
+SHOWN = 5  # differences that an error lists
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A tensor of the checkpoint: its name there, and the shape it must have."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One variable of ours and how it is made.
+
+    Args:
+      variable: a `keras.Variable`.
+      sources: the tensors it is made of; none for a constant.
+      to_ours: from their arrays, in that order, to an array of the variable's shape.
+      to_theirs: from ours back to the array of the one source, or None where no way leads back.
+    """
+
+    variable: keras.Variable
+    sources: tuple[Source, ...]
+    to_ours: Callable[..., np.ndarray]
+    to_theirs: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+@dataclasses.dataclass
+class Report:
+    """What became of a checkpoint.
+
+    Args:
+      used: names of the tensors that went into the model.
+      ignored: names of the tensors that did not, and why.
+      initial: paths of the model's variables that the checkpoint has nothing for.
+    """
+
+    used: list[str]
+    ignored: dict[str, str]
+    initial: list[str]
+
+    def lines(self) -> list[str]:
+        """The report in words, a line a fact."""
+        lines = [f"{len(self.used)} tensors used"]
+        for reason in sorted(set(self.ignored.values())):
+            names = [name for name, why in self.ignored.items() if why == reason]
+            lines.append(f"{len(names)} tensors ignored ({reason}): {_shortened(names)}")
+        if self.initial:
+            lines.append(f"{len(self.initial)} variables keep their random values: {_shortened(self.initial)}")
+        return lines
+
+
+def assign(
+    model: keras.Model,
+    entries: Sequence[Entry],
+    tensors: dict[str, np.ndarray],
+    ignored: Sequence[tuple[str, str]] = (),
+) -> Report:
+    """Puts a checkpoint's tensors into a model's variables; the model is untouched unless everything fits.
+
+    Args:
+      model: what the variables belong to.
+      entries: one for each variable that the checkpoint sets.
+      tensors: the checkpoint: arrays by name.
+      ignored: regular expressions of whole names that may stay unused, each with the reason.
+
+    Returns:
+      The report.
+
+    Raises:
+      CheckpointError: tensors are missing, unexpected or of another shape; the first few are named.
+    """
+    wanted = {source.name: source.shape for entry in entries for source in entry.sources}
+    missing = [name for name in wanted if name not in tensors]
+    wrong = [
+        f"{name} has shape {list(tensors[name].shape)}, the model needs {list(shape)}"
+        for name, shape in wanted.items()
+        if name in tensors and tuple(tensors[name].shape) != tuple(shape)
+    ]
+    rest = {name: _reason(name, ignored) for name in tensors if name not in wanted}
+    unexpected = [name for name, reason in rest.items() if reason is None]
+    differences = [
+        f"{len(names)} {kind}: {_shortened(names)}"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
+        if names
+    ]
+    if differences:
+        raise CheckpointError(f"The checkpoint's tensors do not fit the model; {'; '.join(differences)}.")
+    for entry in entries:
+        value = entry.to_ours(*(tensors[source.name] for source in entry.sources))
+        entry.variable.assign(np.asarray(value, np.float32))
+    initial = {weight.path for weight in model.weights} - {entry.variable.path for entry in entries}
+    return Report([name for name in tensors if name in wanted], rest, sorted(initial))
+
+
+def to_theirs(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
+    """The checkpoint that `assign` would read back: the entries' variables under their sources' names and layouts."""
+    tensors = {}
+    for entry in entries:
+        (source,) = entry.sources
+        tensors[source.name] = np.ascontiguousarray(entry.to_theirs(np.asarray(entry.variable)))
+    return tensors
+
+
+def count_classes(tensors: dict[str, np.ndarray], name: str) -> int:
+    """C, from the tensor whose first axis counts the classes and background.
+
+    Raises:
+      CheckpointError: it is missing or has no such axis.
+    """
+    if name not in tensors or not tensors[name].ndim or tensors[name].shape[0] < 2:
+        came = list(tensors[name].shape) if name in tensors else "missing"
+        raise CheckpointError(
+            f"{name}, by whose first axis the classes and background are counted, is {came}; the checkpoint's first "
+            f"names: {_shortened(list(tensors))}."
+        )
+    return tensors[name].shape[0] - 1
+
+
+def _reason(name, ignored):
+    return next((reason for pattern, reason in ignored if re.fullmatch(pattern, name)), None)
+
+
+def _shortened(names):
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,0 +1,87 @@
+"""Does with our model the SGD steps that `references/torchvision_steps.py` did with torchvision's, and compares losses.
+
+    python references/compare_steps.py --checkpoint recipe7.pth --reference torchvision_steps.npz
+
+Before the first update every loss must agree to 1e-4 of its value. At every later step the largest difference to
+torchvision's float64 run may be 3 times that of torchvision's own float32 run. Exits with 1 otherwise.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "golden")]
+
+import recipe  # noqa: E402
+
+import mask_rcnn_tf as mrcnn  # noqa: E402
+from mask_rcnn_tf.weights.importer import import_checkpoint  # noqa: E402
+
+HEIGHT, WIDTH, IMAGES = 192, 256, 2  # as in torchvision_steps.py, which needs torch
+NAMES = ("rpn_objectness", "rpn_box", "box_class", "box_delta", "mask")
+SWAP = [1, 0, 3, 2]
+
+
+def make_model(checkpoint):
+    """The checkpoint as a model that trains like torchvision's."""
+    config = mrcnn.load_config("torchvision_mask_rcnn_r50_fpn")
+    model = config.model
+    model.num_classes, model.sampler = 6, "evenly"
+    model.preprocess.short_side, model.preprocess.max_side = HEIGHT, WIDTH
+    model.rpn.pre_nms_top_n_train, model.rpn.post_nms_top_n_train, model.roi.samples = 300, 150, 64
+    model.backbone.frozen_stages = 0
+    model, _ = import_checkpoint("torchvision", checkpoint, config)
+    model.compile(mrcnn.TorchSGD(1e-6, momentum=0.9, weight_decay=1e-4))
+    return model
+
+
+def make_batch(model, step):
+    """The scenes of a step as a batch, padded to the same number of objects."""
+    scenes = [recipe.make_scene(f"step{step}_{i}", HEIGHT, WIDTH) for i in range(IMAGES)]
+    image, image_shape = model.preprocess(tf.stack([scene["image"] for scene in scenes]))
+    rows = 8  # objects that make_scene draws
+
+    def pad(name):
+        return np.stack([np.pad(s[name], [(0, rows - len(s[name]))] + [(0, 0)] * (s[name].ndim - 1)) for s in scenes])
+
+    return {
+        "image": image,
+        "image_shape": image_shape,
+        "image_id": tf.range(1, IMAGES + 1, dtype=tf.int64),
+        "gt_boxes": tf.constant(pad("boxes")[..., SWAP]),
+        "gt_classes": tf.constant(pad("labels"), tf.int32),
+        "gt_masks": tf.constant(pad("masks") * np.uint8(255)),
+    }
+
+
+def main():
+    """Trains, prints a table, fails where the losses part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", required=True, type=pathlib.Path)
+    parser.add_argument("--reference", required=True, type=pathlib.Path)
+    args = parser.parse_args()
+    reference = np.load(args.reference)
+    single, double = reference["float32"], reference["float64"]
+    model = make_model(args.checkpoint)
+    failures = []
+    print("step  total      ours - float64   torchvision's float32 - float64   (largest of five losses, relative)")
+    for step in range(len(double)):
+        model.reset_metrics()
+        found = model.train_on_batch(make_batch(model, step), return_dict=True)
+        ours = np.array([float(found[name]) for name in NAMES])
+        distance = np.abs(ours / double[step] - 1).max()
+        own = np.abs(single[step] / double[step] - 1).max()
+        print(f"{step:4d}  {double[step].sum():.6f}  {distance:.2e}         {own:.2e}", flush=True)
+        if step == 0 and np.abs(ours / single[0] - 1).max() > 1e-4 or step and distance > 3 * own:
+            failures.append(step)
+    if failures:
+        sys.exit(f"the losses part at steps {failures}")
+    print("the same losses")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Writes a checkpoint of Mask R-CNN R50-FPN with the weights of `tests/golden/recipe.py`, as another program saves it.
+
+Two programs that load the two formats have the same weights, so their results can be compared. The recipe is defined
+over torchvision's names; Detectron2 has other names, background as the last class, and no background among boxes and
+masks.
+
+NumPy is enough for Detectron2's `.pkl`. A `.pth` needs torch (2.13.0 was used), a `.safetensors` needs safetensors.
+
+python references/recipe_checkpoint.py --format detectron2 --absorb_std --output recipe.pkl
+python references/recipe_checkpoint.py --format torchvision --num_classes 90 --output recipe.pth
+"""
+
+import argparse
+import json
+import pathlib
+import pickle
+import re
+import sys
+
+import numpy as np
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "tests" / "golden"
+sys.path.insert(0, str(GOLDEN))
+
+import recipe  # noqa: E402
+
+STEM = "backbone.body.conv1.weight"
+ROWS_OF_A_CLASS = {"box_predictor.cls_score": 1, "box_predictor.bbox_pred": 4, "mask_predictor.mask_fcn_logits": 1}
+IMAGENET_STD = 255 * np.array([0.229, 0.224, 0.225])  # of the levels of R, G, B
+DETECTRON2_NAMES = (  # torchvision's -> Detectron2's; more than one may apply to a name
+    (r"^backbone\.body\.(conv|bn)1\.", r"backbone.bottom_up.stem.\g<1>1."),
+    (r"^backbone\.body\.layer(\d)\.", lambda match: f"backbone.bottom_up.res{int(match[1]) + 1}."),
+    (r"\.downsample\.0\.", ".shortcut."),
+    (r"\.downsample\.1\.", ".shortcut.norm."),
+    (r"\.bn(\d)\.", r".conv\1.norm."),
+    (r"^backbone\.fpn\.inner_blocks\.(\d)\.0\.", lambda match: f"backbone.fpn_lateral{int(match[1]) + 2}."),
+    (r"^backbone\.fpn\.layer_blocks\.(\d)\.0\.", lambda match: f"backbone.fpn_output{int(match[1]) + 2}."),
+    (r"^rpn\.head\.conv\.0\.0\.", "proposal_generator.rpn_head.conv."),
+    (r"^rpn\.head\.cls_logits\.", "proposal_generator.rpn_head.objectness_logits."),
+    (r"^rpn\.head\.bbox_pred\.", "proposal_generator.rpn_head.anchor_deltas."),
+    (r"\.box_head\.fc6\.", ".box_head.fc1."),
+    (r"\.box_head\.fc7\.", ".box_head.fc2."),
+    (r"\.mask_head\.(\d)\.0\.", lambda match: f".mask_head.mask_fcn{int(match[1]) + 1}."),
+    (r"\.mask_predictor\.conv5_mask\.", ".mask_head.deconv."),
+    (r"\.mask_predictor\.mask_fcn_logits\.", ".mask_head.predictor."),
+)
+
+
+def torchvision_tensors(num_classes):
+    """The recipe's weights under torchvision's names and layouts.
+
+    Args:
+        num_classes: Foreground classes.
+
+    Returns:
+        dict: name -> f32 array; classes count from background, which is 0.
+
+    Source: `tests/golden/params_mask.json`, which has the shapes for 6 foreground classes.
+    """
+    tensors = {}
+    for name, entry in json.loads((GOLDEN / "params_mask.json").read_text()).items():
+        shape = list(entry["shape"])
+        layer = name.removeprefix("roi_heads.").rpartition(".")[0]
+        if layer in ROWS_OF_A_CLASS:
+            shape[0] = ROWS_OF_A_CLASS[layer] * (num_classes + 1)
+        tensors[name] = recipe.fill_array(name, shape)
+    return tensors
+
+
+def absorb_std(tensors):
+    """Makes the weights fit BGR levels with standard deviation 1, Detectron2's default, instead of RGB with ImageNet's.
+
+    Without it the activations are 57 times larger than the recipe is made for: boxes are thin and every score is 1.
+
+    Args:
+        tensors: As `torchvision_tensors` returns them.
+
+    Returns:
+        dict: The same but for the stem.
+    """
+    stem = tensors[STEM].astype(np.float64) / IMAGENET_STD[:, None, None]
+    return tensors | {STEM: np.ascontiguousarray(stem[:, ::-1]).astype(np.float32)}
+
+
+def detectron2_tensors(tensors):
+    """Detectron2's names and class order, in torch's layouts.
+
+    Args:
+        tensors: As `torchvision_tensors` returns them.
+
+    Returns:
+        dict: name -> f32 array. `cls_score` has background last, `bbox_pred` and the mask predictor have none.
+    """
+    result = {}
+    for name, array in tensors.items():
+        if ".cls_score." in name:
+            array = np.roll(array, -1, axis=0)
+        elif ".box_predictor.bbox_pred." in name:
+            array = array[4:]
+        elif ".mask_fcn_logits." in name:
+            array = array[1:]
+        for pattern, replacement in DETECTRON2_NAMES:
+            name = re.sub(pattern, replacement, name)
+        result[name] = np.ascontiguousarray(array)
+    return result
+
+
+def write(tensors, path, form):
+    """Writes one file.
+
+    Args:
+        tensors: name -> array.
+        path: Where to; `.safetensors` chooses that format for torchvision.
+        form: "torchvision" or "detectron2".
+    """
+    if form == "detectron2":
+        with open(path, "wb") as file:
+            pickle.dump({"model": tensors, "__author__": "recipe"}, file, protocol=2)
+    elif path.suffix == ".safetensors":
+        from safetensors import numpy as safetensors
+
+        safetensors.save_file(tensors, path)
+    else:
+        import torch
+
+        torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, path)
+
+
+def main():
+    """Writes the checkpoint that the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--format", required=True, choices=("torchvision", "detectron2"))
+    parser.add_argument("--num_classes", type=int, default=80, help="Foreground classes.")
+    parser.add_argument("--absorb_std", action="store_true", help="For BGR levels with std 1, Detectron2's default.")
+    parser.add_argument("--output", required=True, type=pathlib.Path, help=".pkl, or .pth or .safetensors.")
+    args = parser.parse_args()
+    suffixes = {"torchvision": (".pth", ".safetensors"), "detectron2": (".pkl",)}[args.format]
+    if args.output.suffix not in suffixes:
+        parser.error(f"--output must end in {' or '.join(suffixes)} for {args.format}, got {args.output.name}.")
+    tensors = torchvision_tensors(args.num_classes)
+    if args.absorb_std:
+        tensors = absorb_std(tensors)
+    if args.format == "detectron2":
+        tensors = detectron2_tensors(tensors)
+    write(tensors, args.output, args.format)
+    print(f"{len(tensors)} tensors: {args.output}")
+
+
+if __name__ == "__main__":
+    main()

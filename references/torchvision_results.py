@@ -1,0 +1,75 @@
+"""COCO results of torchvision's own program, to compare ours with: Pillow decodes, its model does the rest.
+
+Needs torch, torchvision (2.13.0 and 0.28.0 were used), pillow, pycocotools and, for .safetensors, safetensors.
+
+    python references/torchvision_results.py --checkpoint recipe.pth --epsilon 0 \
+        --annotations instances_val2017.json --images val2017 --output torchvision.json
+    python tools/import_weights.py --from torchvision --checkpoint recipe.pth --output recipe.keras
+    python tools/evaluate.py --model recipe.keras --annotations instances_val2017.json --images val2017 \
+        --output ours_metrics.json --results ours.json
+    python tools/compare_results.py --results ours.json --reference torchvision.json --paste integer
+
+Masks above 0.5 become RLE as in torchvision's `references/detection/coco_eval.py`.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import time
+
+import numpy as np
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+from torchvision.transforms.functional import to_tensor
+from torchvision_model import MODELS, load
+
+
+def to_results(output, image_id):
+    """The detections of one image as COCO results."""
+    results = []
+    masks = output.get("masks")
+    for row, (box, score, label) in enumerate(
+        zip(output["boxes"].tolist(), output["scores"].tolist(), output["labels"].tolist(), strict=True)
+    ):
+        x1, y1, x2, y2 = box
+        result = {"image_id": image_id, "category_id": label, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+        if masks is not None:
+            mask = (masks[row, 0] > 0.5).numpy().astype(np.uint8)
+            rle = coco_mask.encode(np.asfortranarray(mask))
+            result["segmentation"] = {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")}
+        results.append(result)
+    return results
+
+
+def main():
+    """Predicts the images of an annotation file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=MODELS[0], choices=MODELS)
+    parser.add_argument("--checkpoint", required=True, type=pathlib.Path, help=".pth or .safetensors")
+    parser.add_argument("--epsilon", type=float, help="of the backbone's batch norm; needed for a .pth")
+    parser.add_argument("--annotations", required=True, type=pathlib.Path)
+    parser.add_argument("--images", required=True, type=pathlib.Path)
+    parser.add_argument("--output", required=True, type=pathlib.Path)
+    args = parser.parse_args()
+    if args.epsilon is None and args.checkpoint.suffix != ".safetensors":
+        parser.error("--epsilon is needed: a .pth does not say it.")
+    model = load(args.model, args.checkpoint, args.epsilon)
+    annotations = json.loads(args.annotations.read_text())
+    # The ids are the classes where torchvision's COCO models are scored; ids of one's own are 1..C too.
+    results, seconds = [], []
+    for entry in annotations["images"]:
+        image = to_tensor(Image.open(args.images / entry["file_name"]).convert("RGB"))
+        start = time.perf_counter()
+        with torch.inference_mode():
+            output = model([image])[0]
+        seconds.append(time.perf_counter() - start)
+        results += to_results(output, entry["id"])
+        print(f"{entry['file_name']}: {len(output['boxes'])} detections, {seconds[-1]:.2f} s", flush=True)
+    args.output.write_text(json.dumps(results))
+    print(f"{len(results)} detections, median {statistics.median(seconds):.2f} s an image: {args.output}")
+
+
+if __name__ == "__main__":
+    main()

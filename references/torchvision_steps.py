@@ -1,0 +1,106 @@
+"""SGD steps of torchvision's own Mask R-CNN R50-FPN, in float32 and in float64, to compare ours with.
+
+Needs torch, torchvision (2.13.0 and 0.28.0 were used). Writes every loss of every step; `references/compare_steps.py`
+does the same steps with our model and compares.
+
+    python references/recipe_checkpoint.py --format torchvision --num_classes 6 --output recipe7.pth
+    python references/torchvision_steps.py --checkpoint recipe7.pth --output torchvision_steps.npz
+    python references/compare_steps.py --checkpoint recipe7.pth --reference torchvision_steps.npz
+
+The scenes are those of `tests/golden/recipe.py`, two a step, new ones each time. Batch norm is frozen with epsilon 0,
+every convolution trains, and the samplers take evenly spaced candidates, so that there is nothing random.
+"""
+
+import argparse
+import pathlib
+import sys
+import time
+
+import numpy as np
+import torch
+from torchvision.models.detection import _utils as det_utils
+from torchvision_model import load
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "golden"))
+
+import recipe
+
+HEIGHT, WIDTH, IMAGES = 192, 256, 2
+SGD = {"lr": 1e-6, "momentum": 0.9, "weight_decay": 1e-4}
+OPTIONS = {
+    "min_size": HEIGHT,
+    "max_size": WIDTH,
+    "rpn_pre_nms_top_n_train": 300,
+    "rpn_post_nms_top_n_train": 150,
+    "box_batch_size_per_image": 64,
+}
+LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")
+
+
+def scenes(step):
+    """The scenes of a step, as `recipe.make_scene` gives them."""
+    return [recipe.make_scene(f"step{step}_{i}", HEIGHT, WIDTH) for i in range(IMAGES)]
+
+
+class EvenSampler(det_utils.BalancedPositiveNegativeSampler):
+    """Evenly spaced positives and negatives in index order, instead of random ones."""
+
+    def __call__(self, matched_idxs):
+        """Masks of the positives and of the negatives taken, an image each."""
+        taken = [], []
+        for matched in matched_idxs:
+            room = self.batch_size_per_image
+            limits = int(room * self.positive_fraction), room
+            for masks, candidates, limit in zip(taken, (matched >= 1, matched == 0), limits, strict=True):
+                indices = torch.where(candidates)[0]
+                chosen = indices[torch.from_numpy(recipe.evenly(len(indices), min(limit, room)))]
+                mask = torch.zeros_like(matched, dtype=torch.uint8)
+                mask[chosen] = 1
+                masks.append(mask)
+                room -= len(chosen)
+        return taken
+
+
+def run(checkpoint, steps, dtype):
+    """Losses [steps, 5] of training in a float type."""
+    model = load("maskrcnn_resnet50_fpn", checkpoint, 0.0, **OPTIONS).to(dtype).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # what the builder takes without weights; frozen is what it does
+            module.eval().requires_grad_(False)
+    model.rpn.fg_bg_sampler.__class__ = model.roi_heads.fg_bg_sampler.__class__ = EvenSampler
+    optimizer = torch.optim.SGD([value for value in model.parameters() if value.requires_grad], **SGD)
+    losses = []
+    for step in range(steps):
+        start = time.perf_counter()
+        batch = scenes(step)
+        images = [torch.from_numpy(scene["image"]).permute(2, 0, 1).to(dtype) / 255 for scene in batch]
+        targets = [
+            {
+                "boxes": torch.from_numpy(scene["boxes"]).to(dtype),
+                "labels": torch.from_numpy(scene["labels"]),
+                "masks": torch.from_numpy(scene["masks"]),
+            }
+            for scene in batch
+        ]
+        found = model(images, targets)
+        optimizer.zero_grad()
+        sum(found.values()).backward()
+        optimizer.step()
+        losses.append([found[name].item() for name in LOSSES])
+        print(f"{dtype}, step {step}: {sum(losses[-1]):.6f}, {time.perf_counter() - start:.1f} s", flush=True)
+    return np.array(losses, np.float64)
+
+
+def main():
+    """Trains twice and writes the losses."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", required=True, type=pathlib.Path)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--output", required=True, type=pathlib.Path, help="losses (.npz)")
+    args = parser.parse_args()
+    losses = {name: run(args.checkpoint, args.steps, getattr(torch, name)) for name in ("float32", "float64")}
+    np.savez(args.output, names=np.array(LOSSES), **losses)
+
+
+if __name__ == "__main__":
+    main()

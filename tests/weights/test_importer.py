@@ -1,0 +1,105 @@
+"""From files of every kind to models, by function and by tool."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import safetensors
+from checkpoint_files import write_pickle, write_torch_legacy, write_torch_zip
+from tiny import tiny_config
+
+import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.exporter import save_torchvision, to_torchvision
+from mask_rcnn_tf.weights.importer import SOURCES, import_checkpoint
+
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
+CONFIG = """
+import sys
+sys.path.insert(0, {tests!r})
+import mask_rcnn_tf as mrcnn
+from tiny import tiny_config
+
+def get_config():
+    return mrcnn.Config(model=tiny_config())
+"""
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A tiny model with random values everywhere."""
+    model = mrcnn.MaskRCNN(tiny_config())
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(random.uniform(0.1, 1.0, weight.shape))
+    return model
+
+
+def assert_same(ours, theirs):
+    for a, b in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=a.path)
+
+
+@pytest.mark.parametrize(
+    "write", [write_torch_zip, write_torch_legacy, lambda path, content: write_pickle(path, content)]
+)
+def test_files_that_torch_writes(tmp_path, model, write):
+    write(tmp_path / "m.pth", {"model": to_torchvision(model), "epoch": 3})
+    imported, report = import_checkpoint("torchvision", tmp_path / "m.pth", mrcnn.Config(model=tiny_config()))
+    assert_same(model, imported)
+    assert report.initial == [] and len(report.used) == len(model.weights)
+
+
+def test_safetensors_file_says_what_the_model_computes(tmp_path, model):
+    save_torchvision(model, tmp_path / "m.safetensors")
+    imported, _ = import_checkpoint("torchvision", tmp_path / "m.safetensors", mrcnn.Config(model=tiny_config()))
+    assert_same(model, imported)
+    with safetensors.safe_open(tmp_path / "m.safetensors", "np") as file:
+        metadata = file.metadata()
+    assert metadata["format"] == "pt"
+    assert json.loads(metadata["config"])["preprocess"]["short_side"] == model.config.preprocess.short_side
+
+
+def test_wrong_arguments_are_named(tmp_path, model):
+    with pytest.raises(ValueError, match="source is 'caffe'; allowed: torchvision, detectron2"):
+        import_checkpoint("caffe", tmp_path / "m.pth")
+    with pytest.raises(ValueError, match=r"m.txt'; allowed: a name that ends in .safetensors"):
+        save_torchvision(model, tmp_path / "m.txt")
+    for source in SOURCES:
+        with pytest.raises(CheckpointError, match="nothing.pth.*no such file"):
+            import_checkpoint(source, tmp_path / "nothing.pth")
+
+
+def test_a_checkpoint_of_something_else_is_refused_by_every_source(tmp_path):
+    write_torch_zip(tmp_path / "m.pth", {"encoder.weight": np.zeros((2, 2), np.float32)})
+    for source in SOURCES:
+        with pytest.raises(CheckpointError, match=r"m\.pth") as error:
+            import_checkpoint(source, tmp_path / "m.pth")
+        assert "encoder.weight" in str(error.value), source
+
+
+def run(tool, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(TOOLS.parent)}
+    command = [sys.executable, str(TOOLS / tool), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_tools_there_and_back(tmp_path, model):
+    """A .keras file to torchvision's naming and back predicts the same."""
+    config = tmp_path / "tiny_preset.py"
+    config.write_text(CONFIG.format(tests=str(TOOLS.parent / "tests")))
+    model.save(tmp_path / "m.keras")
+    out = run("export_weights.py", "--model", tmp_path / "m.keras", "--output", tmp_path / "m.safetensors")
+    assert out.returncode == 0, out.stderr
+    arguments = ["--from", "torchvision", "--checkpoint", tmp_path / "m.safetensors", "--config", config]
+    out = run("import_weights.py", *arguments, "--output", tmp_path / "sub" / "back.keras")
+    assert out.returncode == 0, out.stderr
+    assert f"{len(model.weights)} tensors used" in out.stdout and "3 classes, written to" in out.stdout
+    assert_same(model, keras.models.load_model(tmp_path / "sub" / "back.keras"))
+    out = run("import_weights.py", *arguments, "--output", tmp_path / "back.h5")
+    assert out.returncode == 1 and out.stderr.splitlines()[-1].endswith("ends in .keras.")

@@ -1,0 +1,58 @@
+"""Compares two COCO result files detection by detection, e.g. ours with another program's from the same weights.
+
+    python tools/compare_results.py --results ours.json --reference torchvision.json --paste integer
+
+Exits with 1 when anything differs by more than the tolerances.
+"""
+
+import json
+import pathlib
+import sys
+
+from absl import app, flags
+
+from mask_rcnn_tf.evaluation.compare_results import Tolerance, compare
+
+RESULTS = flags.DEFINE_string("results", None, "COCO results (JSON).", required=True)
+REFERENCE = flags.DEFINE_string("reference", None, "COCO results (JSON) to compare with.", required=True)
+BOX = flags.DEFINE_float("box_tolerance", Tolerance.box, "Pixels that a side of a box may differ by.")
+SCORE = flags.DEFINE_float("score_tolerance", Tolerance.score, "What a score may differ by.")
+MASK_IOU = flags.DEFINE_float("mask_iou", Tolerance.mask_iou, "Least IoU of two masks.")
+SCORE_THRESHOLD = flags.DEFINE_float("score_threshold", 0.05, "Lowest score that both programs keep.")
+MAX_DETECTIONS = flags.DEFINE_integer("max_detections", 100, "Detections an image that both programs keep.")
+PASTE = flags.DEFINE_enum(
+    "paste", "continuous", ["continuous", "integer"], "How masks were pasted; see DetectionConfig."
+)
+SHOWN = 20
+
+
+def _read(path):
+    try:
+        return json.loads(pathlib.Path(path).read_text())
+    except (OSError, ValueError) as error:
+        sys.exit(f"compare_results: {path}: {error}")
+
+
+def main(_):
+    """Compares and prints."""
+    found = compare(
+        _read(RESULTS.value),
+        _read(REFERENCE.value),
+        Tolerance(BOX.value, SCORE.value, MASK_IOU.value),
+        SCORE_THRESHOLD.value,
+        MAX_DETECTIONS.value,
+        PASTE.value,
+    )
+    print(f"{found.matched} detections in both, {found.edge} of one alone at the threshold or the last place")
+    print(f"largest differences: box {found.box:.2g} px, score {found.score:.2g}")
+    if len(found.mask_ious):
+        below = (found.mask_ious < MASK_IOU.value).sum()
+        print(f"mask IoU: least {found.mask_ious[0]:.4f}, {below} of {len(found.mask_ious)} below {MASK_IOU.value}")
+    if found.differences:
+        print("\n".join(found.differences[:SHOWN]))
+        sys.exit(f"{len(found.differences)} differences")
+    print("the same detections")
+
+
+if __name__ == "__main__":
+    app.run(main)

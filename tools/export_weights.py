@@ -1,0 +1,29 @@
+"""Writes a model's weights under torchvision's names, to check the model in PyTorch.
+
+    python tools/export_weights.py --model m.keras --output m.safetensors
+
+`references/torchvision_model.py` builds torchvision's model from that file.
+"""
+
+import sys
+
+from absl import app, flags
+
+from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.weights.exporter import save_torchvision
+
+MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "Where to write the weights (.safetensors).", required=True)
+
+
+def main(_):
+    """Exports; a wrong argument ends in one line."""
+    try:
+        save_torchvision(files.load_model(MODEL.value), OUTPUT.value)
+    except ValueError as error:
+        sys.exit(f"export_weights: {error}")
+    print(f"written to {OUTPUT.value}")
+
+
+if __name__ == "__main__":
+    app.run(main)
