@@ -63,6 +63,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", required=True, type=pathlib.Path)
     parser.add_argument("--reference", required=True, type=pathlib.Path)
+    parser.add_argument("--output", type=pathlib.Path, help="where to write the trained model (.keras), if anywhere")
     args = parser.parse_args()
     reference = np.load(args.reference)
     single, double = reference["float32"], reference["float64"]
@@ -78,6 +79,8 @@ def main():
         print(f"{step:4d}  {double[step].sum():.6f}  {distance:.2e}         {own:.2e}", flush=True)
         if step == 0 and np.abs(ours / single[0] - 1).max() > 1e-4 or step and distance > 3 * own:
             failures.append(step)
+    if args.output:
+        model.save(args.output)
     if failures:
         sys.exit(f"the losses part at steps {failures}")
     print("the same losses")

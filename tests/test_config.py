@@ -65,6 +65,8 @@ def test_sections_are_not_shared_between_configs():
         ("model.backbone.stage_blocks", (3, 4, 6)),
         ("model.backbone.stage_channels", (64, 128, 256, 0)),
         ("model.backbone.frozen_stages", 6),
+        ("model.backbone.groups", 0),
+        ("model.backbone.width_per_group", 0),
         ("model.fpn.norm", "bn"),
         ("model.box_head.norm", "bn"),
         ("model.mask_head.norm", "bn"),

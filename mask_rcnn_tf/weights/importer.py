@@ -1,14 +1,11 @@
 """From a checkpoint of another project to a model of ours."""
 
-import logging
-
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights import detectron, detectron2, keras_applications, matterport, torchvision
 from mask_rcnn_tf.weights.checkpoints import read_checkpoint
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import Report, assign
 
-LOG = logging.getLogger("mask_rcnn_tf")
 SOURCES = {
     "torchvision": torchvision,
     "detectron2": detectron2,
@@ -45,8 +42,6 @@ def import_checkpoint(source, path, config=None) -> tuple[MaskRCNN, Report]:
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(text if str(path) in text else f"{path}, read as {source}: {text}") from error
-    for line in report.lines():
-        LOG.info(line)
     return model, report
 
 

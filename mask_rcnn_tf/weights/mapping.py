@@ -80,7 +80,8 @@ def assign(
       The report.
 
     Raises:
-      CheckpointError: tensors are missing, unexpected or of another shape; the first few are named.
+      CheckpointError: tensors are missing, unexpected or of another shape (the first few are named), or their values
+        are not finite in float32.
     """
     wanted = {source.name: source.shape for entry in entries for source in entry.sources}
     missing = [name for name in wanted if name not in tensors]
@@ -98,9 +99,9 @@ def assign(
     ]
     if differences:
         raise CheckpointError(f"The checkpoint's tensors do not fit the model; {'; '.join(differences)}.")
-    for entry in entries:
-        value = entry.to_ours(*(tensors[source.name] for source in entry.sources))
-        entry.variable.assign(np.asarray(value, np.float32))
+    values = [_make(entry, tensors) for entry in entries]
+    for entry, value in zip(entries, values, strict=True):
+        entry.variable.assign(value)
     initial = {weight.path for weight in model.weights} - {entry.variable.path for entry in entries}
     return Report([name for name in tensors if name in wanted], rest, sorted(initial))
 
@@ -127,6 +128,15 @@ def count_classes(tensors: dict[str, np.ndarray], name: str) -> int:
             f"names: {_shortened(list(tensors))}."
         )
     return tensors[name].shape[0] - 1
+
+
+def _make(entry, tensors):
+    with np.errstate(all="ignore"):
+        value = np.asarray(entry.to_ours(*(tensors[source.name] for source in entry.sources)), np.float32)
+    if not np.isfinite(value).all():  # e.g. a negative variance, or a float64 beyond float32
+        names = ", ".join(source.name for source in entry.sources)
+        raise CheckpointError(f"{names}: the values give {entry.variable.path} values that are not finite.")
+    return value
 
 
 def _reason(name, ignored):

@@ -63,13 +63,15 @@ def make_config(tensors):
             config.model.backbone.block = "basic"
         return config
     name = "torchvision_mask_rcnn_r50_fpn"
-    if any(name.startswith("roi_heads.keypoint_predictor.") for name in tensors):
+    keypoints = any(name.startswith("roi_heads.keypoint_predictor.") for name in tensors)
+    if keypoints:
         name = "torchvision_keypoint_rcnn_r50_fpn"
     elif "rpn.head.conv.1.0.weight" in tensors:
         name = "torchvision_mask_rcnn_r50_fpn_v2"
     config = load_config(name)
     config.model.num_classes = count_classes(tensors, CLASS_WEIGHT)
-    set_coco_classes(config.model)
+    if keypoints or config.model.num_classes > 1:  # one class without keypoints is somebody's own, not COCO's person
+        set_coco_classes(config.model)
     return config
 
 

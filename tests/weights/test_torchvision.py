@@ -116,6 +116,14 @@ def test_what_does_not_fit_is_named_and_nothing_is_written():
         np.testing.assert_array_equal(weight, value)
 
 
+def test_values_that_float32_cannot_hold_are_named():
+    model = tiny_model()
+    tensors = to_torchvision(model)
+    tensors["rpn.head.cls_logits.bias"] = np.array([1e300])
+    with pytest.raises(CheckpointError, match="rpn.head.cls_logits.bias: the values give rpn_head/.* not finite"):
+        put_into(model, tensors)
+
+
 def put_into(model, tensors):
     return assign(model, torchvision.make_entries(model, tensors), tensors, torchvision.IGNORED)
 
@@ -139,11 +147,12 @@ def test_coco_names():
 
 
 def test_classes_of_somebody_else_are_numbered():
-    config = tiny_config()
-    config.num_classes = 5
-    tensors = to_torchvision(mrcnn.MaskRCNN(config))
-    model = torchvision.make_config(tensors).model
-    assert (model.num_classes, model.class_names, model.category_ids) == (5, (), ())
+    for num_classes in (1, 5):
+        config = tiny_config()
+        config.num_classes = num_classes
+        tensors = to_torchvision(mrcnn.MaskRCNN(config))
+        model = torchvision.make_config(tensors).model
+        assert (model.num_classes, model.class_names, model.category_ids) == (num_classes, (), ())
 
 
 def test_recipe_and_golden_names_agree():
