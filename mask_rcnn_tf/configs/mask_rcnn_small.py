@@ -67,5 +67,5 @@ def small_model() -> c.ModelConfig:
         box_head=c.BoxHeadConfig(fc_channels=256),
         mask_head=c.MaskHeadConfig(num_convs=2, channels=64),
         detection=c.DetectionConfig(max_candidates=500),
-        dtype="mixed_bfloat16",
+        dtype="auto",
     )

@@ -1,6 +1,7 @@
 """Builds the layers of Mask R-CNN, and their variables, from a `ModelConfig`."""
 
 from mask_rcnn_tf.models.box_head import BoxHead
+from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.fpn import FeaturePyramid
 from mask_rcnn_tf.models.mask_head import MaskHead
 from mask_rcnn_tf.models.resnet import ResNet
@@ -16,7 +17,7 @@ def make_stages(config):
     Returns:
       {"backbone", "pyramid", "rpn_head", "box_head" and, where enabled, "mask_head"}: built Keras layers.
     """
-    dtype, backbone, head = config.dtype, config.backbone, config.box_head
+    dtype, backbone, head = resolve_dtype(config.dtype), config.backbone, config.box_head
     num_anchors = len(config.anchors.sizes[0]) * len(config.anchors.ratios)
     momentum = backbone.norm_momentum
     channels = config.fpn.channels
