@@ -66,39 +66,92 @@ def resize(
     """Resizes bilinearly, pixel centres at half coordinates.
 
     Args:
-      image: uint8 or float [h, w, C] or [B, h, w, C].
+      image: uint8, or without round_resized any type, [h, w, C] or [B, h, w, C].
       shape: int32 [2], (height, width) in pixels.
       antialias: widen the kernel when shrinking, as PIL does; torchvision's tensors are resized without.
-      round_resized: round to whole levels 0..255 after each axis, as PIL does with uint8 images.
-      kernels: "native", or "xla": two matrix products, because XLA and TFLite have no antialiased resize.
+      round_resized: round to whole levels after each axis, bit for bit as PIL does with uint8 images.
+      kernels: "native", or "xla": matrix products, because XLA and TFLite have no antialiased resize.
 
     Returns:
-      float32 [height, width, C] or [B, height, width, C], levels as they came.
+      float32 [height, width, C] or [B, height, width, C], levels 0..255.
 
-    Source: PIL.Image.resize(BILINEAR), which Detectron2 uses; torch.nn.functional.interpolate, which torchvision uses.
+    Raises:
+      ValueError: round_resized with an image that is not uint8.
+
+    Source: PIL.Image.resize(BILINEAR), which Detectron2 uses (`src/libImaging/Resample.c`; since version 13 PIL takes
+      the axes in the other order where an image is squeezed, which no resize that keeps the aspect does);
+      torch.nn.functional.interpolate, which torchvision uses.
     """
+    if round_resized:
+        if image.dtype != tf.uint8:
+            raise ValueError(f"image is {image.dtype}; allowed with round_resized: uint8.")
+        for axis in (-2, -3):  # PIL resizes along x first, then along y
+            image = _resize_axis(image, shape[axis + 3], axis, antialias, kernels)
+        return tf.cast(image, tf.float32)
     image = tf.cast(image, tf.float32)
-    for axis in (-2, -3):  # PIL resizes along x first, then along y
-        if kernels == "xla":
-            weights = _resize_weights(tf.shape(image)[axis], shape[axis + 3], antialias)
-            image = tf.einsum("...xc,yx->...yc" if axis == -2 else "...xwc,yx->...ywc", image, weights)
-        else:
-            size = [tf.shape(image)[-3], shape[1]] if axis == -2 else shape
-            image = tf.image.resize(image, tf.stack(size), "bilinear", antialias=antialias)
-        if round_resized:
-            # PIL's weights are exact at ties and ties go up. Ties are common (640 to 800 pixels), float32 misses them.
-            image = tf.clip_by_value(tf.floor(image + 0.5 + 1e-4), 0.0, 255.0)
+    if kernels == "native":
+        return tf.image.resize(image, shape, "bilinear", antialias=antialias)
+    for axis, equation in EQUATIONS.items():
+        weights = _resize_weights(tf.shape(image)[axis], shape[axis + 3], antialias)
+        image = tf.einsum(equation, image, tf.cast(weights, tf.float32))
     return image
 
 
-def _resize_weights(source: tf.Tensor, target: tf.Tensor, antialias: bool) -> tf.Tensor:
-    """The float32 [target, source] matrix of a bilinear resize: triangles, as wide as the step when antialiased."""
+EQUATIONS = {-2: "...xc,yx->...yc", -3: "...xwc,yx->...ywc"}  # a matrix [target, source] applied to an axis
+WEIGHT_BITS = 22  # PIL's fixed point: 32 bits less 8 of a level and 2 of overshoot
+
+
+def _resize_axis(image, target, axis, antialias, kernels):
+    """One pass of PIL's resize, uint8 to uint8: (sum of level * weight + 1/2) in fixed point of WEIGHT_BITS."""
+    source = tf.shape(image)[axis]
+    if kernels == "native":
+        index, weights = _resize_taps(source, target, antialias)
+        image, columns = tf.cast(image, tf.int32), [1] * (-axis - 1)
+
+        def add_tap(tap, total):
+            weight = tf.reshape(weights[:, tap], [-1, *columns])
+            return tap + 1, total + tf.gather(image, index[:, tap], axis=axis) * weight
+
+        first = add_tap(0, 0)[1]
+        total = tf.while_loop(lambda tap, _: tap < tf.shape(index)[1], add_tap, [1, first])[1]
+    else:
+        # Two float32 products of half the bits each are exact, TF32 included; one of 30 bits would not be.
+        weights = _fixed_point(_resize_weights(source, target, antialias))
+        half = WEIGHT_BITS // 2
+        high = tf.bitwise.right_shift(weights, half)
+        parts = tf.cast(tf.concat([high, weights - tf.bitwise.left_shift(high, half)], 0), tf.float32)
+        sums = tf.cast(tf.einsum(EQUATIONS[axis], tf.cast(image, tf.float32), parts), tf.int32)
+        high, low = tf.split(sums, 2, axis)
+        total = tf.bitwise.left_shift(high, half) + low
+    total = tf.bitwise.right_shift(total + (1 << (WEIGHT_BITS - 1)), WEIGHT_BITS)
+    return tf.cast(tf.clip_by_value(total, 0, 255), tf.uint8)
+
+
+def _resize_taps(source, target, antialias):
+    """The pixels that each output pixel is made of: int32 [target, taps] indices and fixed-point weights."""
+    step = tf.cast(source, tf.float64) / tf.cast(target, tf.float64)
+    width = tf.maximum(step, 1.0) if antialias else tf.constant(1.0, tf.float64)
+    centres = (tf.range(target, dtype=tf.float64) + 0.5) * step
+    first = tf.maximum(tf.cast(centres - width + 0.5, tf.int32), 0)
+    taps = tf.range(2 * tf.cast(tf.math.ceil(width), tf.int32) + 1)
+    index = first[:, None] + taps
+    weights = tf.maximum(1.0 - tf.abs((tf.cast(index, tf.float64) + 0.5 - centres[:, None]) / width), 0.0)
+    weights = tf.where(index < source, weights, 0.0)
+    return tf.minimum(index, source - 1), _fixed_point(weights / tf.reduce_sum(weights, 1, keepdims=True))
+
+
+def _resize_weights(source, target, antialias):
+    """The float64 [target, source] matrix of a bilinear resize: triangles, as wide as the step when antialiased."""
     step = tf.cast(source, tf.float64) / tf.cast(target, tf.float64)
     width = tf.maximum(step, 1.0) if antialias else tf.constant(1.0, tf.float64)
     centres = (tf.range(target, dtype=tf.float64) + 0.5) * step
     pixels = tf.range(source, dtype=tf.float64) + 0.5
     weights = tf.maximum(1.0 - tf.abs(centres[:, None] - pixels) / width, 0.0)
-    return tf.cast(weights / tf.reduce_sum(weights, 1, keepdims=True), tf.float32)
+    return weights / tf.reduce_sum(weights, 1, keepdims=True)
+
+
+def _fixed_point(weights):
+    return tf.cast(weights * (1 << WEIGHT_BITS) + 0.5, tf.int32)
 
 
 def normalize(
