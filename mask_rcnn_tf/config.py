@@ -163,7 +163,8 @@ class ModelConfig:
     mask_head: MaskHeadConfig = dataclasses.field(default_factory=MaskHeadConfig)
     detection: DetectionConfig = dataclasses.field(default_factory=DetectionConfig)
     kernels: str = "native"  # "native": fastest without XLA; "xla": static shapes for jit_compile and exports
-    dtype: str = "float32"  # or "mixed_bfloat16"; geometry and losses are float32 whatever this says
+    # Or "mixed_bfloat16", or "auto": that where the hardware has it. Geometry and losses are float32 in any case.
+    dtype: str = "float32"
     sampler: str = "random"  # "evenly": deterministic, in index order, to compare with another program
     seed: int = 0  # of the random sampler
 

@@ -4,11 +4,15 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
+import checkpoint_files
 import numpy as np
 import pytest
+import recipe
+from conftest import GOLDEN
 from PIL import Image
 
 import mask_rcnn_tf as mrcnn
@@ -17,17 +21,26 @@ from mask_rcnn_tf.data import shapes
 ROOT = pathlib.Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 SHORT = ["--config.train.steps=2", "--config.train.evaluate_every=2", "--config.train.checkpoint_every=2"]
+SMALL = [
+    "--config.model.preprocess.short_side=96",
+    "--config.model.preprocess.max_side=96",
+    "--config.data.train_short_sides=(96,)",
+    "--config.data.canvases=((96, 96),)",
+]
 
 
-def blocks(language):
+def blocks(language, text=TEXT):
     """Fenced blocks of a language, without their indentation."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", TEXT, re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in found]
 
 
-def tool_commands():
-    """Command lines that call a tool."""
-    return [line for block in blocks("bash") for line in block.splitlines() if line.startswith("python ")]
+def tool_commands(heading, tools):
+    """Command lines of the section with this heading, which must call these tools."""
+    (text,) = re.findall(rf"^## {heading}\n(.*?)^## ", TEXT, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks("bash", text) for line in block.splitlines()]
+    assert [re.search(r"^python tools/(\w+)", line)[1] for line in lines] == tools
+    return lines
 
 
 def small_config(name="mask_rcnn_shapes"):
@@ -55,32 +68,46 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(command, folder):
-    arguments = command.split()[1:] + (SHORT if "train.py" in command else [])
+def run(command, folder, overrides=()):
+    """What the command prints; training is cut to `SHORT`, with more overrides."""
+    arguments = shlex.split(command)[1:] + ([*SHORT, *overrides] if "train.py" in command else [])
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path, "TFDS_DATA_DIR": str(folder / "cache")}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
 
 
 def test_commands_for_your_own_data(folder):
-    commands = tool_commands()
-    assert [re.search(r"tools/(\w+)", command)[1] for command in commands] == [
-        "check_data",
-        "train",
-        "evaluate",
-        "predict",
-    ]
-    for command in commands:
+    for command in tool_commands("Your own images, in COCO format", ["check_data", "train", "evaluate", "predict"]):
         run(command, folder)
     assert any((folder / "runs" / "check").glob("*.png"))
-    metrics = json.loads((folder / "runs" / "mine" / "val.json").read_text())
+    check_outputs(folder / "runs" / "mine")
+
+
+def check_outputs(run_folder):
+    metrics = json.loads((run_folder / "val.json").read_text())
     assert {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1"} <= set(metrics["segm"])
-    results = json.loads((folder / "runs" / "mine" / "pictures" / "results.json").read_text())
+    results = json.loads((run_folder / "pictures" / "results.json").read_text())
     assert all({"file_name", "category_id", "bbox", "score", "segmentation"} <= set(result) for result in results)
-    assert len(list((folder / "runs" / "mine" / "pictures").glob("*.jpg"))) == 24
+    assert len(list((run_folder / "pictures").glob("*.jpg"))) == 24
+
+
+@pytest.mark.slow  # five processes with a ResNet-50
+def test_commands_for_fine_tuning(folder):
+    """As printed, from a file with the names and shapes of the published one, at 96 pixels."""
+    shapes_by_name = json.loads((GOLDEN / "torchvision_names.json").read_text())["maskrcnn_resnet50_fpn"]
+    tensors = {name: recipe.fill_array(name, shape) for name, shape in shapes_by_name.items()}
+    tools = ["import_weights", "check_data", "train", "evaluate", "predict"]
+    commands = tool_commands("Your own 500 images, from a COCO checkpoint", tools)
+    checkpoint_files.write_torch_zip(folder / re.search(r"--checkpoint (\S+)", commands[0])[1], tensors)
+    printed = [run(command, folder, SMALL) for command in commands]
+    loaded, total = re.search(r"init_from coco.keras: (\d+) of (\d+) variables loaded", printed[2]).groups()
+    assert int(total) - int(loaded) == 6
+    assert re.search(r"not loaded, class-dependent.*: 6 \(box_head/class_logits/kernel", printed[2])
+    check_outputs(folder / "runs" / "tuned")
 
 
 def test_make_targets_exist():

@@ -46,8 +46,10 @@ def main(_):
     print(f"{found.matched} detections in both, {found.edge} of one alone at the threshold or the last place")
     print(f"largest differences: box {found.box:.2g} px, score {found.score:.2g}")
     if len(found.mask_ious):
-        below = (found.mask_ious < MASK_IOU.value).sum()
-        print(f"mask IoU: least {found.mask_ious[0]:.4f}, {below} of {len(found.mask_ious)} below {MASK_IOU.value}")
+        below = found.pixels[found.mask_ious < MASK_IOU.value]
+        print(f"mask IoU: least {found.mask_ious[0]:.4f}, {len(below)} of {len(found.pixels)} below {MASK_IOU.value}")
+        if len(below):
+            print(f"  these differ by {below.min()} to {below.max()} pixels")
     if found.differences:
         print("\n".join(found.differences[:SHOWN]))
         sys.exit(f"{len(found.differences)} differences")

@@ -29,6 +29,7 @@ class Comparison:
       edge: detections of one side alone whose score is at the threshold or at the last place.
       box, score: largest differences of the pairs, pixels and score.
       mask_ious: float64 [pairs with masks], ascending.
+      pixels: int64 [pairs with masks], pixels that one mask has and the other has not, in the order of mask_ious.
       differences: every detection without partner and every pair outside the tolerance, a line each.
     """
 
@@ -37,6 +38,7 @@ class Comparison:
     box: float
     score: float
     mask_ious: np.ndarray
+    pixels: np.ndarray
     differences: list[str]
 
 
@@ -77,24 +79,28 @@ def compare(
                 differences.append(f"image {image_id}: in {name} alone: {_describe(item)}")
     boxes = [np.abs(_corners(a) - _corners(b)).max() for a, b in pairs]
     scores = [abs(a["score"] - b["score"]) for a, b in pairs]
-    ious = [mask_iou(a, b) if "segmentation" in a and "segmentation" in b else None for a, b in pairs]
-    for (_, b), box, score, iou in zip(pairs, boxes, scores, ious, strict=True):
+    masks = [compare_masks(a, b) if "segmentation" in a and "segmentation" in b else (None, None) for a, b in pairs]
+    ious, pixels = zip(*masks, strict=True) if masks else ((), ())
+    for (_, b), box, score, iou, count in zip(pairs, boxes, scores, ious, pixels, strict=True):
         lenient = paste == "integer" and on_the_edge(_corners(b), tolerance.box, mask_size)
         least = tolerance.paste_mask_iou if lenient else tolerance.mask_iou
         if box > tolerance.box or score > tolerance.score or (iou is not None and iou < least):
             differences.append(
                 f"image {b['image_id']}: {_describe(b)} differs by {box:.2g} px, {score:.2g} in score"
-                + ("" if iou is None else f", mask IoU {iou:.4f}")
+                + ("" if iou is None else f", mask IoU {iou:.4f}, {count} pixels")
             )
-    masks = np.sort([iou for iou in ious if iou is not None])
-    return Comparison(len(pairs), edge, max(boxes, default=0.0), max(scores, default=0.0), masks, differences)
+    found = sorted((iou, count) for iou, count in masks if iou is not None)
+    ious, pixels = np.array(found, np.float64).reshape(-1, 2).T
+    return Comparison(
+        len(pairs), edge, max(boxes, default=0.0), max(scores, default=0.0), ious, pixels.astype(np.int64), differences
+    )
 
 
-def mask_iou(a: dict, b: dict) -> float:
-    """IoU of two results' masks; two empty masks agree."""
-    union = coco_mask.area(coco_mask.merge([a["segmentation"], b["segmentation"]]))
-    both = coco_mask.area(coco_mask.merge([a["segmentation"], b["segmentation"]], intersect=True))
-    return float(both) / float(union) if union else 1.0
+def compare_masks(a: dict, b: dict) -> tuple[float, int]:
+    """IoU of two results' masks (two empty ones agree), and how many pixels one of them alone has."""
+    union = int(coco_mask.area(coco_mask.merge([a["segmentation"], b["segmentation"]])))
+    both = int(coco_mask.area(coco_mask.merge([a["segmentation"], b["segmentation"]], intersect=True)))
+    return (both / union if union else 1.0), union - both
 
 
 def on_the_edge(corners: np.ndarray, tolerance: float, mask_size: int) -> bool:

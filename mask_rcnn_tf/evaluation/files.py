@@ -93,8 +93,15 @@ def read_image(path: str | pathlib.Path, shape: tuple[int, int] | None = None) -
     return image.numpy()
 
 
-def load_model(path: str) -> keras.Model:
+def load_model(path: str, with_optimizer: bool = True) -> keras.Model:
     """Loads a `.keras` file of `MaskRCNN`.
+
+    Args:
+      path: the file.
+      with_optimizer: whether the model is compiled as it was saved; its optimizer may hold as much as its weights.
+
+    Returns:
+      The model.
 
     Raises:
       ValueError: there is no such file, or it holds something else.
@@ -102,7 +109,7 @@ def load_model(path: str) -> keras.Model:
     if not os.path.isfile(path):
         raise ValueError(f"model is {path!r}; there is no such file.")
     try:
-        model = keras.models.load_model(path)
+        model = keras.models.load_model(path, compile=with_optimizer)
     except (ValueError, TypeError, OSError) as error:
         raise ValueError(f"model {path!r} does not load: {str(error).strip().splitlines()[0]}") from error
     if not isinstance(getattr(model, "config", None), ModelConfig):

@@ -301,8 +301,8 @@ class MaskRCNN(keras.Model):
         if frozen and all(layer.is_identity() for layer in frozen):
             raise ValueError(
                 "config.model.backbone.norm is 'frozen_batch_norm' and no pretrained weights were loaded: a frozen "
-                "norm over random weights cannot learn. Load weights first, or choose 'batch_norm', 'sync_batch_norm' "
-                "or 'group_norm'."
+                "norm over random weights cannot learn. Load weights first (config.train.init_from), or choose "
+                "'batch_norm', 'sync_batch_norm' or 'group_norm'."
             )
         return super().make_train_function(force)
 

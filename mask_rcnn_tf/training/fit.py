@@ -12,11 +12,13 @@ import tensorflow as tf
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.data import pipeline, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, write_json
+from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.training import callbacks as run_callbacks
 from mask_rcnn_tf.training import checkpoint as run_checkpoint
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
+from mask_rcnn_tf.weights.initialize import initialize
 
 LOG = logging.getLogger("mask_rcnn_tf")
 
@@ -41,7 +43,7 @@ def train(config, model_dir):
 
     Raises:
       ValueError: the configuration does not validate or is not the one of the run in `model_dir`; the batch does not
-        divide by the devices.
+        divide by the devices; `train.init_from` cannot be loaded (it is read where there is no checkpoint yet).
       FloatingPointError: a loss or a weight is not finite.
     """
     folder = pathlib.Path(model_dir)
@@ -53,7 +55,9 @@ def train(config, model_dir):
     model = build_model(config)
     checkpointing = run_checkpoint.Checkpointing(model, folder, _checkpoint_due(config.train))
     start = int(model.optimizer.iterations.numpy()) if checkpointing.restore() else 0
-    LOG.info("step %d of %d, %s", start, config.train.steps, folder)
+    if not start and config.train.init_from:
+        initialize_from(model, config.train.init_from)
+    LOG.info("step %d of %d, %s, %s", start, config.train.steps, model.backbone.dtype_policy.name, folder)
     callbacks = make_callbacks(config, folder, checkpointing)
     if start and start % config.train.evaluate_every == 0 and callbacks["best"].state["evaluated_step"] < start:
         end_epoch(config, model, callbacks, start)  # the kill came between the checkpoint and the end of evaluation
@@ -117,6 +121,24 @@ def build_model(config):
         jit_compile = config.model.kernels == "xla" and strategy.num_replicas_in_sync == 1
         model.compile(optimizer=make_optimizer(config, model), jit_compile=jit_compile)
     return model
+
+
+def initialize_from(model, path):
+    """Gives a run the weights of a saved model to start from, and logs which variables keep their random values.
+
+    Args:
+      model: `MaskRCNN`, in training.
+      path: `config.train.init_from`, a `.keras` file of `MaskRCNN` with any number of classes.
+
+    Raises:
+      ValueError: there is no such file, it holds something else, or its weights need another configuration.
+    """
+    try:
+        report = initialize(model, load_model(path, with_optimizer=False))
+    except ValueError as error:
+        raise ValueError(f"config.train.init_from is {path!r}: {error}") from error
+    for line in report.lines():
+        LOG.info("init_from %s: %s", path, line)
 
 
 def make_callbacks(config, folder, checkpointing):

@@ -40,9 +40,9 @@ def prepare(tensors):
       CheckpointError: it is not Detectron's.
     """
     if "conv1_w" not in tensors:
-        kind = "Detectron2's; read it as 'detectron2'" if any("." in name for name in tensors) else "not Detectron's"
         raise CheckpointError(
-            f"The checkpoint has no 'conv1_w', with which every one of Detectron begins: it is {kind}."
+            "The checkpoint has no 'conv1_w', with which every one of Detectron begins; one of Detectron2 is read as "
+            "'detectron2'."
         )
     return caffe2_names.rename(tensors)
 

@@ -4,7 +4,7 @@ from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights import detectron, detectron2, keras_applications, matterport, torchvision
 from mask_rcnn_tf.weights.checkpoints import read_checkpoint
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.mapping import Report, assign
+from mask_rcnn_tf.weights.mapping import Report, assign, shorten
 
 SOURCES = {
     "torchvision": torchvision,
@@ -35,19 +35,20 @@ def import_checkpoint(source, path, config=None) -> tuple[MaskRCNN, Report]:
         raise ValueError(f"source is {source!r}; allowed: {', '.join(SOURCES)}.")
     mapping = SOURCES[source]
     try:
-        tensors = _read(mapping, path)
+        tensors = mapping.download(path) if path in getattr(mapping, "DOWNLOADS", ()) else read_checkpoint(path)
+    except CheckpointError as error:
+        raise _located(error, source, path) from error
+    try:
+        tensors = mapping.prepare(tensors) if hasattr(mapping, "prepare") else tensors
         config = mapping.make_config(tensors) if config is None else config
         model = MaskRCNN(config.model)
         report = assign(model, mapping.make_entries(model, tensors), tensors, mapping.IGNORED)
     except CheckpointError as error:
-        text = str(error)
-        raise CheckpointError(text if str(path) in text else f"{path}, read as {source}: {text}") from error
+        raise _located(error, source, path, f" The checkpoint's first names: {shorten(list(tensors))}.") from error
     return model, report
 
 
-def _read(mapping, path):
-    if path in getattr(mapping, "DOWNLOADS", ()):
-        tensors = mapping.download(path)
-    else:
-        tensors = read_checkpoint(path)
-    return mapping.prepare(tensors) if hasattr(mapping, "prepare") else tensors
+def _located(error, source, path, names=""):
+    """The error with the file in it, once, and what the file holds."""
+    text = str(error) + names
+    return CheckpointError(text if str(path) in text else f"{path}, read as {source}: {text}")

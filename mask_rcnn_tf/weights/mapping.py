@@ -56,9 +56,9 @@ class Report:
         lines = [f"{len(self.used)} tensors used"]
         for reason in sorted(set(self.ignored.values())):
             names = [name for name, why in self.ignored.items() if why == reason]
-            lines.append(f"{len(names)} tensors ignored ({reason}): {_shortened(names)}")
+            lines.append(f"{len(names)} tensors ignored ({reason}): {shorten(names)}")
         if self.initial:
-            lines.append(f"{len(self.initial)} variables keep their random values: {_shortened(self.initial)}")
+            lines.append(f"{len(self.initial)} variables keep their random values: {shorten(self.initial)}")
         return lines
 
 
@@ -93,7 +93,7 @@ def assign(
     rest = {name: _reason(name, ignored) for name in tensors if name not in wanted}
     unexpected = [name for name, reason in rest.items() if reason is None]
     differences = [
-        f"{len(names)} {kind}: {_shortened(names)}"
+        f"{len(names)} {kind}: {shorten(names)}"
         for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
         if names
     ]
@@ -123,10 +123,7 @@ def count_classes(tensors: dict[str, np.ndarray], name: str) -> int:
     """
     if name not in tensors or not tensors[name].ndim or tensors[name].shape[0] < 2:
         came = list(tensors[name].shape) if name in tensors else "missing"
-        raise CheckpointError(
-            f"{name}, by whose first axis the classes and background are counted, is {came}; the checkpoint's first "
-            f"names: {_shortened(list(tensors))}."
-        )
+        raise CheckpointError(f"{name}, by whose first axis the classes and background are counted, is {came}.")
     return tensors[name].shape[0] - 1
 
 
@@ -143,5 +140,6 @@ def _reason(name, ignored):
     return next((reason for pattern, reason in ignored if re.fullmatch(pattern, name)), None)
 
 
-def _shortened(names):
+def shorten(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -43,7 +43,7 @@ def test_order_does_not_matter_and_small_differences_pass():
     [
         (result(10.02), "differs by 0.02 px"),
         (result(score=0.8995), "0.0005 in score"),
-        (result(columns=18), "mask IoU 0.9000"),
+        (result(columns=18), "mask IoU 0.9000, 40 pixels"),
         (result(category=2), "alone"),
         (result(image=3), "alone"),
         (result(12.0), "alone"),

@@ -147,7 +147,7 @@ def test_square_anchors_give_detectrons_proposals():
         (lambda t: t.update({"_[mask]_res5_0_branch2a_w": np.zeros(1)}), "C4 model"),
         (lambda t: t.update({"bbox_pred_w": np.zeros((8, 24))}), "class-agnostic"),
         (lambda t: t.pop("conv1_w"), "no 'conv1_w'"),
-        (lambda t: (t.pop("conv1_w"), t.update({"roi_heads.x": 0})), "read it as 'detectron2'"),
+        (lambda t: (t.pop("conv1_w"), t.update({"roi_heads.x": 0})), "is read as 'detectron2'"),
         (lambda t: t.pop("res3_1_branch2b_bn_s"), r"1 missing: .*res3\.1\.conv2\.affine\.weight"),
         (lambda t: t.update({"new_w": np.zeros(1)}), "1 unexpected: new_w"),
     ],

@@ -1,0 +1,117 @@
+"""Fine-tuning: a new model starts from the weights of a saved one, whatever its classes."""
+
+import dataclasses
+import re
+
+import numpy as np
+
+# Variables with one part a class; what they learnt is of no use under other classes.
+CLASS_DEPENDENT = re.compile(r"box_head/(class_logits|box_deltas)/.*|mask_head/(kernel|bias)")
+# Fields that say what the weights mean: loaded into a model that differs in one, they compute something else.
+SAME_FIELDS = (
+    *(f"preprocess.{name}" for name in ("channel_order", "pixel_scale", "mean", "std")),
+    *(f"backbone.{name}" for name in ("block", "stage_blocks", "stage_channels", "groups", "width_per_group")),
+    *(f"backbone.{name}" for name in ("stem_channels", "stem_kernel", "stride_in_1x1", "norm_epsilon")),
+    "box_head.delta_weights",
+)
+NORM_FIELDS = ("backbone.norm", "fpn.norm", "box_head.norm", "mask_head.norm")
+BATCH_NORMS = ("frozen_batch_norm", "batch_norm", "sync_batch_norm")  # the same four tensors
+
+OTHER_CLASSES = "class-dependent, and class_names are not the same in both"
+OTHER_SHAPE = "of another shape there"
+ABSENT = "not there"
+UNUSED = "there, but not in this model"
+
+
+@dataclasses.dataclass
+class InitReport:
+    """What became of the weights of a saved model.
+
+    Args:
+      loaded: paths of the variables that were set.
+      kept: paths of the variables that keep their initial values, by the reason.
+      unused: paths of the saved model's variables that this model does not have.
+    """
+
+    loaded: list[str]
+    kept: dict[str, list[str]]
+    unused: list[str]
+
+    def lines(self) -> list[str]:
+        """The report in words, a line a reason; every variable that was not loaded is named."""
+        count = len(self.loaded) + sum(map(len, self.kept.values()))
+        groups = [(f"not loaded, {reason}", paths) for reason, paths in (*self.kept.items(), (UNUSED, self.unused))]
+        lines = [f"{what}: {len(paths)} ({', '.join(paths)})" for what, paths in groups if paths]
+        return [f"{len(self.loaded)} of {count} variables loaded", *lines]
+
+
+def initialize(model, source):
+    """Copies the weights of one model into another, by the paths of their variables.
+
+    Class-dependent variables are copied only where both models have the same `class_names`; what has another shape,
+    such as an RPN head for more anchors a cell, keeps its initial values.
+
+    Args:
+      model: `MaskRCNN` to set.
+      source: `MaskRCNN` to read, with any number of classes.
+
+    Returns:
+      `InitReport`.
+
+    Raises:
+      ValueError: the models differ in a field that the weights depend on; each is named. Nothing was copied then.
+    """
+    check_same_fields(model.config, source.config)
+    names = model.config.class_names
+    same_classes = bool(names) and names == source.config.class_names
+    values = {variable.path: variable for variable in source.weights}
+    report = InitReport([], {OTHER_CLASSES: [], OTHER_SHAPE: [], ABSENT: []}, [])
+    for variable in model.weights:
+        value, path = values.pop(variable.path, None), variable.path
+        if value is None:
+            report.kept[ABSENT].append(path)
+        elif CLASS_DEPENDENT.fullmatch(path) and not same_classes:
+            report.kept[OTHER_CLASSES].append(path)
+        elif value.shape != variable.shape:
+            report.kept[OTHER_SHAPE].append(path)
+        else:
+            variable.assign(np.asarray(value))
+            report.loaded.append(path)
+    report.unused.extend(values)
+    return report
+
+
+def check_same_fields(ours, theirs):
+    """Makes sure that weights mean the same under two configurations.
+
+    Args:
+      ours: `ModelConfig` of the model to set.
+      theirs: `ModelConfig` that the weights were trained or imported with.
+
+    Raises:
+      ValueError: they differ in `SAME_FIELDS`, or in norms other than kinds of batch norm.
+    """
+    pairs = {name: (_get(ours, name), _get(theirs, name)) for name in (*SAME_FIELDS, *NORM_FIELDS)}
+    different = [
+        name
+        for name, (our, their) in pairs.items()
+        if our != their and not (name in NORM_FIELDS and {our, their} <= set(BATCH_NORMS))
+    ]
+    if different:
+        listed = "; ".join(
+            f"config.model.{name} is {pairs[name][0]!r} here, {pairs[name][1]!r} there" for name in different
+        )
+        flags = " ".join(_flag(name, pairs[name][1]) for name in different)
+        raise ValueError(
+            f"its weights belong to another network: {listed}. Take the preset that it was made with, or: {flags}"
+        )
+
+
+def _get(config, name):
+    section, field = name.split(".")
+    return getattr(getattr(config, section), field)
+
+
+def _flag(name, value):
+    text = str(value)
+    return f"--config.model.{name}=" + (f"'{text}'" if isinstance(value, tuple) else text)
