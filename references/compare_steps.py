@@ -4,6 +4,8 @@
 
 Before the first update every loss must agree to 1e-4 of its value. At every later step the largest difference to
 torchvision's float64 run may be 3 times that of torchvision's own float32 run. Exits with 1 otherwise.
+
+TF_ENABLE_ONEDNN_OPTS=0 takes TensorFlow's own kernels, whose gradients round less than oneDNN's (3 times here).
 """
 
 import argparse
@@ -32,7 +34,7 @@ def make_model(checkpoint):
     model = config.model
     model.num_classes, model.sampler = 6, "evenly"
     model.preprocess.short_side, model.preprocess.max_side = HEIGHT, WIDTH
-    model.rpn.pre_nms_top_n_train, model.rpn.post_nms_top_n_train, model.roi.samples = 300, 150, 64
+    model.rpn.pre_nms_top_n_train, model.rpn.post_nms_top_n_train = 300, 150
     model.backbone.frozen_stages = 0
     model, _ = import_checkpoint("torchvision", checkpoint, config)
     model.compile(mrcnn.TorchSGD(1e-6, momentum=0.9, weight_decay=1e-4))
@@ -68,21 +70,31 @@ def main():
     reference = np.load(args.reference)
     single, double = reference["float32"], reference["float64"]
     model = make_model(args.checkpoint)
-    failures = []
-    print("step  total      ours - float64   torchvision's float32 - float64   (largest of five losses, relative)")
+    failures, floor = [], 0.0
+    print("largest of the five losses' relative differences to torchvision's float64:")
+    print("step  loss       ours                       torchvision's float32   at most so far")
     for step in range(len(double)):
         model.reset_metrics()
         found = model.train_on_batch(make_batch(model, step), return_dict=True)
         ours = np.array([float(found[name]) for name in NAMES])
-        distance = np.abs(ours / double[step] - 1).max()
+        distances = np.abs(ours / double[step] - 1)
         own = np.abs(single[step] / double[step] - 1).max()
-        print(f"{step:4d}  {double[step].sum():.6f}  {distance:.2e}         {own:.2e}", flush=True)
-        if step == 0 and np.abs(ours / single[0] - 1).max() > 1e-4 or step and distance > 3 * own:
-            failures.append(step)
+        floor = max(floor, own)
+        name = NAMES[distances.argmax()]
+        print(
+            f"{step:4d}  {double[step].sum():.6f}   {distances.max():.2e} {name:16s}  {own:.2e}     {floor:.2e}",
+            flush=True,
+        )
+        if (np.abs(ours / single[0] - 1).max() > 1e-4) if step == 0 else (distances.max() > 3 * own):
+            failures.append((step, distances.max() <= 3 * floor))
     if args.output:
         model.save(args.output)
     if failures:
-        sys.exit(f"the losses part at steps {failures}")
+        within = [step for step, held in failures if held]
+        sys.exit(
+            f"more than 3 times torchvision's own difference at steps {[step for step, _ in failures]}; "
+            f"of these within 3 times its largest so far: {within}"
+        )
     print("the same losses")
 
 

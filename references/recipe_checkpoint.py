@@ -24,6 +24,7 @@ sys.path.insert(0, str(GOLDEN))
 
 import recipe  # noqa: E402
 
+MODELS = ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2", "keypointrcnn_resnet50_fpn")
 STEM = "backbone.body.conv1.weight"
 ROWS_OF_A_CLASS = {"box_predictor.cls_score": 1, "box_predictor.bbox_pred": 4, "mask_predictor.mask_fcn_logits": 1}
 IMAGENET_STD = 255 * np.array([0.229, 0.224, 0.225])  # of the levels of R, G, B
@@ -46,20 +47,22 @@ DETECTRON2_NAMES = (  # torchvision's -> Detectron2's; more than one may apply t
 )
 
 
-def torchvision_tensors(num_classes):
+def torchvision_tensors(num_classes, model=MODELS[0]):
     """The recipe's weights under torchvision's names and layouts.
 
     Args:
         num_classes: Foreground classes.
+        model: Name of torchvision's builder.
 
     Returns:
         dict: name -> f32 array; classes count from background, which is 0.
 
-    Source: `tests/golden/params_mask.json`, which has the shapes for 6 foreground classes.
+    Source: `tests/golden/torchvision_names.json`, which has the shapes for 90 foreground classes.
     """
     tensors = {}
-    for name, entry in json.loads((GOLDEN / "params_mask.json").read_text()).items():
-        shape = list(entry["shape"])
+    for name, shape in json.loads((GOLDEN / "torchvision_names.json").read_text())[model].items():
+        if name.endswith(".num_batches_tracked"):
+            continue
         layer = name.removeprefix("roi_heads.").rpartition(".")[0]
         if layer in ROWS_OF_A_CLASS:
             shape[0] = ROWS_OF_A_CLASS[layer] * (num_classes + 1)
@@ -130,6 +133,7 @@ def main():
     """Writes the checkpoint that the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--format", required=True, choices=("torchvision", "detectron2"))
+    parser.add_argument("--model", default=MODELS[0], choices=MODELS, help="For torchvision.")
     parser.add_argument("--num_classes", type=int, default=80, help="Foreground classes.")
     parser.add_argument("--absorb_std", action="store_true", help="For BGR levels with std 1, Detectron2's default.")
     parser.add_argument("--output", required=True, type=pathlib.Path, help=".pkl, or .pth or .safetensors.")
@@ -137,7 +141,9 @@ def main():
     suffixes = {"torchvision": (".pth", ".safetensors"), "detectron2": (".pkl",)}[args.format]
     if args.output.suffix not in suffixes:
         parser.error(f"--output must end in {' or '.join(suffixes)} for {args.format}, got {args.output.name}.")
-    tensors = torchvision_tensors(args.num_classes)
+    if args.format == "detectron2" and args.model != MODELS[0]:
+        parser.error(f"--model {args.model} is torchvision's alone.")
+    tensors = torchvision_tensors(args.num_classes, args.model)
     if args.absorb_std:
         tensors = absorb_std(tensors)
     if args.format == "detectron2":

@@ -57,7 +57,8 @@ def main():
         parser.error("--epsilon is needed: a .pth does not say it.")
     model = load(args.model, args.checkpoint, args.epsilon)
     annotations = json.loads(args.annotations.read_text())
-    # The ids are the classes where torchvision's COCO models are scored; ids of one's own are 1..C too.
+    # The classes are COCO's ids. Those that no category has (12, 26, ...) are left out, as by tools/evaluate.py.
+    known = {category["id"] for category in annotations["categories"]}
     results, seconds = [], []
     for entry in annotations["images"]:
         image = to_tensor(Image.open(args.images / entry["file_name"]).convert("RGB"))
@@ -65,7 +66,7 @@ def main():
         with torch.inference_mode():
             output = model([image])[0]
         seconds.append(time.perf_counter() - start)
-        results += to_results(output, entry["id"])
+        results += [result for result in to_results(output, entry["id"]) if result["category_id"] in known]
         print(f"{entry['file_name']}: {len(output['boxes'])} detections, {seconds[-1]:.2f} s", flush=True)
     args.output.write_text(json.dumps(results))
     print(f"{len(results)} detections, median {statistics.median(seconds):.2f} s an image: {args.output}")

@@ -31,8 +31,7 @@ OPTIONS = {
     "min_size": HEIGHT,
     "max_size": WIDTH,
     "rpn_pre_nms_top_n_train": 300,
-    "rpn_post_nms_top_n_train": 150,
-    "box_batch_size_per_image": 64,
+    "rpn_post_nms_top_n_train": 150,  # fewer than the RoIs sampled, 512: the order of two near scores changes nothing
 }
 LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")
 
