@@ -1,5 +1,6 @@
 """Mask R-CNN (He et al., arXiv:1703.06870) for TensorFlow and Keras."""
 
+from mask_rcnn_tf import weights
 from mask_rcnn_tf.config import Config, ModelConfig, load_config
 from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -7,4 +8,13 @@ from mask_rcnn_tf.models.prediction import predict_images
 from mask_rcnn_tf.training import TorchSGD  # known to Keras when a saved model is loaded
 
 __version__ = "0.1.0"
-__all__ = ["CocoEvaluation", "Config", "MaskRCNN", "ModelConfig", "TorchSGD", "load_config", "predict_images"]
+__all__ = [
+    "CocoEvaluation",
+    "Config",
+    "MaskRCNN",
+    "ModelConfig",
+    "TorchSGD",
+    "load_config",
+    "predict_images",
+    "weights",
+]
