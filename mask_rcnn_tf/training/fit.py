@@ -18,7 +18,7 @@ from mask_rcnn_tf.training import callbacks as run_callbacks
 from mask_rcnn_tf.training import checkpoint as run_checkpoint
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
-from mask_rcnn_tf.weights.initialize import initialize
+from mask_rcnn_tf.weights.initialization import initialize
 
 LOG = logging.getLogger("mask_rcnn_tf")
 

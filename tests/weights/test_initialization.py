@@ -12,8 +12,8 @@ from absl import flags
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.training import flags as tool_flags
-from mask_rcnn_tf.weights import initialize as module
-from mask_rcnn_tf.weights.initialize import initialize
+from mask_rcnn_tf.weights import initialization as module
+from mask_rcnn_tf.weights.initialization import initialize
 
 CLASS_DEPENDENT = [
     "box_head/class_logits/kernel",
