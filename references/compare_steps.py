@@ -5,13 +5,14 @@
 Before the first update every loss must agree to 1e-4 of its value. At every later step the largest difference to
 torchvision's float64 run may be 3 times that of torchvision's own float32 run. Exits with 1 otherwise.
 
-TF_ENABLE_ONEDNN_OPTS=0 takes TensorFlow's own kernels, whose gradients round less than oneDNN's (3 times here).
+The figures in docs/weights.md are of TF_ENABLE_ONEDNN_OPTS=0: TensorFlow's own kernels round less than oneDNN's in gradients.
 """
 
 import argparse
 import pathlib
 import sys
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -67,6 +68,8 @@ def main():
     parser.add_argument("--reference", required=True, type=pathlib.Path)
     parser.add_argument("--output", type=pathlib.Path, help="where to write the trained model (.keras), if anywhere")
     args = parser.parse_args()
+    keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()  # sums in a fixed order: the same verdict at every run
     reference = np.load(args.reference)
     single, double = reference["float32"], reference["float64"]
     model = make_model(args.checkpoint)
