@@ -5,7 +5,8 @@
 Before the first update every loss must agree to 1e-4 of its value. At every later step the largest difference to
 torchvision's float64 run may be 3 times that of torchvision's own float32 run. Exits with 1 otherwise.
 
-The figures in docs/weights.md are of TF_ENABLE_ONEDNN_OPTS=0: TensorFlow's own kernels round less than oneDNN's in gradients.
+docs/weights.md has the figures of TF_ENABLE_ONEDNN_OPTS=0: in gradients TensorFlow's own kernels round less than
+oneDNN's.
 """
 
 import argparse

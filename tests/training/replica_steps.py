@@ -54,8 +54,8 @@ def configured(backbone_norm, head_norm, clip_norm):
     config.model.fpn.norm = config.model.box_head.norm = config.model.mask_head.norm = head_norm
     config.model.box_head.num_convs, config.model.box_head.conv_channels = 1, 8
     # Two proposals of nearly the same score change places from run to run, on one replica already (measured), and what
-    # is kept and sampled with them. Fewer of them lie less near to each other, and more RoIs than proposals leave nothing
-    # to choose. The RPN's anchors are still sampled.
+    # is kept and sampled with them. Fewer lie less near to each other, and more RoIs than proposals leave no choice.
+    # The RPN's anchors are still sampled.
     config.model.rpn.pre_nms_top_n_train, config.model.roi.samples = 8, 64
     config.train.clip_norm, config.train.warmup_steps, config.train.learning_rate = clip_norm, 0, 0.005
     return config.validate()
