@@ -129,9 +129,7 @@ def _resize_axis(image, target, axis, antialias, kernels):
 
 def _resize_taps(source, target, antialias):
     """The pixels that each output pixel is made of: int32 [target, taps] indices and fixed-point weights."""
-    step = tf.cast(source, tf.float64) / tf.cast(target, tf.float64)
-    width = tf.maximum(step, 1.0) if antialias else tf.constant(1.0, tf.float64)
-    centres = (tf.range(target, dtype=tf.float64) + 0.5) * step
+    centres, width = _resize_triangles(source, target, antialias)
     first = tf.maximum(tf.cast(centres - width + 0.5, tf.int32), 0)
     taps = tf.range(2 * tf.cast(tf.math.ceil(width), tf.int32) + 1)
     index = first[:, None] + taps
@@ -142,12 +140,17 @@ def _resize_taps(source, target, antialias):
 
 def _resize_weights(source, target, antialias):
     """The float64 [target, source] matrix of a bilinear resize: triangles, as wide as the step when antialiased."""
-    step = tf.cast(source, tf.float64) / tf.cast(target, tf.float64)
-    width = tf.maximum(step, 1.0) if antialias else tf.constant(1.0, tf.float64)
-    centres = (tf.range(target, dtype=tf.float64) + 0.5) * step
+    centres, width = _resize_triangles(source, target, antialias)
     pixels = tf.range(source, dtype=tf.float64) + 0.5
     weights = tf.maximum(1.0 - tf.abs(centres[:, None] - pixels) / width, 0.0)
     return weights / tf.reduce_sum(weights, 1, keepdims=True)
+
+
+def _resize_triangles(source, target, antialias):
+    """Centres, float64 [target], and half width, float64 [], of a bilinear resize's triangles in source pixels."""
+    step = tf.cast(source, tf.float64) / tf.cast(target, tf.float64)
+    width = tf.maximum(step, 1.0) if antialias else tf.constant(1.0, tf.float64)
+    return (tf.range(target, dtype=tf.float64) + 0.5) * step, width
 
 
 def _fixed_point(weights):
