@@ -162,8 +162,11 @@ class ModelConfig:
     box_head: BoxHeadConfig = dataclasses.field(default_factory=BoxHeadConfig)
     mask_head: MaskHeadConfig = dataclasses.field(default_factory=MaskHeadConfig)
     detection: DetectionConfig = dataclasses.field(default_factory=DetectionConfig)
-    kernels: str = "native"  # "native": fastest without XLA; "xla": static shapes for jit_compile and exports
-    # Or "mixed_bfloat16", or "auto": that where the hardware has it. Geometry and losses are float32 in any case.
+    # "native": fastest without XLA; "xla": static shapes, for jit_compile and StableHLO; "onnx", "tensorrt", "tflite":
+    # what those exports are made of.
+    kernels: str = "native"
+    # Or "mixed_bfloat16", or "auto": that where the hardware has it; or "bfloat16", which keeps the weights in it too
+    # and does not train (exports). Geometry and losses are float32 in any case.
     dtype: str = "float32"
     sampler: str = "random"  # "evenly": deterministic, in index order, to compare with another program
     seed: int = 0  # of the random sampler

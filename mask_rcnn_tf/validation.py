@@ -41,8 +41,8 @@ def validate_model(model: Any) -> Any:
         values = getattr(model, field)
         if len(values) not in (0, model.num_classes) or len(set(values)) != len(values):
             _fail(f"model.{field}", values, f"() or num_classes = {model.num_classes} different values")
-    _one_of("model.kernels", model.kernels, ("native", "xla"))
-    _one_of("model.dtype", model.dtype, ("float32", "mixed_bfloat16", "auto"))
+    _one_of("model.kernels", model.kernels, ("native", "xla", "onnx", "tensorrt", "tflite"))
+    _one_of("model.dtype", model.dtype, ("float32", "mixed_bfloat16", "bfloat16", "auto"))
     _one_of("model.sampler", model.sampler, ("random", "evenly"))
     _validate_preprocess(model.preprocess)
     _validate_backbone(model.backbone)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from mask_rcnn_tf.data import annotations as parsing
 from mask_rcnn_tf.data import examples
 from mask_rcnn_tf.data.report import Report
-from mask_rcnn_tf.ops.images import decode_image
+from mask_rcnn_tf.ops.decode_image import decode_image
 
 
 @dataclasses.dataclass

@@ -14,7 +14,7 @@ from mask_rcnn_tf.data import annotations as parsing
 from mask_rcnn_tf.data import coco_builder, examples
 from mask_rcnn_tf.data.quiet import quiet
 from mask_rcnn_tf.data.report import Rejected, Report
-from mask_rcnn_tf.ops.images import decode_image
+from mask_rcnn_tf.ops.decode_image import decode_image
 
 
 @dataclasses.dataclass(frozen=True)

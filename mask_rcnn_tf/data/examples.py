@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.data import annotations as parsing
 from mask_rcnn_tf.data.report import BadRecord, Rejected, Report
-from mask_rcnn_tf.ops.images import decode_image
+from mask_rcnn_tf.ops.decode_image import decode_image
 
 AHEAD = 4 * (os.cpu_count() or 1)  # images that are read before they are needed
 

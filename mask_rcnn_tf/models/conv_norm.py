@@ -42,6 +42,7 @@ class ConvNorm(keras.layers.Layer):
         self.norm_name, self.norm_epsilon, self.norm_momentum = norm, norm_epsilon, norm_momentum
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.norm = None
+        self.splits_groups = True  # False for exports: their runtimes have a grouped convolution that is worth having
         self.supports_jit = True
 
     def build(self, input_shape):
@@ -98,7 +99,7 @@ class ConvNorm(keras.layers.Layer):
         # Stride 1 with an odd kernel: SAME is symmetric, and spares a copy.
         padding = "SAME" if stride == 1 else "VALID"
         kernel = tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
-        if self.groups == 1:
+        if self.groups == 1 or not self.splits_groups:
             outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
         else:
             # On a CPU TensorFlow's own grouped convolution has no gradient, and is three times slower than its parts.

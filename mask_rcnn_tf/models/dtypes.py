@@ -12,8 +12,8 @@ def resolve_dtype(dtype: str) -> str:
     """The name of the Keras dtype policy that `ModelConfig.dtype` asks for.
 
     Args:
-      dtype: "float32", "mixed_bfloat16", or "auto": mixed_bfloat16 where the hardware multiplies bfloat16, and float32
-        where it would be emulated, which is several times slower than float32 (measured on a processor with AVX2).
+      dtype: "float32", "mixed_bfloat16", "bfloat16", or "auto": mixed_bfloat16 where the hardware multiplies bfloat16,
+        and float32 where it would be emulated, which is several times slower (measured on a processor with AVX2).
     """
     if dtype != "auto":
         return dtype

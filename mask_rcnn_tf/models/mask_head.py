@@ -70,16 +70,24 @@ class MaskHead(keras.layers.Layer):
         Returns:
           mask_logits float32 [n, 2 * side, 2 * side] of the given classes.
         """
-        outputs = pooled
-        for conv in self.convs:
-            outputs = conv(outputs, training=training, valid=valid)
-        outputs = self.deconv(outputs)
+        outputs = self._upsample(pooled, training, valid)
         # One mask is read: computing the other C - 1 would cost more than the deconvolution.
         index = tf.maximum(classes - 1, 0)
         kernel = tf.gather(tf.convert_to_tensor(self.kernel), index)
         bias = tf.gather(tf.convert_to_tensor(self.bias), index)
         logits = tf.einsum("nhwc,nc->nhw", outputs, tf.cast(kernel, outputs.dtype))
         return tf.cast(logits, tf.float32) + tf.cast(bias, tf.float32)[:, None, None]
+
+    def all_logits(self, pooled):
+        """mask_logits float32 [n, 2 * side, 2 * side, C] of every class, for runtimes that gather nothing."""
+        outputs = self._upsample(pooled, False, None)
+        kernel = tf.cast(tf.transpose(tf.convert_to_tensor(self.kernel))[None, None], outputs.dtype)
+        return tf.cast(tf.nn.conv2d(outputs, kernel, 1, "VALID"), tf.float32) + tf.convert_to_tensor(self.bias)
+
+    def _upsample(self, pooled, training, valid):
+        for conv in self.convs:
+            pooled = conv(pooled, training=training, valid=valid)
+        return self.deconv(pooled)
 
     def compute_output_shape(self, input_shape):
         """Shape of the logits."""

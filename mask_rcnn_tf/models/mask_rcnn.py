@@ -296,7 +296,12 @@ class MaskRCNN(keras.Model):
         return loss_ops.mask_loss(logits, targets, rows.counted)
 
     def make_train_function(self, force=False):
-        """Keras's hook before training; refuses to train over frozen norms that hold no pretrained statistics."""
+        """Keras's hook before training; refuses frozen norms without pretrained statistics, and bfloat16 weights."""
+        if self._config.dtype == "bfloat16":
+            raise ValueError(
+                "config.model.dtype is 'bfloat16', which is for inference: small updates vanish in such weights. "
+                "Allowed in training: 'float32', 'mixed_bfloat16', 'auto'."
+            )
         frozen = [layer for layer in self._flatten_layers() if isinstance(layer, FrozenBatchNorm)]
         if frozen and all(layer.is_identity() for layer in frozen):
             raise ValueError(

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from mask_rcnn_tf.ops.images import decode_image
+from mask_rcnn_tf.ops.decode_image import decode_image
 
 
 def predict_images(model, images):
@@ -13,7 +13,7 @@ def predict_images(model, images):
 
     Args:
       model: a `MaskRCNN`.
-      images: paths (JPEG, PNG, BMP, GIF) or uint8 arrays [h, w, 3] (RGB).
+      images: paths (JPEG, PNG, WebP, BMP, GIF) or uint8 arrays [h, w, 3] (RGB).
 
     Returns:
       A dict an image, in NumPy, without padding, boxes in the image's pixels: `detection_boxes` float32 [n, 4],

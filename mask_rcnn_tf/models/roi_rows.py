@@ -15,12 +15,12 @@ class RoiRows:
 
     Args:
       valid: bool [B, R].
-      kernels: "native" or "xla".
+      kernels: "native" or "onnx"; or another, whose shapes are constant.
     """
 
     def __init__(self, valid, kernels):
         self.shape = tf.shape(valid)
-        if kernels == "xla":
+        if kernels not in ("native", "onnx"):
             self._rows = None
             self.batch_indices = tf.repeat(tf.range(self.shape[0]), valid.shape[1])
             self.counted = tf.reshape(valid, [-1])
@@ -30,7 +30,7 @@ class RoiRows:
         # Where nothing is valid the first row stands in, uncounted: several TensorFlow kernels fail on zero rows
         # (Einsum; oneDNN's bfloat16 convolution gradient aborts the process).
         empty = tf.cast(self._count == 0, tf.int32)
-        self._rows = tf.pad(rows, [[0, empty], [0, 0]])
+        self._rows = tf.ensure_shape(tf.pad(rows, [[0, empty], [0, 0]]), [None, 2])
         self.batch_indices = tf.cast(self._rows[:, 0], tf.int32)
         self.counted = tf.fill([self._count + empty], self._count > 0)
 

@@ -10,24 +10,6 @@ import tensorflow as tf
 from mask_rcnn_tf.ops import boxes as box_ops
 
 
-def decode_image(content: tf.Tensor) -> tf.Tensor:
-    """Decodes an image file; EXIF rotation is not applied.
-
-    Args:
-      content: string [], bytes of a JPEG, PNG (grey, palette, alpha, 16 bits), BMP or GIF (first frame).
-
-    Returns:
-      uint8 [h, w, 3] RGB. Alpha is dropped; of 16 bits the upper 8 are kept. JPEGs equal Pillow's bit for bit.
-    """
-    image = tf.cond(
-        tf.io.is_jpeg(content),
-        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
-    )
-    image.set_shape([None, None, 3])
-    return image
-
-
 def resized_shape(image_shape: tf.Tensor, short_side: float, max_side: float, rounding: str) -> tf.Tensor:
     """Computes the size an image is resized to: a short side of short_side, unless the long side exceeds max_side.
 
@@ -70,7 +52,8 @@ def resize(
       shape: int32 [2], (height, width) in pixels.
       antialias: widen the kernel when shrinking, as PIL does; torchvision's tensors are resized without.
       round_resized: round to whole levels after each axis, bit for bit as PIL does with uint8 images.
-      kernels: "native", or "xla": matrix products, because XLA and TFLite have no antialiased resize.
+      kernels: "native"; "onnx": the same arithmetic in operators of ONNX; any other: matrix products, because XLA and
+        TFLite have no antialiased resize.
 
     Returns:
       float32 [height, width, C] or [B, height, width, C], levels 0..255.
@@ -91,6 +74,12 @@ def resize(
     image = tf.cast(image, tf.float32)
     if kernels == "native":
         return tf.image.resize(image, shape, "bilinear", antialias=antialias)
+    if kernels == "onnx":
+        for axis in EQUATIONS:
+            image = (
+                _widened_axis(image, shape[axis + 3], axis) if antialias else _lerp_axis(image, shape[axis + 3], axis)
+            )
+        return image
     for axis, equation in EQUATIONS.items():
         weights = _resize_weights(tf.shape(image)[axis], shape[axis + 3], antialias)
         image = tf.einsum(equation, image, tf.cast(weights, tf.float32))
@@ -104,16 +93,9 @@ WEIGHT_BITS = 22  # PIL's fixed point: 32 bits less 8 of a level and 2 of oversh
 def _resize_axis(image, target, axis, antialias, kernels):
     """One pass of PIL's resize, uint8 to uint8: (sum of level * weight + 1/2) in fixed point of WEIGHT_BITS."""
     source = tf.shape(image)[axis]
-    if kernels == "native":
+    if kernels in ("native", "onnx"):
         index, weights = _resize_taps(source, target, antialias)
-        image, columns = tf.cast(image, tf.int32), [1] * (-axis - 1)
-
-        def add_tap(tap, total):
-            weight = tf.reshape(weights[:, tap], [-1, *columns])
-            return tap + 1, total + tf.gather(image, index[:, tap], axis=axis) * weight
-
-        first = add_tap(0, 0)[1]
-        total = tf.while_loop(lambda tap, _: tap < tf.shape(index)[1], add_tap, [1, first])[1]
+        total = _add_taps(tf.cast(image, tf.int32), axis, index, _fixed_point(weights))
     else:
         # Two float32 products of half the bits each are exact, TF32 included; one of 30 bits would not be.
         weights = _fixed_point(_resize_weights(source, target, antialias))
@@ -123,19 +105,55 @@ def _resize_axis(image, target, axis, antialias, kernels):
         sums = tf.cast(tf.einsum(EQUATIONS[axis], tf.cast(image, tf.float32), parts), tf.int32)
         high, low = tf.split(sums, 2, axis)
         total = tf.bitwise.left_shift(high, half) + low
-    total = tf.bitwise.right_shift(total + (1 << (WEIGHT_BITS - 1)), WEIGHT_BITS)
+    total = total + (1 << (WEIGHT_BITS - 1))
+    if kernels == "onnx":  # shifts unsigned numbers only; these are not negative
+        total = total // (1 << WEIGHT_BITS)
+    else:
+        total = tf.bitwise.right_shift(total, WEIGHT_BITS)
     return tf.cast(tf.clip_by_value(total, 0, 255), tf.uint8)
 
 
+def _widened_axis(image, target, axis):
+    index, weights = _resize_taps(tf.shape(image)[axis], target, True)
+    return _add_taps(image, axis, index, tf.cast(weights, tf.float32))
+
+
+def _lerp_axis(image, target, axis):
+    """One axis of `tf.image.resize`, in its own float32 arithmetic: better positions would give another image.
+
+    Source: tensorflow/core/kernels/image/resize_bilinear_op.cc, image_resizer_state.h.
+    """
+    source = tf.shape(image)[axis]
+    step = tf.cast(source, tf.float32) / tf.cast(target, tf.float32)
+    position = (tf.cast(tf.range(target), tf.float32) + 0.5) * step - 0.5
+    below = tf.floor(position)
+    low, high = tf.cast(below, tf.int32), tf.cast(tf.math.ceil(position), tf.int32)
+    first = tf.gather(image, tf.maximum(low, 0), axis=axis)
+    second = tf.gather(image, tf.minimum(high, source - 1), axis=axis)
+    return first + (second - first) * tf.reshape(position - below, [-1] + [1] * (-axis - 1))
+
+
+def _add_taps(image, axis, index, weights):
+    """Weighted sums of the pixels `index` [target, taps] along an axis."""
+    columns = [1] * (-axis - 1)
+
+    def add_tap(tap, total):
+        weight = tf.reshape(weights[:, tap], [-1, *columns])
+        return tap + 1, total + tf.gather(image, index[:, tap], axis=axis) * weight
+
+    first = add_tap(0, 0)[1]
+    return tf.while_loop(lambda tap, _: tap < tf.shape(index)[1], add_tap, [1, first])[1]
+
+
 def _resize_taps(source, target, antialias):
-    """The pixels that each output pixel is made of: int32 [target, taps] indices and fixed-point weights."""
+    """The pixels that each output pixel is made of: int32 [target, taps] indices and their float64 weights."""
     centres, width = _resize_triangles(source, target, antialias)
     first = tf.maximum(tf.cast(centres - width + 0.5, tf.int32), 0)
     taps = tf.range(2 * tf.cast(tf.math.ceil(width), tf.int32) + 1)
     index = first[:, None] + taps
     weights = tf.maximum(1.0 - tf.abs((tf.cast(index, tf.float64) + 0.5 - centres[:, None]) / width), 0.0)
     weights = tf.where(index < source, weights, 0.0)
-    return tf.minimum(index, source - 1), _fixed_point(weights / tf.reduce_sum(weights, 1, keepdims=True))
+    return tf.minimum(index, source - 1), weights / tf.reduce_sum(weights, 1, keepdims=True)
 
 
 def _resize_weights(source, target, antialias):

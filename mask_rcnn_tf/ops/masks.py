@@ -213,3 +213,69 @@ def _integer_paste(interval: np.ndarray, pixels: int, side: int) -> tuple[np.nda
 def _tent(position: np.ndarray, side: int) -> np.ndarray:
     distance = np.abs(position[:, np.newaxis] - np.arange(side, dtype=np.float32))
     return np.maximum(np.float32(1) - distance, np.float32(0))
+
+
+def paste_masks(
+    masks: tf.Tensor, boxes: tf.Tensor, image_shape: tf.Tensor, canvas_shape: tf.Tensor, threshold: float, paste: str
+) -> tf.Tensor:
+    """Pastes the masks of a batch into whole bitmaps, the graph's form of `paste_mask`.
+
+    Args:
+      masks: float32 [B, D, M, M], probabilities.
+      boxes: float32 [B, D, 4], pixels of the image.
+      image_shape: int32 [B, 2], (height, width) of each image.
+      canvas_shape: int32 [2], (height, width) of the bitmaps; images lie in their upper left corner.
+      threshold: probability from which on a pixel belongs to a mask.
+      paste: as in `paste_mask`; "continuous" compares with >=, "integer" with >.
+
+    Returns:
+      uint8 [B, D, height, width], 0 and 1.
+
+    Raises:
+      ValueError: for an unknown paste.
+    """
+    if paste not in ("continuous", "integer"):
+        raise ValueError(f'paste_masks: paste is {paste!r}; allowed: "continuous", "integer".')
+    leading, side = tf.shape(masks)[:2], masks.shape[-1]
+    detections = leading[0] * leading[1]
+    limits = tf.reshape(tf.repeat(image_shape, leading[1], axis=0), [-1, 2])
+    flat, boxes = tf.reshape(masks, [detections, side, side]), tf.reshape(boxes, [-1, 4])
+    if paste == "integer":
+        flat = tf.pad(flat, [[0, 0], [1, 1], [1, 1]])
+    place = _continuous_rows if paste == "continuous" else _integer_rows
+    axes = [place(boxes[:, axis::2], limits[:, axis], canvas_shape[axis], flat.shape[-1]) for axis in (0, 1)]
+
+    def paste_one(inputs):
+        mask, (row_weights, row_inside), (column_weights, column_inside) = inputs
+        image = row_weights @ tf.matmul(mask, column_weights, transpose_b=True)
+        above = image >= threshold if paste == "continuous" else image > threshold
+        return tf.cast(above & row_inside[:, None] & column_inside, tf.uint8)
+
+    pasted = tf.map_fn(paste_one, (flat, *axes), fn_output_signature=tf.uint8)
+    return tf.reshape(pasted, tf.concat([leading, canvas_shape], 0))
+
+
+def _continuous_rows(intervals, pixels, length, side):
+    """`_continuous_paste` of n boxes: weights [n, length, side], and which pixels are in the window [n, length]."""
+    start, end, limit = intervals[:, :1], intervals[:, 1:], tf.cast(pixels, tf.float32)[:, None]
+    centres = tf.range(tf.cast(length, tf.float32)) + 0.5
+    position = (centres - start) / tf.maximum(end - start, 1e-6) * side - 0.5
+    inside = (centres > tf.floor(start)) & (centres < tf.math.ceil(end)) & (centres < limit) & (end > start)
+    return _tents(position, side), inside
+
+
+def _integer_rows(intervals, pixels, length, side):
+    """`_integer_paste` of n boxes: weights [n, length, side], and which pixels are in the window [n, length]."""
+    start, end = intervals[:, :1], intervals[:, 1:]
+    half = (end - start) * 0.5 * (side / (side - 2))
+    centre = (end + start) * 0.5
+    first, last = tf.cast(centre - half, tf.int32), tf.cast(centre + half, tf.int32)
+    index = tf.range(length)[None]
+    inside = (index >= first) & (index <= last) & (index < pixels[:, None])
+    scale = side / tf.maximum(last - first + 1, 1)
+    position = (tf.cast(index - first, tf.float32) + 0.5) * tf.cast(scale, tf.float32) - 0.5
+    return _tents(tf.clip_by_value(position, 0.0, side - 1.0), side), inside
+
+
+def _tents(position, side):
+    return tf.maximum(1.0 - tf.abs(position[..., None] - tf.range(side, dtype=tf.float32)), 0.0)

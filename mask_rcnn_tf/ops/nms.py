@@ -1,9 +1,13 @@
-"""Non-maximum suppression: over all boxes of an image, or within each class, in a native and an XLA form."""
+"""Non-maximum suppression: over all boxes of an image, or within each class, in a native, an XLA and a TFLite form."""
 
+import numpy as np
 import tensorflow as tf
 
-from mask_rcnn_tf.ops.boxes import pairwise_iou
+from mask_rcnn_tf.ops import onnx_operators
+from mask_rcnn_tf.ops.boxes import area, has_area, pairwise_iou
 from mask_rcnn_tf.ops.sampling import pack
+
+FAR = 2.0**20  # pixels, further than any box; floats still tell halves of pixels apart there
 
 
 def nms(
@@ -16,7 +20,8 @@ def nms(
       scores: float32 [B, N]; of equal scores the lower index goes first. -inf (and NaN) is never selected.
       max_outputs: length of the output; N may be smaller, and may be 0.
       iou_threshold: a box is suppressed if its IoU with a kept, better one is strictly above this.
-      kernels: "native": TensorFlow's operator; "xla": the same result in static shapes, [B, N, N] bytes of memory.
+      kernels: "native": TensorFlow's operator; "xla": the same result in static shapes, [B, N, N] bytes of memory;
+        "tflite": the same result of TFLite's operator, B = 1; "onnx" and "tensorrt": of ONNX's, for export alone.
 
     Returns:
       indices: int32 [B, max_outputs] into N, in the order of scores, padded with 0.
@@ -30,9 +35,15 @@ def nms(
     _check_kernels(kernels)
     if kernels == "native":
         return _nms_native(boxes, scores, max_outputs, iou_threshold)
+    if kernels in ("onnx", "tensorrt"):
+        return _nms_onnx(boxes, scores, max_outputs, iou_threshold)
     scores, order = _sorted_best(scores, None)
     boxes = tf.gather(boxes, order, batch_dims=1)
-    keep = _fixed_point(_suppressors(boxes, iou_threshold), scores > -float("inf"))
+    valid = scores > -float("inf")
+    if kernels == "tflite":
+        kept, counts = _nms_tflite(boxes, valid, max_outputs, iou_threshold)
+        return _take(order, kept, counts), counts
+    keep = _fixed_point(_suppressors(boxes, iou_threshold), valid)
     kept, counts = pack(keep, tf.zeros_like(keep), max_outputs)
     return _take(order, kept, counts), counts
 
@@ -54,9 +65,9 @@ def class_nms(
       max_detections: D.
       iou_threshold: a box is suppressed if its IoU with a kept, better one of its class is strictly above this.
       score_threshold: only scores strictly above this take part.
-      kernels: "native" or "xla".
-      max_candidates: "xla" only: (box, class) pairs an image that take part, best first. The forms agree as long as
-        no more pairs pass the threshold, or D are found among them.
+      kernels: "native", "xla", "tflite" (B = 1), or "onnx" or "tensorrt", for export alone.
+      max_candidates: "xla" and "tflite" only: (box, class) pairs an image that take part, best first. The forms agree
+        as long as no more pairs pass the threshold, or D are found among them.
 
     Returns:
       boxes: float32 [B, D, 4], pixels, best score first, padded with 0.
@@ -72,12 +83,14 @@ def class_nms(
     _check_kernels(kernels)
     if kernels == "native":
         return _class_nms_native(boxes, scores, max_detections, iou_threshold, score_threshold)
-    return _class_nms_xla(boxes, scores, max_detections, iou_threshold, score_threshold, max_candidates)
+    if kernels in ("onnx", "tensorrt"):
+        return _class_nms_onnx(boxes, scores, max_detections, iou_threshold, score_threshold)
+    return _class_nms_xla(boxes, scores, max_detections, iou_threshold, score_threshold, kernels, max_candidates)
 
 
 def _check_kernels(kernels: str):
-    if kernels not in ("native", "xla"):
-        raise ValueError(f"kernels is {kernels!r}; allowed: 'native', 'xla'.")
+    if kernels not in ("native", "xla", "onnx", "tensorrt", "tflite"):
+        raise ValueError(f"kernels is {kernels!r}; allowed: 'native', 'xla', 'onnx', 'tensorrt', 'tflite'.")
 
 
 def _nms_native(boxes, scores, max_outputs, iou_threshold, score_threshold=-float("inf")):
@@ -120,16 +133,87 @@ def _class_nms_native(boxes, scores, max_detections, iou_threshold, score_thresh
     return _best(tf.reshape(boxes, [batch, num_boxes * num_classes, 4]), scores, classes, max_detections)
 
 
-def _class_nms_xla(boxes, scores, max_detections, iou_threshold, score_threshold, max_candidates):
+def _class_nms_xla(boxes, scores, max_detections, iou_threshold, score_threshold, kernels, max_candidates):
     num_classes = tf.shape(scores)[2]
     batch, pairs = tf.shape(scores)[0], tf.shape(scores)[1] * num_classes
     scores = tf.reshape(tf.where(scores > score_threshold, scores, -float("inf")), [batch, pairs])
     scores, order = _sorted_best(scores, max_candidates)
     boxes = tf.gather(tf.reshape(boxes, [batch, pairs, 4]), order, batch_dims=1)
     classes = order % num_classes + 1
+    if kernels == "tflite":
+        keep = _keep_classes_tflite(boxes, scores, classes, num_classes, max_detections, iou_threshold)
+        return _best(boxes, tf.where(keep, scores, -float("inf")), classes, max_detections)
     same_class = classes[:, :, tf.newaxis] == classes[:, tf.newaxis, :]
     keep = _fixed_point(_suppressors(boxes, iou_threshold) & same_class, scores > -float("inf"))
     return _best(boxes, tf.where(keep, scores, -float("inf")), classes, max_detections)
+
+
+def _nms_onnx(boxes, scores, max_outputs, iou_threshold):
+    keep = onnx_operators.non_max_suppression(
+        _collapse(boxes), scores, max_outputs, iou_threshold, -float("inf"), _nms_native
+    )
+    top, order = _sorted_best(tf.where(keep, scores, -float("inf")), max_outputs)
+    counts = tf.reduce_sum(tf.cast(top > -float("inf"), tf.int32), axis=1)
+    order = tf.pad(order, [[0, 0], [0, max_outputs - tf.shape(order)[1]]])
+    return tf.where(tf.range(max_outputs)[tf.newaxis] < counts[:, tf.newaxis], order, 0), counts
+
+
+def _class_nms_onnx(boxes, scores, max_detections, iou_threshold, score_threshold):
+    # The operator's classes share their boxes, and ours do not: to it each class of each image is an image.
+    shape = tf.shape(scores)
+    batch, num_boxes, num_classes = shape[0], shape[1], shape[2]
+    of_class = tf.reshape(tf.transpose(boxes, [0, 2, 1, 3]), [batch * num_classes, num_boxes, 4])
+    class_scores = tf.reshape(tf.transpose(scores, [0, 2, 1]), [batch * num_classes, num_boxes])
+    keep = onnx_operators.non_max_suppression(
+        _collapse(of_class), class_scores, max_detections, iou_threshold, score_threshold, _nms_native
+    )
+    keep = tf.transpose(tf.reshape(keep, [batch, num_classes, num_boxes]), [0, 2, 1])
+    pairs = [batch, num_boxes * num_classes]
+    scores = tf.reshape(tf.where(keep, scores, -float("inf")), pairs)
+    classes = tf.tile(tf.range(1, num_classes + 1)[tf.newaxis, :], [batch, num_boxes])
+    return _best(tf.reshape(boxes, [*pairs, 4]), scores, classes, max_detections)
+
+
+def _nms_tflite(boxes, valid, max_outputs, iou_threshold):
+    """`kept` int32 [1, max_outputs] and `counts` [1] of boxes [1, N, 4] that are in the order of scores.
+
+    TFLite's kernel takes tied scores in no defined order, so the places in the order stand for scores. It suppresses
+    from the threshold on, not above it, so the next float32 is its threshold. It drops a box that it has kept from its
+    queue because the box meets itself, so one without area would be kept again and again: such boxes get a place far
+    from everything (all measured, ai_edge_litert 2.3).
+
+    Source: tensorflow/lite/kernels/internal/reference/non_max_suppression.h.
+    """
+    place = tf.cast(tf.range(tf.shape(boxes)[1]), tf.float32)
+    far = tf.stack([FAR + 2.0 * place, tf.fill(tf.shape(place), FAR)], axis=-1)
+    alone = tf.concat([far, far + 1.0], axis=-1)
+    empty = ~(has_area(boxes[0]) & (area(boxes[0]) > 0.0))
+    kept, _, count = tf.raw_ops.NonMaxSuppressionV5(
+        boxes=tf.where(empty[:, tf.newaxis], alone, boxes[0]),
+        scores=tf.where(valid[0], -place, -float("inf")),
+        max_output_size=max_outputs,
+        iou_threshold=min(float(np.nextafter(np.float32(iou_threshold), np.float32(2))), 1.0),
+        score_threshold=-float("inf"),
+        soft_nms_sigma=0.0,
+        pad_to_max_output_size=True,
+    )
+    return tf.ensure_shape(kept, [max_outputs])[tf.newaxis], count[tf.newaxis]
+
+
+def _keep_classes_tflite(boxes, scores, classes, num_classes, max_outputs, iou_threshold):
+    """bool [1, N]: the boxes that suppression within each class keeps; boxes [1, N, 4] in the order of scores [1, N].
+
+    One class after the other: its candidates are few, and the operator's time is that of those it keeps.
+    """
+
+    def one_class(number, keep):
+        valid = (classes == number) & (scores > -float("inf"))
+        kept, counts = _nms_tflite(boxes, valid, max_outputs, iou_threshold)
+        real = tf.cast(tf.range(max_outputs) < counts[0], tf.int32)  # padding adds 0 to place 0
+        return number + 1, keep + tf.scatter_nd(kept[0][:, tf.newaxis], real, tf.shape(keep)[:1])
+
+    start = tf.ones([], tf.int32), tf.zeros(tf.shape(scores)[1:], tf.int32)
+    return (tf.while_loop(lambda number, _: number <= num_classes, one_class, start)[1] > 0)[tf.newaxis]
 
 
 def _best(boxes, scores, classes, size):

@@ -1,14 +1,16 @@
 """RoIAlign over a feature pyramid, and the pyramid level each RoI is pooled from.
 
-Two kernels with the same results. "native" lays the levels out on one canvas and samples it with a single
+Kernels with the same results. "native" lays the levels out on one canvas and samples it with a single
 `tf.image.crop_and_resize` whose grid is placed as RoIAlign places its samples. "xla" gathers the four corners of every
-sample from the flattened pyramid, in static shapes.
+sample from the flattened pyramid, in static shapes. "onnx" and "tensorrt" have ONNX's RoiAlign for each level.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from mask_rcnn_tf.ops import onnx_operators
 
 
 class _Regions(NamedTuple):
@@ -86,8 +88,9 @@ def roi_align(
       sampling_ratio: samples a bin and axis; 0 is adaptive, ceil(RoI side / bins) for each RoI.
       aligned: True shifts RoIs by half a feature pixel (Detectron2's ROIAlignV2). False gives RoIs at least one
         feature pixel of height and width (torchvision's default).
-      kernels: "native" or "xla".
-      max_sampling: xla only: the adaptive grid holds at most this many samples an axis, more are clipped to it.
+      kernels: "native"; "xla" or "tflite"; or "onnx" or "tensorrt", for export alone.
+      max_sampling: xla and tflite only: the adaptive grid holds at most this many samples an axis, more are clipped
+        to it.
 
     Returns:
       float32 [n, rows, columns, C].
@@ -97,15 +100,19 @@ def roi_align(
 
     Source: Mask R-CNN, section 3; torchvision/csrc/ops/cpu/roi_align_kernel.cpp.
     """
-    if kernels not in ("native", "xla"):
-        raise ValueError(f'roi_align: kernels is {kernels!r}; allowed: "native", "xla".')
+    if kernels not in ("native", "xla", "onnx", "tensorrt", "tflite"):
+        raise ValueError(f'roi_align: kernels is {kernels!r}; allowed: "native", "xla", "onnx", "tensorrt", "tflite".')
     if len(features) != len(strides) or not features:
         raise ValueError(
             f"roi_align: {len(features)} features and {len(strides)} strides; allowed: one stride a level."
         )
     rows, columns = (output_size, output_size) if isinstance(output_size, int) else output_size
+    if kernels in ("onnx", "tensorrt"):
+        pool = _level_operators(features, strides, (rows, columns), sampling_ratio, aligned)
+        merge = _align_apart if kernels == "onnx" else _align_all
+        return merge(pool, len(features), rois, batch_indices, level_indices)
     regions = _regions(features, strides, rois, batch_indices, level_indices, aligned)
-    if kernels == "xla":
+    if kernels != "native":
         return _gather_align(features, regions, (rows, columns), sampling_ratio, max_sampling)
     canvas, origins = _pyramid_canvas(features)
     origin = tf.gather(origins, regions.levels)
@@ -219,6 +226,46 @@ def _adaptive_crop_mean(canvas, origin, regions: _Regions, output_size) -> tf.Te
 
     total = tf.zeros([tf.shape(grid)[0], *output_size, canvas.shape[3]])
     return tf.while_loop(lambda index, _: index < tf.size(keys), pool_group, (0, total))[1]
+
+
+# --- onnx, tensorrt: one operator a level
+
+
+def _level_operators(features, strides, output_size, sampling_ratio, aligned):
+    """A function from (level index, rois, batch_indices) to what is pooled from that level."""
+
+    def pool(index, rois, batch_indices):
+        stride = strides[index]
+
+        def compute(level, rois, images):
+            levels = tf.zeros_like(images)
+            return roi_align([level], [stride], rois, images, levels, output_size, sampling_ratio, aligned, "native")
+
+        level = tf.cast(features[index], tf.float32)
+        return onnx_operators.roi_align(
+            level, stride, rois, batch_indices, output_size, sampling_ratio, aligned, compute
+        )
+
+    return pool
+
+
+def _align_apart(pool, num_levels, rois, batch_indices, level_indices) -> tf.Tensor:
+    """Each level pools its own RoIs: the least work, in shapes that depend on the data."""
+    rows = [tf.where(level_indices == index)[:, 0] for index in range(num_levels)]
+    parts = [pool(index, tf.gather(rois, of), tf.gather(batch_indices, of)) for index, of in enumerate(rows)]
+    order = tf.concat(rows, 0)
+    places = tf.scatter_nd(order[:, tf.newaxis], tf.range(tf.shape(rois)[0]), tf.shape(order, tf.int64))
+    return tf.gather(tf.concat(parts, 0), places)
+
+
+def _align_all(pool, num_levels, rois, batch_indices, level_indices) -> tf.Tensor:
+    """Each level pools all RoIs, those of the others shrunk to a point and dropped after: shapes stay constant."""
+    parts = []
+    for index in range(num_levels):
+        own = (level_indices == index)[:, tf.newaxis]
+        pooled = pool(index, tf.where(own, rois, 0.0), batch_indices)
+        parts.append(tf.where(own[:, :, tf.newaxis, tf.newaxis], pooled, 0.0))
+    return tf.add_n(parts)
 
 
 # --- xla: gathers from the flattened pyramid

@@ -195,3 +195,30 @@ def test_unknown_words_are_refused():
         masks.paste_mask(np.ones([28, 28]), [0, 0, 5, 5], (9, 9), "cubic")
     with pytest.raises(ValueError, match="kernels is 'cuda'"):
         masks.canvas_frame_targets(np.zeros([1, 1, 4, 4], np.uint8), np.zeros([1, 4]), [0], [0], 28, "cuda")
+
+
+@pytest.mark.parametrize("paste", ["continuous", "integer"])
+@pytest.mark.parametrize("threshold", [0.5, 0.0])
+def test_paste_masks_of_a_batch(paste, threshold):
+    """The graph's form equals `paste_mask` of each mask; images smaller than the bitmap stay in their corner."""
+    random = np.random.default_rng(5)
+    shapes = np.array([[40, 60], [50, 30]], np.int32)
+    corners = random.uniform(-10, 50, (2, 6, 2)).astype(np.float32)
+    boxes = np.concatenate([corners, corners + random.uniform(0, 60, (2, 6, 2)).astype(np.float32)], -1)
+    boxes[0, 0] = 5.0  # no area
+    probabilities = random.uniform(0, 1, (2, 6, 14, 14)).astype(np.float32)
+    pasted = masks.paste_masks(probabilities, boxes, shapes, [50, 60], threshold, paste).numpy()
+    assert pasted.dtype == np.uint8 and pasted.shape == (2, 6, 50, 60)
+    for b in range(2):
+        for d in range(6):
+            crop, (y, x) = masks.paste_mask(probabilities[b, d], boxes[b, d], shapes[b], paste)
+            expected = np.zeros((50, 60), np.uint8)
+            inside = crop >= threshold if paste == "continuous" else crop > threshold
+            expected[y : y + crop.shape[0], x : x + crop.shape[1]] = inside
+            assert np.count_nonzero(pasted[b, d] != expected) <= 1  # a probability within rounding of the threshold
+    assert pasted.sum() > 1000
+
+
+def test_paste_masks_names_a_wrong_paste():
+    with pytest.raises(ValueError, match="paste is 'nearest'"):
+        masks.paste_masks(np.zeros((1, 1, 4, 4), np.float32), np.zeros((1, 1, 4)), [[8, 8]], [8, 8], 0.5, "nearest")
