@@ -1,6 +1,6 @@
 """Mask R-CNN (He et al., arXiv:1703.06870) for TensorFlow and Keras."""
 
-from mask_rcnn_tf import weights
+from mask_rcnn_tf import export, weights
 from mask_rcnn_tf.config import Config, ModelConfig, load_config
 from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -14,6 +14,7 @@ __all__ = [
     "MaskRCNN",
     "ModelConfig",
     "TorchSGD",
+    "export",
     "load_config",
     "predict_images",
     "weights",

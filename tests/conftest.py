@@ -24,3 +24,24 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real images are absent: {SHARED_DATA} (set MASK_RCNN_TF_SHARED_DATA)")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def served_models(tmp_path_factory):
+    """A folder as TF Serving reads it: `mask_rcnn/1` is the SavedModel of a tiny model that finds things."""
+    from tiny import finding_model
+
+    from mask_rcnn_tf.export.check_images import drawn_scenes
+    from mask_rcnn_tf.export.to_saved_model import saved_model
+
+    folder, model = tmp_path_factory.mktemp("models"), finding_model()
+    saved_model(model, folder / "mask_rcnn" / "1", drawn_scenes(model.config, 1))  # every size takes seconds to trace
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served_signatures(served_models):
+    """The signatures of that SavedModel, in this process."""
+    import tensorflow as tf
+
+    return tf.saved_model.load(str(served_models / "mask_rcnn" / "1")).signatures

@@ -39,7 +39,7 @@ IMPORTS = {
     "weights": ("models", "config"),
     "evaluation": ("ops", "config"),
     "visualize": ("ops",),
-    "export": ("models", "ops", "config"),
+    "export": ("models", "ops", "config", "evaluation", "data"),
     "training": ("config", "configs", "ops", "data", "models", "weights", "evaluation", "visualize", "export"),
     "benchmark": ALL,
 }

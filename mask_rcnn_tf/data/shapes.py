@@ -8,6 +8,9 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
+import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -184,12 +187,58 @@ def ground_truth(config: Config, split: str) -> dict:
     Returns:
       A dict with `images`, `annotations` (ids from 1) and `categories`, ready for pycocotools and for JSON.
     """
+    scenes = _records(config, split, decoders={"image": tfds.decode.SkipDecoding()}).as_numpy_iterator()
+    lengths = ((scene, np.cumsum(scene["mask_lengths"])[:-1]) for scene in scenes)
+    return _coco_dictionary(config, split, ((scene, np.split(scene["mask_counts"], ends)) for scene, ends in lengths))
+
+
+def write_folder(config: Config, split: str, folder: str | os.PathLike, count: int | None = None):
+    """Writes scenes as PNG files, and `annotations.json` in COCO's format, without the cache.
+
+    Args:
+      config: uses `data.shapes`.
+      split: "train" or "val".
+      folder: is made; must not exist, or be empty.
+      count: the first scenes of the split; None for all.
+
+    Raises:
+      ValueError: the folder holds something or cannot be written, or there are not so many scenes.
+    """
+    options, folder = config.data.shapes, pathlib.Path(folder)
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; allowed: {', '.join(map(repr, SPLITS))}.")
+    available = {"train": options.train_scenes, "val": options.val_scenes}[split]
+    count = available if count is None else count
+    if not 1 <= count <= available:
+        raise ValueError(f"count is {count}; allowed: 1 to {available}, the scenes of {split!r}.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ValueError(f"output is '{folder}'; it is not empty. Allowed: a new folder.")
+        scenes = []
+        for index in range(count):
+            scene = draw_scene(options, split, index)
+            image = tf.io.encode_png(scene.pop("image")).numpy()
+            (folder / _file_name(split, index + 1)).write_bytes(image)
+            if not num_keypoints(config):
+                del scene["keypoints"]
+            scenes.append((scene, [run_lengths(mask) for mask in scene.pop("masks")]))
+        (folder / "annotations.json").write_text(json.dumps(_coco_dictionary(config, split, scenes)))
+    except OSError as error:
+        raise ValueError(f"output is '{folder}'; it cannot be written: {error.strerror}.") from None
+
+
+def _file_name(split: str, image_id: int) -> str:
+    return f"{split}_{image_id:06d}.png"
+
+
+def _coco_dictionary(config: Config, split: str, scenes: Iterable[tuple[dict, list[np.ndarray]]]) -> dict:
+    """Scenes, each with the run lengths of its masks."""
     size = config.data.shapes.size
     images, annotations = [], []
-    for scene in _records(config, split, decoders={"image": tfds.decode.SkipDecoding()}).as_numpy_iterator():
+    for scene, counts in scenes:
         image_id = int(scene["image_id"])
-        images.append({"id": image_id, "file_name": f"{split}_{image_id:06d}.png", "height": size, "width": size})
-        counts = np.split(scene["mask_counts"], np.cumsum(scene["mask_lengths"])[:-1])
+        images.append({"id": image_id, "file_name": _file_name(split, image_id), "height": size, "width": size})
         for position, runs in enumerate(counts):
             annotation = _annotation(scene, position, runs, size)
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})

@@ -84,7 +84,8 @@ def to_results(
     Args:
       detections: arrays without padding rows. `detection_boxes` float32 [n, 4] yxyx, original pixels;
         `detection_scores` float32 [n]; `detection_classes` int32 [n], 1..C; optional `detection_masks` float32
-        [n, M, M] probabilities in the box's frame; optional `detection_keypoints` float32 [n, J, 3] (x, y, score),
+        [n, M, M] probabilities in the box's frame, or instead `detection_bitmaps` uint8 [n, h, w], masks of the image
+        that were pasted before; optional `detection_keypoints` float32 [n, J, 3] (x, y, score),
         original pixels.
       image_id: the file's id of the image.
       image_shape: (h, w) of the original image.
@@ -118,6 +119,8 @@ def to_results(
         if "detection_masks" in detections:
             probabilities = detections["detection_masks"][row]
             result["segmentation"] = encode_mask(probabilities, box, image_shape, mask_threshold, paste)
+        elif "detection_bitmaps" in detections:
+            result["segmentation"] = encode_crop(detections["detection_bitmaps"][row], (0, 0), image_shape)
         if "detection_keypoints" in detections:
             offset = np.array([0.5, 0.5, 0.0], np.float32)
             result["keypoints"] = (detections["detection_keypoints"][row] - offset).ravel().tolist()

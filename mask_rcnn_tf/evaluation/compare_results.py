@@ -18,6 +18,7 @@ class Tolerance:
     score: float = 1e-4
     mask_iou: float = 0.99
     paste_mask_iou: float = 0.98  # where integer pasting may round to either side, see `on_the_edge`
+    mask_pixels: int = 0  # so many may differ in any case: one of a small object's is more than 0.01 of it
 
 
 @dataclasses.dataclass
@@ -84,7 +85,8 @@ def compare(
     for (_, b), box, score, iou, count in zip(pairs, boxes, scores, ious, pixels, strict=True):
         lenient = paste == "integer" and on_the_edge(_corners(b), tolerance.box, mask_size)
         least = tolerance.paste_mask_iou if lenient else tolerance.mask_iou
-        if box > tolerance.box or score > tolerance.score or (iou is not None and iou < least):
+        masks_differ = iou is not None and iou < least and count > tolerance.mask_pixels
+        if box > tolerance.box or score > tolerance.score or masks_differ:
             differences.append(
                 f"image {b['image_id']}: {_describe(b)} differs by {box:.2g} px, {score:.2g} in score"
                 + ("" if iou is None else f", mask IoU {iou:.4f}, {count} pixels")

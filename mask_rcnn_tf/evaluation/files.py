@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation import coco_metrics, coco_results
-from mask_rcnn_tf.ops.images import decode_image
+from mask_rcnn_tf.ops.decode_image import decode_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # what TensorFlow decodes
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # what TensorFlow decodes
 
 
 @dataclasses.dataclass
@@ -70,7 +70,7 @@ def read_image(path: str | pathlib.Path, shape: tuple[int, int] | None = None) -
     """Decodes an image file as its pixels are stored (an EXIF rotation is not applied), JPEG as Pillow does.
 
     Args:
-      path: JPEG, PNG, BMP or GIF (its first frame).
+      path: JPEG, PNG, WebP, BMP or GIF (its first frame).
       shape: the (h, w) it must have, or None.
 
     Returns:
@@ -188,18 +188,41 @@ def evaluate_files(
     ground_truth = read_annotations(annotations)
     if not os.path.isdir(folder):
         raise ValueError(f"images is {folder!r}; there is no such folder.")
+    wanted = known_categories(ground_truth, config)
+    results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
+    results = [result for result in results if result["category_id"] in wanted]
+    return score_results(ground_truth, results, config, max_dets), results, failures
+
+
+def known_categories(ground_truth: dict, config: ModelConfig) -> set[int]:
+    """Category ids of a COCO file. Raises ValueError: the model does not know one of them."""
     wanted = {category["id"] for category in ground_truth["categories"]}
     unknown = sorted(wanted - set(coco_results.category_ids(config)))
     if unknown:
         raise ValueError(
-            f"{annotations} has categories {', '.join(map(str, unknown))}, which the model does not know; its category "
-            f"ids: {', '.join(map(str, coco_results.category_ids(config)))}."
+            f"the annotation file has categories {', '.join(map(str, unknown))}, which the model does not know; its "
+            f"category ids: {', '.join(map(str, coco_results.category_ids(config)))}."
         )
-    results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
-    results = [result for result in results if result["category_id"] in wanted]
+    return wanted
+
+
+def score_results(
+    ground_truth: dict, results: list[dict], config: ModelConfig, max_dets: Sequence[int] = (1, 10, 100)
+) -> dict[str, dict]:
+    """Scores COCO results by what the model and the file have: boxes, masks, keypoints.
+
+    Args:
+      ground_truth: a COCO dictionary.
+      results: COCO results of its images and categories.
+      config: the model's.
+      max_dets: detections an image that count, ascending.
+
+    Returns:
+      The tables of `coco_metrics.score`.
+    """
     masked = config.mask_head.enabled and any(item.get("segmentation") for item in ground_truth["annotations"])
     iou_types = ("bbox",) + ("segm",) * masked + ("keypoints",) * any("keypoints" in result for result in results)
-    return coco_metrics.score(ground_truth, results, iou_types, max_dets), results, failures
+    return coco_metrics.score(ground_truth, results, iou_types, max_dets)
 
 
 def read_annotations(path: str) -> dict:

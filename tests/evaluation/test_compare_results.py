@@ -75,6 +75,14 @@ def test_only_an_integer_edge_excuses_a_mask():
     assert not check([ours], [theirs], paste="integer").differences
 
 
+def test_a_few_pixels_may_be_allowed():
+    ours = result()
+    theirs = {**ours, "segmentation": _grown(ours)}  # five pixels
+    assert check([ours], [theirs], tolerance=Tolerance(mask_pixels=4)).differences
+    assert not check([ours], [theirs], tolerance=Tolerance(mask_pixels=5)).differences
+    assert check([ours], [result(columns=18)], tolerance=Tolerance(mask_pixels=5)).differences
+
+
 def _grown(item):
     """The mask with five pixels more: IoU 400 / 405 = 0.9877."""
     mask = np.asfortranarray(coco_mask.decode(item["segmentation"]))

@@ -1,0 +1,53 @@
+"""How far two programs find the same things, where numbers cannot be equal: weights in 16 or 8 bits."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from mask_rcnn_tf.export.errors import ExportError
+
+MIN_IOU = 0.5
+
+
+def agreement(results: Sequence[dict], reference: Sequence[dict]) -> float:
+    """Share of the clearer detections of each side that the other side has too, mean of both directions.
+
+    The clearer ones are the half with the higher scores of all images together: those near the score threshold come
+    and go with every rounding. A partner has the same image and category, IoU of at least 0.5 of the boxes and, where
+    there are masks, of the masks, and any score.
+
+    Args:
+      results, reference: COCO results with `image_id`, `category_id`, `bbox`, `score` and, on both sides or on none,
+        `segmentation` (RLE).
+
+    Returns:
+      0 to 1; 0 where `results` is empty.
+
+    Raises:
+      ExportError: `reference` is empty: there is nothing to agree with.
+    """
+    if not reference:
+        raise ExportError("the Keras model finds nothing on these images; allowed: images with detections to compare.")
+    if not results:
+        return 0.0
+    return (_share(results, reference) + _share(reference, results)) / 2
+
+
+def _share(ours, theirs):
+    """Share of the better half of `ours` that has a partner in `theirs`."""
+    others = defaultdict(list)
+    for item in theirs:
+        others[item["image_id"], item["category_id"]].append(item)
+    best = sorted(ours, key=lambda item: -item["score"])[: (len(ours) + 1) // 2]
+    return float(np.mean([_has_partner(item, others[item["image_id"], item["category_id"]]) for item in best]))
+
+
+def _has_partner(item, others):
+    agree = np.ones(len(others), bool)
+    for shape in ("bbox", "segmentation"):
+        if shape in item and others:
+            theirs = [other[shape] for other in others]
+            agree &= coco_mask.iou([item[shape]], theirs, [0] * len(others))[0] >= MIN_IOU
+    return bool(agree.any())

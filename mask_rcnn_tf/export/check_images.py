@@ -1,0 +1,57 @@
+"""Images that an export is checked on."""
+
+import os
+
+import numpy as np
+
+from mask_rcnn_tf.config import ModelConfig, ShapesConfig
+from mask_rcnn_tf.data import shape_drawing
+from mask_rcnn_tf.evaluation.files import find_images, read_image
+from mask_rcnn_tf.export.errors import ExportError
+
+SEED = 20170320  # scenes that no training run draws: those start from config.data.shapes.seed
+# (h, w) in shares of the short side: as it is, landscape, portrait, and one so long that the long side decides.
+FORMATS = ((1.0, 1.0), (0.75, 1.0), (1.0, 0.75), (0.45, 1.0))
+
+
+def drawn_scenes(config: ModelConfig, count: int = 4) -> list[np.ndarray]:
+    """Synthetic scenes, the same each time, of sizes that the model's preprocessing enlarges a little or not at all.
+
+    Args:
+      config: the model's; its `preprocess` says the size.
+      count: how many; every four have a square, a landscape, a portrait and a panorama.
+
+    Returns:
+      uint8 [h, w, 3] RGB, each.
+    """
+    side = config.preprocess.short_side
+    # The same shares of the scene as in `ShapesConfig`.
+    usual = ShapesConfig()
+    sides = tuple(max(8, round(bound * side / usual.size)) for bound in (usual.min_side, usual.max_side))
+    scenes = []
+    for index in range(count):
+        rng = np.random.default_rng([SEED, index])
+        shapes, _ = shape_drawing.place_shapes(rng, side, (usual.min_objects, usual.max_objects), sides)
+        height, width = (round(share * side) for share in FORMATS[index % len(FORMATS)])
+        top, left = (side - height) // 2, (side - width) // 2
+        scenes.append(shape_drawing.paint(rng, side, shapes)[top : top + height, left : left + width].copy())
+    return scenes
+
+
+def read_folder(folder: str | os.PathLike, limit: int | None = None) -> list[np.ndarray]:
+    """Image files of a folder, sorted by name.
+
+    Args:
+      folder: what `evaluation.files.find_images` takes: a folder, a file or a glob pattern.
+      limit: the most that are read, the first ones; None for all.
+
+    Returns:
+      uint8 [h, w, 3] RGB, each.
+
+    Raises:
+      ExportError: there are none, or one does not decode.
+    """
+    try:
+        return [read_image(file.path) for file in find_images(os.fspath(folder))[:limit]]
+    except ValueError as error:
+        raise ExportError(str(error)) from None

@@ -1,0 +1,61 @@
+"""A copy of a model for inference: batch norms folded into convolutions, weights in the asked float type."""
+
+import copy
+
+import tensorflow as tf
+
+from mask_rcnn_tf.export.errors import ExportError
+from mask_rcnn_tf.models.conv_norm import ConvNorm
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.norms import scale_and_shift
+
+# (box, class) pairs of an image that enter the NMS of constant shapes: all, up to this number. Presets that train with
+# fewer lose faint detections of crowded images, which the native NMS finds.
+CANDIDATES = 2000
+BATCH_NORMS = ("batch_norm", "sync_batch_norm", "frozen_batch_norm")
+
+
+def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> MaskRCNN:
+    """Copies a model with every batch norm multiplied into the convolution before it.
+
+    Args:
+      model: any `MaskRCNN`; it stays as it is.
+      dtype: "float32", or "bfloat16" for weights and layers in bfloat16 (geometry stays float32).
+      kernels: of the copy, "native" or "xla".
+
+    Returns:
+      A `MaskRCNN` with the same detections in float32, whose configuration says norm "none" where there was a batch
+      norm, and has room for `CANDIDATES` in its NMS.
+
+    Raises:
+      ExportError: the model is no `MaskRCNN`.
+    """
+    if not isinstance(model, MaskRCNN):
+        raise ExportError(f"model is a {type(model).__name__}; allowed: a MaskRCNN.")
+    config = copy.deepcopy(model.config)
+    config.dtype, config.kernels = dtype, kernels
+    pairs = config.rpn.post_nms_top_n_test * config.num_classes
+    config.detection.max_candidates = max(config.detection.max_candidates, min(pairs, CANDIDATES))
+    for part in (config.backbone, config.fpn, config.box_head, config.mask_head):
+        if part.norm in BATCH_NORMS:
+            part.norm = "none"
+    folded = MaskRCNN(config, name=model.name)
+    values = _folded_values(model)
+    for variable in folded.weights:
+        variable.assign(tf.cast(values.pop(variable.path), variable.dtype))
+    if values:
+        raise ExportError(f"these weights have no place in the exported model: {', '.join(sorted(values))}.")
+    return folded
+
+
+def _folded_values(model):
+    """{path: float32 value} of the folded model's variables."""
+    values = {variable.path: tf.convert_to_tensor(variable.value) for variable in model.weights}
+    for layer in model._flatten_layers():
+        if isinstance(layer, ConvNorm) and layer.norm_name in BATCH_NORMS:
+            scale, shift = scale_and_shift(layer.norm)
+            for variable in layer.norm.weights:
+                del values[variable.path]
+            values[layer.kernel.path] = tf.convert_to_tensor(layer.kernel) * scale
+            values[layer.kernel.path.removesuffix("kernel") + "bias"] = shift
+    return values

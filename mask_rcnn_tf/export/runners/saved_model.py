@@ -1,0 +1,56 @@
+"""SavedModels, run by TensorFlow from what is in their folder."""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from mask_rcnn_tf.config import ModelConfig, from_dict
+from mask_rcnn_tf.export.errors import ExportError
+from mask_rcnn_tf.export.runners.outputs import to_detections
+
+
+class SavedModelRunner:
+    """Runs a signature of a SavedModel that `mask_rcnn_tf.export` wrote.
+
+    Where its masks were pasted in the graph, detections have `detection_bitmaps` uint8 [n, h, w] in place of
+    `detection_masks`: the probabilities in the frame of the box are not there any more.
+
+    Args:
+      path: the folder with `saved_model.pb`.
+      signature: "serving_default", or "serving_bytes" (images are then encoded as PNG).
+
+    Raises:
+      ExportError: it does not load, or is the SavedModel of something else.
+    """
+
+    canvas = None
+
+    def __init__(self, path: str | os.PathLike, signature: str = "serving_default"):
+        path = pathlib.Path(path)
+        assets = path / "assets" / "config.json"
+        if not assets.is_file():
+            raise ExportError(f"model is '{path}'; it has no assets/config.json. Allowed: an export of this package.")
+        self.config = from_dict(ModelConfig, json.loads(assets.read_text()), "config.model")
+        try:
+            self._loaded = tf.saved_model.load(os.fspath(path))
+        except (OSError, tf.errors.OpError) as error:
+            raise ExportError(f"model is '{path}'; it does not load: {str(error).splitlines()[0]}") from None
+        self._signature, self._detect = signature, self._loaded.signatures[signature]
+
+    def predict(self, images: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Detections of uint8 [h, w, 3] images, one by one; see `mask_rcnn_tf.predict_images`."""
+        return [self._predict(image) for image in images]
+
+    def _predict(self, image):
+        if self._signature == "serving_default":
+            outputs = self._detect(images=tf.constant(image[None]))
+        else:
+            outputs = dict(self._detect(image_bytes=tf.io.encode_png(image)[None]))
+            del outputs["original_shape"]
+        detections = to_detections(self.config, {name: value.numpy() for name, value in outputs.items()})
+        if "detection_masks" in detections and detections["detection_masks"].dtype == np.uint8:
+            detections["detection_bitmaps"] = detections.pop("detection_masks")
+        return detections

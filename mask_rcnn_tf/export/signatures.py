@@ -1,0 +1,137 @@
+"""What an exported graph computes: from images, image files or a canvas to detections in original pixels.
+
+Every function takes a `MaskRCNN` first and answers with the same outputs, {name: tensor}:
+  num_detections     int32 [B], rows that are not padding
+  detection_boxes    float32 [B, D, 4], [y1, x1, y2, x2] in pixels of the original image, best score first
+  detection_scores   float32 [B, D]
+  detection_classes  int32 [B, D], category ids of the training file
+  detection_masks    float32 [B, D, M, M], probabilities in the frame of the box (where the model has a mask head)
+Rows of padding are 0.
+"""
+
+import tensorflow as tf
+
+from mask_rcnn_tf.ops import images as image_ops
+from mask_rcnn_tf.ops import masks as mask_ops
+from mask_rcnn_tf.ops.decode_image import declared_shape, decode_image
+
+MAX_SIDE = 2**16  # of an image, pixels: JPEG's own limit is one less
+MAX_PIXELS = 2**26  # 0.8 GB while they are resized; a photo of 50 megapixels passes
+
+
+def detect_images(model, images):
+    """Detections of images of one size.
+
+    Args:
+      model: `MaskRCNN`.
+      images: uint8 [B, h, w, 3], RGB.
+    """
+    return with_category_ids(model.config, model(images))
+
+
+def detect_canvas(model, image, image_shape, original_shape):
+    """Detections of images that were resized before (`canvas.place_on_canvas`).
+
+    Args:
+      model: `MaskRCNN`.
+      image: uint8 or float32 [B, H, W, 3], RGB, levels 0..255, sides multiples of `size_divisor`.
+      image_shape: int32 [B, 2], (h, w) that the image has on the canvas, in its upper left corner.
+      original_shape: int32 [B, 2], (h, w) before resizing.
+    """
+    preprocess = model.config.preprocess
+    normalized = image_ops.normalize(
+        tf.cast(image, tf.float32), preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
+    )
+    # The network sees zeros beyond the image, not the colour that normalises to something else.
+    rows = tf.range(tf.shape(image)[1])[None] < image_shape[:, :1]
+    columns = tf.range(tf.shape(image)[2])[None] < image_shape[:, 1:]
+    inside = tf.cast(rows[:, :, None] & columns[:, None, :], tf.float32)
+    detections = model({"image": normalized * inside[..., None], "image_shape": image_shape})
+    boxes = image_ops.boxes_to_original(detections["detection_boxes"], image_shape, original_shape)
+    return with_category_ids(model.config, {**detections, "detection_boxes": boxes})
+
+
+def detect_bytes(model, image_bytes):
+    """Detections of image files, each by itself: what an image gives does not depend on what it is batched with.
+
+    Args:
+      model: `MaskRCNN`.
+      image_bytes: string [B], contents of JPEG, PNG, WebP, BMP or GIF files of any sizes.
+
+    Returns:
+      The outputs named above, and `original_shape` int32 [B, 2], (h, w) of each image.
+    """
+
+    def detect(content):
+        with tf.control_dependencies(_size_checks(1, declared_shape(content))):
+            content = tf.identity(content)
+        image = checked_images(decode_image(content)[None])[0]
+        detections = {name: value[0] for name, value in detect_images(model, image[None]).items()}
+        return {**detections, "original_shape": tf.shape(image)[:2]}
+
+    detection, mask_head = model.config.detection, model.config.mask_head
+    rows = detection.max_detections
+    outputs = {
+        "num_detections": tf.TensorSpec([], tf.int32),
+        "detection_boxes": tf.TensorSpec([rows, 4], tf.float32),
+        "detection_scores": tf.TensorSpec([rows], tf.float32),
+        "detection_classes": tf.TensorSpec([rows], tf.int32),
+        "original_shape": tf.TensorSpec([2], tf.int32),
+    }
+    if mask_head.enabled:
+        side = 2 * mask_head.pool_size
+        outputs["detection_masks"] = tf.TensorSpec([rows, side, side], tf.float32)
+    return tf.map_fn(detect, tf.ensure_shape(image_bytes, [None]), fn_output_signature=outputs)
+
+
+def checked_images(images):
+    """The same images, or an error when the graph runs: what a stranger sends must not end in a failure deep inside.
+
+    A server checks types only; shapes of the signature are not compared with those that come.
+
+    Args:
+      images: uint8 [B, h, w, 3].
+    """
+    images = tf.ensure_shape(images, [None, None, None, 3])
+    shape = tf.shape(images)
+    with tf.control_dependencies(_size_checks(shape[0], shape[1:3])):
+        return tf.identity(images)
+
+
+def _size_checks(count, sides):
+    """Operations that fail where there is no image or one that would take the server's memory or time."""
+    fits = (count > 0) & (tf.reduce_min(sides) > 0) & (tf.reduce_max(sides) <= MAX_SIDE)
+    fits &= tf.reduce_prod(tf.cast(sides, tf.int64)) <= MAX_PIXELS
+    allowed = f"allowed: B > 0, sides from 1 to {MAX_SIDE}, at most {MAX_PIXELS} pixels."
+    check = tf.debugging.Assert(fits, ["B, h, w of the images are", count, sides, allowed])
+    return [] if check is None else [check]  # None: it ran at once
+
+
+def with_category_ids(config, detections):
+    """The same detections with `detection_classes` 1..C replaced by the category ids of the training file."""
+    ids = tf.constant((0, *(config.category_ids or range(1, config.num_classes + 1))), tf.int32)
+    return {**detections, "detection_classes": tf.gather(ids, detections["detection_classes"])}
+
+
+def with_pasted_masks(config, detections, original_shape):
+    """The detections with `detection_masks` as whole-image bitmaps.
+
+    Args:
+      config: the model's.
+      detections: with `detection_masks` float32 [B, D, M, M].
+      original_shape: int32 [B, 2].
+
+    Returns:
+      `detection_masks` is uint8 [B, D, h, w], 0 and 1; h and w are those of the largest image, and images lie in the
+      upper left corner.
+    """
+    detection = config.detection
+    pasted = mask_ops.paste_masks(
+        detections["detection_masks"],
+        detections["detection_boxes"],
+        original_shape,
+        tf.reduce_max(original_shape, 0),
+        detection.mask_threshold,
+        detection.paste,
+    )
+    return {**detections, "detection_masks": pasted}

@@ -1,0 +1,172 @@
+"""ONNX files for ONNX Runtime, and on a canvas for TensorRT."""
+
+import importlib
+import json
+import logging
+import os
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+from mask_rcnn_tf.config import to_dict
+from mask_rcnn_tf.export import signatures
+from mask_rcnn_tf.export.canvas import Canvas, check_canvas, image_dtype
+from mask_rcnn_tf.export.check_images import drawn_scenes
+from mask_rcnn_tf.export.errors import ExportError
+from mask_rcnn_tf.export.folding import fold
+from mask_rcnn_tf.export.labels import label_map
+from mask_rcnn_tf.export.output import written_whole
+from mask_rcnn_tf.export.verification import verify
+from mask_rcnn_tf.models.conv_norm import ConvNorm
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+
+OPSET = 16  # the first whose RoiAlign can shift by half a pixel
+# tf2onnx writes SelectV2 as products with 0 and 1, which make NaN of the scores -inf that say "nothing", and compares
+# whole numbers as float32.
+DIRECT = {
+    "SelectV2": "Where",
+    "Less": "Less",
+    "LessEqual": "LessOrEqual",
+    "Greater": "Greater",
+    "GreaterEqual": "GreaterOrEqual",
+}
+QUICK = {"TF2ONNX_CATCH_ERRORS": "FALSE"}  # or each of its optimisations copies every weight first
+DOC = (
+    "Mask R-CNN, written by mask_rcnn_tf. Boxes are [y1, x1, y2, x2] in pixels of the original image, masks are "
+    "probabilities in the frame of their box; rows from num_detections on are 0. Metadata, as JSON: config, labels, "
+    "canvas."
+)
+
+
+def onnx(
+    model: MaskRCNN,
+    path: str | os.PathLike,
+    images: list[np.ndarray] | None = None,
+    canvas: Canvas | None = None,
+):
+    """Writes a model as an ONNX file, once ONNX Runtime was seen to find in it the same as the model.
+
+    Without a canvas the input is `images` uint8 [B, h, w, 3], of any batch and size, and preprocessing is in the graph.
+    With one the inputs are `image` [B, H, W, 3] (`canvas.image_dtype`), `image_shape` and `original_shape` int32 [B, 2]
+    (`canvas.place_on_canvas`); the shapes in the graph are constant but for the batch, there is no float64 and no loop:
+    the form for TensorRT. Outputs as in `signatures`. Batch norms are folded; `metadata_props` holds `config`, `labels`
+    (category id to name) and `canvas`, as JSON.
+
+    Args:
+      model: `MaskRCNN` with class names.
+      path: file that is to be.
+      images: uint8 [h, w, 3], RGB, to compare detections on; None: drawn scenes.
+      canvas: (H, W), pixels, or None.
+
+    Raises:
+      ExportError: an argument is wrong, a package is missing, `path` exists or cannot be written, or the ONNX model
+        finds something else.
+    """
+    _require("onnx", "tf2onnx", "onnxruntime")
+    folded = fold(model, kernels="onnx" if canvas is None else "tensorrt")
+    if canvas is not None:
+        canvas = check_canvas(model.config, canvas)
+    metadata = {"config": to_dict(model.config), "labels": label_map(model.config), "canvas": canvas}
+    images = drawn_scenes(model.config) if images is None else images
+    with written_whole(path) as place:
+        _write(_convert_model(folded, canvas), metadata, place)
+        verify(place, model, images)
+
+
+def _require(*packages):
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise ExportError(
+                f"package {package} cannot be imported ({error}); allowed: `pip install mask_rcnn_tf[export]`."
+            ) from None
+
+
+def _convert_model(folded, canvas):
+    """The ONNX model of a folded model."""
+    for layer in folded._flatten_layers():
+        if isinstance(layer, ConvNorm):
+            layer.splits_groups = False
+    if canvas is None:
+        names = {"images": ("batch", "height", "width")}
+        specs = [tf.TensorSpec([None, None, None, 3], tf.uint8, "images")]
+
+        def detect(images):
+            return signatures.detect_images(folded, images)
+
+    else:
+        names = {}
+        specs = [tf.TensorSpec([None, *canvas, 3], image_dtype(folded.config), "image")]
+        specs += [tf.TensorSpec([None, 2], tf.int32, name) for name in ("image_shape", "original_shape")]
+
+        def detect(image, image_shape, original_shape):
+            return signatures.detect_canvas(folded, image, image_shape, original_shape)
+
+    proto = convert(tf.function(detect, autograph=False), specs)
+    for value in (*proto.graph.input, *proto.graph.output):
+        for dim, name in zip(value.type.tensor_type.shape.dim, names.get(value.name, ("batch",)), strict=False):
+            dim.dim_param = name  # tf2onnx numbers them
+    return proto
+
+
+def convert(function, specs: list[tf.TensorSpec]):
+    """Converts a function that may hold `ops.onnx_operators`.
+
+    Args:
+      function: a `tf.function`, from tensors to a dict of tensors or one tensor.
+      specs: of its arguments, with names.
+
+    Returns:
+      An `onnx.ModelProto` of opset `OPSET`.
+
+    Raises:
+      ExportError: there is an operation that ONNX has not.
+    """
+    import onnx as onnx_package
+    import tf2onnx
+
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # what it logs ends in the error below
+    handlers = {"PyFuncStateless": (_replace_place, [])} | dict.fromkeys(DIRECT, (_rename, []))
+    try:
+        with mock.patch.dict(os.environ, QUICK):
+            proto, _ = tf2onnx.convert.from_function(function, specs, opset=OPSET, custom_op_handlers=handlers)
+    finally:
+        logger.setLevel(level)
+    try:
+        onnx_package.checker.check_model(proto, full_check=True)
+    except (onnx_package.checker.ValidationError, onnx_package.shape_inference.InferenceError) as error:
+        raise ExportError(f"the model has an operation that was not converted to ONNX: {error}") from None
+    return proto
+
+
+def _replace_place(graph, node, name, _):
+    """tf2onnx's handler of the nodes that `ops.onnx_operators` makes: the operator itself takes their place."""
+    description = json.loads(node.inputs[0].get_tensor_value())
+    inputs, outputs = node.input[1:], node.output
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    graph.remove_node(name)
+    graph.make_node(
+        description["operator"],
+        inputs,
+        attr=description["attributes"],
+        outputs=outputs,
+        shapes=shapes,
+        dtypes=dtypes,
+        name=name,
+    )
+
+
+def _rename(graph, node, name, _):
+    node.type = DIRECT[node.type]
+
+
+def _write(proto, metadata, place):
+    import onnx as onnx_package
+
+    onnx_package.helper.set_model_props(proto, {name: json.dumps(value) for name, value in metadata.items()})
+    proto.doc_string, proto.graph.doc_string = DOC, ""
+    place.write_bytes(proto.SerializeToString())

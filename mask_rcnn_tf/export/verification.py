@@ -1,0 +1,128 @@
+"""An export is compared with the model it was made from, before anybody sees it."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from mask_rcnn_tf.config import ModelConfig
+from mask_rcnn_tf.evaluation.coco_results import category_ids, to_results
+from mask_rcnn_tf.evaluation.compare_results import Comparison, Tolerance, compare
+from mask_rcnn_tf.export.agreement import agreement
+from mask_rcnn_tf.export.errors import ExportError
+from mask_rcnn_tf.export.runners import Runner, load
+from mask_rcnn_tf.export.runners.keras_model import KerasRunner
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+
+SHOWN = 5  # differences in the message of an error
+TOLERANCE = Tolerance(mask_pixels=3)  # of masks below 300 pixels, where a box may move by 0.01
+
+
+def verify(
+    path: str | os.PathLike, model: MaskRCNN, images: Sequence[np.ndarray], least_agreement: float | None = None
+):
+    """Runs an export and the model on the same images and refuses what differs.
+
+    Args:
+      path: what was written; `runners.load` loads it.
+      model: what it was made from. Where the export has a canvas, the model runs on the same one.
+      images: uint8 [h, w, 3] RGB.
+      least_agreement: None for the same detections within the tolerances of docs/design.md, "How right is right"; or
+        the least `agreement`, 0 to 1.
+
+    Raises:
+      ExportError: they differ; the message has the first differences. Or the model finds nothing on any image.
+    """
+    check_runner(load(path), model, images, least_agreement)
+
+
+def check_runner(runner: Runner, model: MaskRCNN, images: Sequence[np.ndarray], least_agreement: float | None = None):
+    """`verify` of something that runs already.
+
+    Args:
+      runner: has `canvas` and `predict`.
+      model, images, least_agreement: see `verify`.
+
+    Raises:
+      ExportError: see `verify`.
+    """
+    config = model.config
+    reference = find(KerasRunner(model, runner.canvas), config, images)
+    if not reference:
+        raise ExportError(
+            f"the model finds nothing on any of {len(images)} images; allowed: images with detections to compare. "
+            "Give others, or a model that is trained."
+        )
+    results = find(runner, config, images)
+    if config.mask_head.enabled and not all("segmentation" in item for item in results):
+        raise ExportError("the exported model gives no detection_masks; allowed: those of the model's mask head.")
+    if least_agreement is not None:
+        share = agreement(results, reference)
+        if share < least_agreement:
+            raise ExportError(
+                f"the exported model agrees with the Keras model on {share:.3f} of the clearer detections; allowed: at "
+                f"least {least_agreement:g}. It finds {len(results)}, the Keras model {len(reference)}."
+            )
+        return
+    found = compare_strictly(results, reference, config)
+    if found.differences:
+        shown = "\n  ".join(found.differences[:SHOWN])
+        raise ExportError(
+            f"the exported model differs from the Keras model in {len(found.differences)} of {len(reference)} "
+            f"detections on {len(images)} images:\n  {shown}"
+        )
+    if not found.matched:
+        raise ExportError(
+            f"each of the {len(reference)} detections of the Keras model lies within rounding of the score threshold "
+            f"{config.detection.score_threshold:g}; allowed: images with clear detections to compare."
+        )
+
+
+def find(runner: Runner, config: ModelConfig, images: Sequence[np.ndarray]) -> list[dict]:
+    """Detections of images as COCO results, `image_id` counted from 1.
+
+    Args:
+      runner: has `predict`.
+      config: the model's.
+      images: uint8 [h, w, 3] RGB.
+
+    Raises:
+      ExportError: there is something infinite or not a number; a comparison would not notice.
+    """
+    results = []
+    for number, image in enumerate(images, start=1):
+        results += find_in_image(runner, config, image, number)
+    return results
+
+
+def find_in_image(runner: Runner, config: ModelConfig, image: np.ndarray, image_id: int) -> list[dict]:
+    """Detections of one image as COCO results; see `find`."""
+    (detections,) = runner.predict([image])
+    if wrong := [name for name, value in detections.items() if not np.isfinite(value).all()]:
+        raise ExportError(
+            f"{type(runner).__name__} gives {', '.join(wrong)} on image {image_id} that are not finite; allowed: "
+            "numbers."
+        )
+    detection = config.detection
+    return to_results(
+        detections, image_id, image.shape[:2], category_ids(config), detection.mask_threshold, detection.paste
+    )
+
+
+def compare_strictly(results: Sequence[dict], reference: Sequence[dict], config: ModelConfig) -> Comparison:
+    """Compares COCO results of two programs that should find the same; see `compare_results.compare`.
+
+    Args:
+      results, reference: COCO results.
+      config: the model's; it says how masks are pasted.
+    """
+    detection = config.detection
+    return compare(
+        results,
+        reference,
+        TOLERANCE,
+        detection.score_threshold,
+        detection.max_detections,
+        detection.paste,
+        2 * config.mask_head.pool_size,
+    )

@@ -1,0 +1,213 @@
+"""SavedModels are loaded in a process that has TensorFlow alone, and compared with the Keras model."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import SHARED_DATA
+from recipe_models import fill, golden_config
+from tiny import finding_model, tiny_model
+
+import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.config import ModelConfig, from_dict
+from mask_rcnn_tf.export import to_saved_model
+from mask_rcnn_tf.export.check_images import drawn_scenes, read_folder
+from mask_rcnn_tf.export.errors import ExportError
+from mask_rcnn_tf.export.to_saved_model import saved_model
+from mask_rcnn_tf.ops.masks import paste_mask
+
+ALONE = """
+import sys, numpy as np, tensorflow as tf
+folder, inputs, outputs = sys.argv[1:]
+given = np.load(inputs, allow_pickle=True)
+loaded = tf.saved_model.load(folder)
+found = {}
+for name in given.files:
+    signature = name.split("-")[0]
+    argument = "images" if signature == "serving_default" else "image_bytes"
+    for key, value in loaded.signatures[signature](**{argument: tf.constant(given[name])}).items():
+        found[f"{name}/{key}"] = value.numpy()
+assert not [module for module in sys.modules if module.startswith("mask_rcnn_tf")]
+np.savez(outputs, **found)
+"""
+
+
+def run_alone(folder, tmp_path, requests):
+    """Outputs of requests {"signature-name": input} in a process without this package: {name: {output: array}}."""
+    np.savez(tmp_path / "in.npz", **requests)
+    arguments = [str(folder), str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
+    # -I: neither the checkout nor PYTHONPATH is searched.
+    done = subprocess.run([sys.executable, "-I", "-c", ALONE, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = {name: {} for name in requests}
+    with np.load(tmp_path / "out.npz") as arrays:
+        for name, value in arrays.items():
+            request, output = name.split("/")
+            found[request][output] = value
+    return found
+
+
+def assert_same(outputs, expected, ids):
+    """One request's outputs against a list of what `predict_images` gives, by the tolerances of docs/design.md."""
+    for b, theirs in enumerate(expected):
+        count = len(theirs["detection_scores"])
+        assert outputs["num_detections"][b] == count
+        np.testing.assert_array_equal(
+            outputs["detection_classes"][b][:count], np.take(ids, theirs["detection_classes"] - 1)
+        )
+        np.testing.assert_allclose(outputs["detection_boxes"][b][:count], theirs["detection_boxes"], atol=1e-2)
+        np.testing.assert_allclose(outputs["detection_scores"][b][:count], theirs["detection_scores"], atol=1e-4)
+        np.testing.assert_allclose(outputs["detection_masks"][b][:count], theirs["detection_masks"], atol=1e-3)
+        for name in ("detection_classes", "detection_boxes", "detection_scores", "detection_masks"):
+            assert not outputs[name][b][count:].any()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return finding_model()
+
+
+@pytest.fixture
+def folder(served_models):
+    """The SavedModel of that model."""
+    return served_models / "mask_rcnn" / "1"
+
+
+def png(image):
+    return tf.io.encode_png(image).numpy()
+
+
+def make_requests(images):
+    """Both signatures, batches of 1, 2 and 5; files of different sizes in one batch."""
+    same = [images[0], images[0][::-1], images[0][:, ::-1], images[0][::-1, ::-1], 255 - images[0]]
+    batches = {f"serving_default-{n}": same[:n] for n in (1, 2, 5)}
+    mixed = (images * 2)[:5]
+    batches |= {f"serving_bytes-{n}": mixed[:n] for n in (1, 2, 5)}
+    requests = {
+        name: np.stack(batch) if "default" in name else np.array([png(image) for image in batch], object)
+        for name, batch in batches.items()
+    }
+    return batches, requests
+
+
+def check_alone(model, folder, images, tmp_path):
+    batches, requests = make_requests(images)
+    found = run_alone(folder, tmp_path, requests)
+    ids = model.config.category_ids
+    for name, batch in batches.items():
+        assert_same(found[name], mrcnn.predict_images(model, batch), ids)
+        if "bytes" in name:
+            assert found[name]["original_shape"].tolist() == [list(image.shape[:2]) for image in batch]
+    return found
+
+
+def test_both_signatures_without_this_package(model, folder, tmp_path):
+    found = check_alone(model, folder, drawn_scenes(model.config), tmp_path)
+    assert min(outputs["num_detections"].min() for outputs in found.values()) > 0
+
+
+def test_a_model_that_finds_nothing_is_refused(tmp_path):
+    blind = finding_model(score_threshold=0.99999)
+    with pytest.raises(ExportError, match="the model finds nothing on any of 2 images"):
+        saved_model(blind, tmp_path / "1", drawn_scenes(blind.config, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_without_detections(model, tmp_path, monkeypatch):
+    blind = finding_model(score_threshold=0.99999)
+    for name in ("verify", "check_runner"):
+        monkeypatch.setattr(to_saved_model, name, lambda *_: None)
+    saved_model(blind, tmp_path / "1")
+    images = np.stack(drawn_scenes(model.config, 1) * 2)
+    requests = {"serving_default-2": images, "serving_bytes-2": np.array([png(image) for image in images], object)}
+    for outputs in run_alone(tmp_path / "1", tmp_path, requests).values():
+        assert not outputs.pop("num_detections").any()
+        outputs.pop("original_shape", None)
+        assert all(not value.any() and value.shape[:2] == (2, 10) for value in outputs.values())
+
+
+def test_assets(model, folder):
+    assert json.loads((folder / "assets" / "labels.json").read_text()) == {"1": "ball", "7": "box", "90": "star"}
+    values = json.loads((folder / "assets" / "config.json").read_text())
+    assert from_dict(ModelConfig, values, "config.model") == model.config
+    assert (folder / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 1000
+    assert [path.name for path in folder.parent.iterdir()] == ["1"]  # no temporary folder stays
+
+
+def test_signatures(folder):
+    signatures = tf.saved_model.load(str(folder)).signatures
+    outputs = {"num_detections", "detection_boxes", "detection_scores", "detection_classes", "detection_masks"}
+    assert set(signatures) == {"serving_default", "serving_bytes"}
+    default, of_bytes = signatures["serving_default"], signatures["serving_bytes"]
+    assert default.structured_input_signature[1] == {"images": tf.TensorSpec([None, None, None, 3], tf.uint8, "images")}
+    assert of_bytes.structured_input_signature[1] == {"image_bytes": tf.TensorSpec([None], tf.string, "image_bytes")}
+    assert set(default.structured_outputs) == outputs
+    assert set(of_bytes.structured_outputs) == outputs | {"original_shape"}
+
+
+def test_pasted_masks(model, tmp_path):
+    images = drawn_scenes(model.config, 3)
+    saved_model(model, tmp_path / "1", images, pasted=True)
+    requests = {
+        "serving_bytes-3": np.array([png(image) for image in images], object),
+        "serving_default-1": images[0][None],
+    }
+    found = run_alone(tmp_path / "1", tmp_path, requests)
+    assert found["serving_bytes-3"]["detection_masks"].shape == (3, 10, 96, 96)
+    np.testing.assert_array_equal(
+        found["serving_default-1"]["detection_masks"][0], found["serving_bytes-3"]["detection_masks"][0]
+    )
+    for b, (image, theirs) in enumerate(zip(images, mrcnn.predict_images(model, images), strict=True)):
+        for d, (mask, box) in enumerate(zip(theirs["detection_masks"], theirs["detection_boxes"], strict=True)):
+            expected = np.zeros((96, 96), np.uint8)
+            crop, (y, x) = paste_mask(mask, box, image.shape[:2], "continuous")
+            expected[y : y + crop.shape[0], x : x + crop.shape[1]] = crop >= 0.5
+            different = np.count_nonzero(found["serving_bytes-3"]["detection_masks"][b, d] != expected)
+            assert different <= 0.01 * max(expected.sum(), 100)
+
+
+def test_bfloat16_halves_the_weights(model, folder, tmp_path):
+    saved_model(model, tmp_path / "1", dtype="bfloat16")
+    sizes = [sum(file.stat().st_size for file in (path / "variables").iterdir()) for path in (tmp_path / "1", folder)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_a_difference_is_refused(model, tmp_path, monkeypatch):
+    def fold_wrongly(model, dtype):
+        folded = original(model, dtype)
+        folded.box_head.classes.bias.assign_add([0.0, 0.3, 0.0, 0.0])
+        return folded
+
+    original = to_saved_model.fold
+    monkeypatch.setattr(to_saved_model, "fold", fold_wrongly)
+    with pytest.raises(ExportError, match=r"the exported model differs from the Keras model in \d+ of \d+ detections"):
+        saved_model(model, tmp_path / "1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_arguments(model, tmp_path):
+    with pytest.raises(ExportError, match="dtype is 'float16'; allowed: 'float32', 'bfloat16'"):
+        saved_model(model, tmp_path / "1", dtype="float16")
+    with pytest.raises(ExportError, match=r"class_names is \(\) and num_classes is 3; allowed: a name for each class"):
+        saved_model(tiny_model(), tmp_path / "1")
+    with pytest.raises(ExportError, match="it exists already"):
+        saved_model(model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow  # a ResNet-50 with the recipe's weights
+@pytest.mark.parametrize("case", ["maskA", "d2A"])
+def test_resnet50_on_photos(case, tmp_path):
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"real images are absent: {SHARED_DATA}")
+    config = golden_config(case)
+    config.class_names = tuple("abcdef")
+    config.category_ids = (1, 2, 3, 4, 5, 90)
+    model = fill(mrcnn.MaskRCNN(config))
+    images = read_folder(SHARED_DATA / "coco_small" / "val" / "images", 6)
+    saved_model(model, tmp_path / "1", images)
+    found = check_alone(model, tmp_path / "1", images, tmp_path)
+    assert min(outputs["num_detections"].min() for outputs in found.values()) > 0

@@ -1,0 +1,56 @@
+"""tools/write_shapes.py: scenes as files that other programs read."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import coco
+
+from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.data import shapes
+
+TOOL = pathlib.Path(__file__).parents[2] / "tools" / "write_shapes.py"
+
+
+def test_files_hold_the_scenes(tmp_path):
+    command = [sys.executable, str(TOOL), "--split=val", f"--output={tmp_path / 'scenes'}", "--count=2"]
+    subprocess.run(command, check=True)
+    truth = coco.COCO(tmp_path / "scenes" / "annotations.json")
+    options = load_config("mask_rcnn_shapes").data.shapes
+    assert [image["file_name"] for image in truth.imgs.values()] == ["val_000001.png", "val_000002.png"]
+    assert len(truth.cats) == 6
+    for index, image in enumerate(truth.imgs.values()):
+        scene = shapes.draw_scene(options, "val", index)
+        written = np.asarray(Image.open(tmp_path / "scenes" / image["file_name"]))
+        np.testing.assert_array_equal(written, scene["image"])
+        annotations = truth.imgToAnns[image["id"]]
+        assert [item["category_id"] for item in annotations] == scene["classes"].tolist()
+        for item, mask in zip(annotations, scene["masks"], strict=True):
+            np.testing.assert_array_equal(truth.annToMask(item), mask)
+            assert item["area"] == mask.sum() and "keypoints" not in item
+
+
+def test_the_same_as_the_cached_dataset(tmp_path):
+    config = load_config("mask_rcnn_shapes")
+    config.data.data_dir = str(tmp_path / "cache")
+    config.data.shapes.train_scenes, config.data.shapes.val_scenes = 1, 2
+    shapes.write_folder(config, "val", tmp_path / "scenes")
+    written = json.loads((tmp_path / "scenes" / "annotations.json").read_text())
+    assert written == json.loads(json.dumps(shapes.ground_truth(config, "val")))
+
+
+def test_errors(tmp_path):
+    config = load_config("mask_rcnn_shapes")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    with pytest.raises(ValueError, match="it is not empty"):
+        shapes.write_folder(config, "val", tmp_path / "full", 1)
+    with pytest.raises(ValueError, match="cannot be written"):
+        shapes.write_folder(config, "val", tmp_path / "full" / "file" / "sub", 1)
+    with pytest.raises(ValueError, match="count is 201; allowed: 1 to 200"):
+        shapes.write_folder(config, "val", tmp_path / "new", 201)
+    assert not (tmp_path / "new").exists()

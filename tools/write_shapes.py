@@ -1,0 +1,28 @@
+"""Writes the synthetic scenes of the demo as PNG files and annotations.json (COCO).
+
+    python tools/write_shapes.py --split val --output shapes_val --count 50
+
+A folder for what reads images from one: checks of exports, int8 calibration, AP, other programs.
+"""
+
+from absl import app, flags
+
+from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.data import shapes
+
+SPLIT = flags.DEFINE_enum("split", "val", shapes.SPLITS, "Scenes of training or of validation.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder that is to be; must not exist, or be empty.", required=True)
+COUNT = flags.DEFINE_integer("count", None, "The first scenes only; all without it.")
+
+
+def main(_):
+    """Writes; a wrong argument ends in one line."""
+    try:
+        shapes.write_folder(load_config("mask_rcnn_shapes"), SPLIT.value, OUTPUT.value, COUNT.value)
+    except ValueError as error:
+        raise SystemExit(f"write_shapes: {error}") from None
+    print(OUTPUT.value)
+
+
+if __name__ == "__main__":
+    app.run(main)
