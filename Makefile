@@ -13,7 +13,11 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready-$(EXTRA)
 
+# Two processes: most of a test's time is tracing, which takes one core. A file stays in one, for its fixtures.
+WORKERS := -n 2 --dist loadfile
+
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_FORCE_GPU_ALLOW_GROWTH ?= true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup test test-all demo demo-short lint format clean
@@ -35,7 +39,8 @@ $(READY): setup.cfg pyproject.toml
 	fi; \
 	echo "Setting up $(VENV) with $$found and TensorFlow's $(EXTRA) build; the first time takes some minutes."; \
 	"$$found" -m venv $$(test -e $@ || echo --clear) $(VENV)
-	@$(RUN) -m pip install -q -e ".[$(EXTRA),test]"
+	@$(RUN) -m pip install -q -e ".[$(EXTRA),export,serving,test]"
+	@$(RUN) -m pip install -q --no-deps "tensorflow-serving-api>=2.20"
 	@touch $@
 
 lint: $(READY)
@@ -47,10 +52,10 @@ format: $(READY)
 	$(RUN) -m ruff format .
 
 test: lint
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest $(WORKERS) -m "not slow"
 
 test-all: lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(WORKERS)
 
 demo: $(READY)
 	$(RUN) tools/train.py --config mask_rcnn_shapes --model_dir runs/demo --config.data.data_dir=runs/data
