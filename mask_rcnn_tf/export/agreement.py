@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mask_rcnn_tf.evaluation.compare_results import compare_masks
 from mask_rcnn_tf.export.errors import ExportError
 
 MIN_IOU = 0.5
@@ -45,9 +46,10 @@ def _share(ours, theirs):
 
 
 def _has_partner(item, others):
-    agree = np.ones(len(others), bool)
-    for shape in ("bbox", "segmentation"):
-        if shape in item and others:
-            theirs = [other[shape] for other in others]
-            agree &= coco_mask.iou([item[shape]], theirs, [0] * len(others))[0] >= MIN_IOU
-    return bool(agree.any())
+    if not others:
+        return False
+    ious = coco_mask.iou([item["bbox"]], [other["bbox"] for other in others], [0] * len(others))[0]
+    near = [other for other, iou in zip(others, ious, strict=True) if iou >= MIN_IOU]
+    if "segmentation" not in item:
+        return bool(near)
+    return any(compare_masks(item, other)[0] >= MIN_IOU for other in near)  # two empty masks agree

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "deploy" / "tf_serving"), str(ROOT / "tests" / "deploy")]
+sys.path += [str(ROOT / "deploy" / "tf_serving"), str(ROOT / "tests" / "deploy")]
 
 
 @pytest.fixture(scope="session")
