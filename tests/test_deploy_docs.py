@@ -93,6 +93,12 @@ def test_commands_with_resnet50(workplace):
     assert all(name in table for name in pairs)
 
 
+def test_commands_of_the_readme_are_among_them():
+    (section,) = re.findall(r"^## Deploy it\n(.*?)^## ", (ROOT / "README.md").read_text(), re.M | re.S)
+    lines = [line for block in blocks("bash", section) for line in block.splitlines()]
+    assert len(lines) == 5 and set(lines) <= set(commands())
+
+
 def test_what_is_not_run_needs_what_is_not_here():
     """Blocks without a language are not run: an installation, a server, clients of that server."""
     unlabelled = re.sub(r"```(bash|python)\n.*?```\n", "", TEXT, flags=re.DOTALL)

@@ -144,7 +144,8 @@ def _run_all(programs, files):
     for file in files:
         image = image_files.read_image(file.path, file.shape)
         for program in programs:
-            program.results += find_in_image(program.runner, program.runner.config, image, file.image_id)
+            config = program.runner.config
+            program.results += find_in_image(program.runner, config, image, file.image_id, config.detection.paste)
     for _ in range(-(-MIN_TIMINGS // len(files))):
         for file in files:
             image = image_files.read_image(file.path, file.shape)

@@ -59,9 +59,10 @@ def saved_model(
     with written_whole(path) as place:
         _save(folded, place, pasted, {"labels.json": labels, "config.json": to_dict(model.config)})
         write_warm_up(model.config, place / "assets.extra")
-        verify(place, model, images, LEAST_AGREEMENT[dtype])
+        least, paste = LEAST_AGREEMENT[dtype], model.config.detection.paste if pasted else "continuous"
+        verify(place, model, images, least, paste)
         # The same network again: what this adds is the way from the file to the pixels.
-        check_runner(SavedModelRunner(place, "serving_bytes"), model, images[:FILES_CHECKED], LEAST_AGREEMENT[dtype])
+        check_runner(SavedModelRunner(place, "serving_bytes"), model, images[:FILES_CHECKED], least, paste)
 
 
 def _save(model, path, pasted, assets):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dark_boxes import write_images, write_saved_model
 
+from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.export import comparison
 from mask_rcnn_tf.export.comparison import compare_artefacts, differences, format_table
 from mask_rcnn_tf.export.errors import ExportError
@@ -95,7 +96,7 @@ def test_programs_take_turns(tmp_path, monkeypatch):
 
     def program(name):
         predict = lambda images: calls.append(name) or [{}]  # noqa: E731
-        return comparison.Program(pathlib.Path(name), types.SimpleNamespace(predict=predict, config=None, canvas=None))
+        return comparison.Program(pathlib.Path(name), types.SimpleNamespace(predict=predict, config=ModelConfig(), canvas=None))
 
     write_images(tmp_path / "images", BOXES)
     monkeypatch.setattr(comparison, "find_in_image", lambda runner, *_: runner.predict([]) and [])

@@ -101,9 +101,10 @@ def test_runner_finds_what_the_model_finds(model, any_size, on_canvas):
     images = drawn_scenes(model.config, 2)
     for path, canvas in ((any_size, None), (on_canvas, CANVAS)):
         found = compare_strictly(
-            find(OnnxRunner(path), model.config, images),
-            find(KerasRunner(model, canvas), model.config, images),
+            find(OnnxRunner(path), model.config, images, "continuous"),
+            find(KerasRunner(model, canvas), model.config, images, "continuous"),
             model.config,
+            "continuous",
         )
         assert found.matched > 5 and not found.differences
 

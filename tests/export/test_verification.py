@@ -104,28 +104,35 @@ def test_least_agreement(model, images):
 
 
 def test_nothing_to_compare_is_an_error(model, images, monkeypatch):
-    monkeypatch.setattr(verification, "find", lambda runner, config, images: [])
+    monkeypatch.setattr(verification, "find", lambda *_: [])
     with pytest.raises(ExportError, match="finds nothing on any of 2 images"):
         check_runner(Changed(model, lambda found: found), model, images)
 
 
 def test_only_detections_at_the_threshold_are_nothing(model, images, monkeypatch):
     results = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.010001}]
-    monkeypatch.setattr(
-        verification, "find", lambda runner, config, images: [] if isinstance(runner, Changed) else results
-    )
+    monkeypatch.setattr(verification, "find", lambda runner, *_: [] if isinstance(runner, Changed) else results)
     with pytest.raises(ExportError, match="within rounding of the score threshold 0.01"):
         check_runner(Changed(model, lambda found: found), model, images)
 
 
 def test_the_way_of_pasting_reaches_the_comparison(model, images, monkeypatch):
-    """Where pasting rounds to integers, masks of boxes on an edge may differ more: compare() has to know."""
+    """Masks are pasted continuously, whatever the model's rule, but for an export that has pasted them itself."""
     seen = []
     compare = verification.compare
     monkeypatch.setattr(verification, "compare", lambda *args: seen.append(args[5:]) or compare(*args))
     monkeypatch.setattr(model.config.detection, "paste", "integer")
     check_runner(Changed(model, lambda found: found), model, images)
-    assert seen == [("integer", 28)]
+    check_runner(Changed(model, lambda found: found), model, images, paste="integer")
+    assert seen == [("continuous", 28), ("integer", 28)]
+
+
+def test_a_paste_that_may_go_either_way_is_no_difference(model, images, monkeypatch):
+    """A box that moves by less than its tolerance and over an integer is pasted a pixel further."""
+    monkeypatch.setattr(model.config.detection, "paste", "integer")
+    runner = Changed(model, lambda found: moved(found, 0.002))
+    check_runner(runner, model, images)
+    check_runner(runner, model, images, paste="integer")
 
 
 def test_verify_loads_what_was_written(model, images, monkeypatch):
