@@ -96,7 +96,8 @@ def test_programs_take_turns(tmp_path, monkeypatch):
 
     def program(name):
         predict = lambda images: calls.append(name) or [{}]  # noqa: E731
-        return comparison.Program(pathlib.Path(name), types.SimpleNamespace(predict=predict, config=ModelConfig(), canvas=None))
+        runner = types.SimpleNamespace(predict=predict, config=ModelConfig(), canvas=None)
+        return comparison.Program(pathlib.Path(name), runner)
 
     write_images(tmp_path / "images", BOXES)
     monkeypatch.setattr(comparison, "find_in_image", lambda runner, *_: runner.predict([]) and [])
