@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from recipe_models import fill
+from recipe_models import fill, golden_config
 from test_readme import blocks
 from trained import trained_model
 
@@ -38,12 +38,10 @@ def place(model, folder):
 
 def resnet50_model():
     """R50-FPN with the recipe's weights, on images as small as the scenes."""
-    config = mrcnn.load_config("detectron2_mask_rcnn_r50_fpn").model
-    config.num_classes, config.class_names = 6, tuple("abcdef")
-    config.category_ids = ()
+    config = golden_config("d2A")
+    config.class_names, config.category_ids = tuple("abcdef"), ()
     config.preprocess.short_side = config.preprocess.max_side = 192
-    config.rpn.pre_nms_top_n_test, config.rpn.post_nms_top_n_test = 300, 150
-    config.detection.max_detections = 30
+    config.preprocess.round_resized = config.preprocess.antialias = True
     return fill(mrcnn.MaskRCNN(config))
 
 
