@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.models.conv_norm import ConvNorm
+from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.norms import scale_and_shift
 
@@ -46,6 +47,17 @@ def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> Ma
     if values:
         raise ExportError(f"these weights have no place in the exported model: {', '.join(sorted(values))}.")
     return folded
+
+
+def in_float32(model: MaskRCNN) -> MaskRCNN:
+    """The model itself where it computes in float32, else a copy that does, with the same weights and kernels."""
+    if resolve_dtype(model.config.dtype) == "float32":
+        return model
+    config = copy.deepcopy(model.config)
+    config.dtype = "float32"
+    copied = MaskRCNN(config, name=model.name)
+    copied.set_weights([tf.cast(variable, tf.float32).numpy() for variable in model.weights])
+    return copied
 
 
 def _folded_values(model):

@@ -10,6 +10,7 @@ from mask_rcnn_tf.evaluation.coco_results import category_ids, to_results
 from mask_rcnn_tf.evaluation.compare_results import Comparison, Tolerance, compare
 from mask_rcnn_tf.export.agreement import agreement
 from mask_rcnn_tf.export.errors import ExportError
+from mask_rcnn_tf.export.folding import in_float32
 from mask_rcnn_tf.export.runners import Runner, load
 from mask_rcnn_tf.export.runners.keras_model import KerasRunner
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -31,7 +32,7 @@ def verify(
 
     Args:
       path: what was written; `runners.load` loads it.
-      model: what it was made from. Where the export has a canvas, the model runs on the same one.
+      model: what it was made from; it runs in float32, and on the canvas of the export where that has one.
       images: uint8 [h, w, 3] RGB.
       least_agreement: None for the same detections within the tolerances of docs/design.md, "How right is right"; or
         the least `agreement`, 0 to 1.
@@ -61,7 +62,8 @@ def check_runner(
       ExportError: see `verify`.
     """
     config = model.config
-    reference = find(KerasRunner(model, runner.canvas), config, images, paste)
+    # In float32: mixed precision, which "auto" is on some machines, rounds in its own way.
+    reference = find(KerasRunner(in_float32(model), runner.canvas), config, images, paste)
     if not reference:
         raise ExportError(
             f"the model finds nothing on any of {len(images)} images; allowed: images with detections to compare. "

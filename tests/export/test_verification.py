@@ -1,9 +1,12 @@
 """Exports that differ are refused; those that do not are let through."""
 
+import copy
+
 import numpy as np
 import pytest
 from tiny import tiny_model
 
+import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.export import verification
 from mask_rcnn_tf.export.check_images import drawn_scenes
 from mask_rcnn_tf.export.errors import ExportError
@@ -101,6 +104,16 @@ def test_least_agreement(model, images):
         check_runner(Changed(model, lambda found: moved(found, 300.0)), model, images, 0.8)
     with pytest.raises(ExportError, match="on 0.000"):
         check_runner(Changed(model, lambda found: without(found, slice(None))), model, images, 0.8)
+
+
+def test_a_model_of_mixed_precision_is_compared_in_float32(model, images):
+    """`dtype="auto"` is mixed precision on some machines; what it rounds is no fault of the export."""
+    config = copy.deepcopy(model.config)
+    config.dtype = "mixed_bfloat16"
+    mixed = mrcnn.MaskRCNN(config)
+    mixed.set_weights(model.get_weights())
+    check_runner(KerasRunner(model), mixed, images[:1])
+    assert mixed.config.dtype == "mixed_bfloat16"
 
 
 def test_nothing_to_compare_is_an_error(model, images, monkeypatch):
