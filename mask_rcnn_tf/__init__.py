@@ -7,6 +7,8 @@ from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.prediction import predict_images
 from mask_rcnn_tf.training import TorchSGD  # known to Keras when a saved model is loaded
 
+MaskRCNN.exporters = {"tf_saved_model": export.saved_model, "onnx": export.onnx, "tflite": export.tflite}
+
 __version__ = "0.1.0"
 __all__ = [
     "CocoEvaluation",

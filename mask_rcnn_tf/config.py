@@ -63,7 +63,7 @@ class FpnConfig:
 
 @dataclasses.dataclass
 class AnchorConfig:
-    """Anchors of P2..P6."""
+    """Anchors of the levels of the RPN."""
 
     sizes: tuple[tuple[float, ...], ...] = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))  # a tuple a level, pixels
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
@@ -75,6 +75,7 @@ class AnchorConfig:
 class RpnConfig:
     """Region proposal network: head, targets, losses, proposals."""
 
+    levels: tuple[str, ...] = ("P2", "P3", "P4", "P5", "P6")  # names of the features it runs on, finest first
     num_convs: int = 1
     channels: int = 256
     pre_nms_top_n_train: int = 2000  # a level
@@ -96,6 +97,7 @@ class RpnConfig:
 class RoiConfig:
     """Which RoIs the heads train on, and how features are pooled for them."""
 
+    levels: tuple[str, ...] = ("P2", "P3", "P4", "P5")  # names of the features RoIs are pooled from, finest first
     samples: int = 512  # RoIs an image
     positive_fraction: float = 0.25
     positive_iou: float = 0.5
@@ -162,14 +164,27 @@ class ModelConfig:
     box_head: BoxHeadConfig = dataclasses.field(default_factory=BoxHeadConfig)
     mask_head: MaskHeadConfig = dataclasses.field(default_factory=MaskHeadConfig)
     detection: DetectionConfig = dataclasses.field(default_factory=DetectionConfig)
-    # "native": fastest without XLA; "xla": static shapes, for jit_compile and StableHLO; "onnx", "tensorrt", "tflite":
-    # what those exports are made of.
-    kernels: str = "native"
+    kernels: str = "native"  # a set of ops.kernels: "xla" for jit_compile; "onnx", "tensorrt", "tflite" for exports
     # Or "mixed_bfloat16", or "auto": that where the hardware has it; or "bfloat16", which keeps the weights in it too
     # and does not train (exports). Geometry and losses are float32 in any case.
     dtype: str = "float32"
     sampler: str = "random"  # "evenly": deterministic, in index order, to compare with another program
     seed: int = 0  # of the random sampler
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the model predicts masks, and needs them to train."""
+        return self.mask_head.enabled
+
+    @property
+    def mask_size(self) -> int:
+        """M, the side of predicted masks in the frame of their box."""
+        return 2 * self.mask_head.pool_size
+
+    @property
+    def iou_types(self) -> tuple[str, ...]:
+        """What the model is scored by, as pycocotools calls it."""
+        return ("bbox", "segm") if self.has_masks else ("bbox",)
 
 
 @dataclasses.dataclass

@@ -87,8 +87,14 @@ def _validate_backbone(backbone: Any):
 
 
 def _validate_heads(model: Any):
-    if len(model.anchors.sizes) != 5 or not all(model.anchors.sizes) or not model.anchors.ratios:
-        _fail("model.anchors", model.anchors, "five tuples of sizes, for P2..P6, and at least one ratio")
+    for name in ("rpn", "roi"):
+        levels = getattr(model, name).levels
+        if not levels or len(set(levels)) < len(levels):
+            _fail(f"model.{name}.levels", levels, "at least one level, none twice")
+    levels = model.rpn.levels
+    if len(model.anchors.sizes) != len(levels) or not all(model.anchors.sizes) or not model.anchors.ratios:
+        allowed = f"{len(levels)} tuples of sizes, one for each of rpn.levels, and at least one ratio"
+        _fail("model.anchors", model.anchors, allowed)
     if len({len(sizes) for sizes in model.anchors.sizes}) != 1:
         _fail("model.anchors.sizes", model.anchors.sizes, "as many sizes on every level: the RPN head is shared")
     _one_of("model.anchors.stride_rule", model.anchors.stride_rule, ("level", "grid"))

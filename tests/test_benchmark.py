@@ -54,9 +54,9 @@ def model(config):
 def test_stages_together_are_the_model(model):
     images = scenes.random_images(2, 64, 96, seed=1)
     state = {"images": tf.constant(images)}
-    for stage in inference.Stages(model).named().values():
-        state.update(stage(state))
-    expected = model({"image": state["image"], "image_shape": state["image_shape"]})
+    for stage in inference.stages(model):
+        state.update(stage.run(state))
+    expected = model({"image": state["normalized"], "image_shape": state["image_shape"]})
     assert expected["num_detections"].numpy().min() > 0
     for name, value in expected.items():
         np.testing.assert_allclose(state[name], value, atol=1e-4, err_msg=name)
@@ -64,7 +64,7 @@ def test_stages_together_are_the_model(model):
 
 def test_inference_lines(model):
     lines = list(inference.benchmark_inference(model, scenes.random_images(1, 64, 96), runs=2))
-    stages = [*inference.Stages(model).named(), "paste", "total"]
+    stages = [*(stage.name for stage in inference.stages(model)), "paste", "total"]
     assert [line["stage"] for line in lines] == stages
     assert all(0 < line["min_s"] <= line["median_s"] <= line["max_s"] and line["runs"] == 2 for line in lines)
     total = lines[-1]

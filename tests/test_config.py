@@ -109,7 +109,7 @@ def test_a_bad_value_is_named_with_what_came_and_what_is_allowed(name, value):
 def test_anchors_need_five_equal_levels():
     config = Config()
     config.model.anchors.sizes = ((32.0,),) * 4
-    with pytest.raises(ValueError, match=r"config\.model\.anchors .*five tuples"):
+    with pytest.raises(ValueError, match=r"config\.model\.anchors .*5 tuples"):
         config.validate()
     config.model.anchors.sizes = ((32.0, 48.0), (64.0,), (128.0,), (256.0,), (512.0,))
     with pytest.raises(ValueError, match=r"config\.model\.anchors\.sizes .*as many sizes on every level"):

@@ -3,8 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from mask_rcnn_tf.models.rpn import LEVELS
-
 
 def random_images(batch_size, height, width, seed=0):
     """Patches of random colours at several scales, so that no two places look alike.
@@ -84,12 +82,11 @@ def spread_predictions(model, image, image_shape):
     def rescale(kernel, outputs, spread):
         kernel.assign(kernel * tf.cast(spread / (tf.math.reduce_std(outputs) + 1e-12), kernel.dtype))
 
-    features = model.extract_features(image)
-    logits, deltas = zip(*(model.rpn_head(features[name]) for name in LEVELS), strict=True)
-    rescale(model.rpn_head.objectness.kernel, tf.concat(logits, 1), 2.0)
-    rescale(model.rpn_head.deltas.kernel, tf.concat(deltas, 1), 0.2)
-    proposals, counts, *_ = model.propose(features, image, image_shape)
-    valid = tf.range(tf.shape(proposals)[1])[None] < counts[:, None]
-    class_logits, box_deltas = model.run_box_head(features, proposals, valid)
-    rescale(model.box_head.classes.kernel, class_logits, 2.5)
-    rescale(model.box_head.deltas.kernel, box_deltas, 0.5)
+    # One after the other: what is rescaled decides what the next layer sees.
+    tensors = model.trace(image, image_shape)
+    for kind, layer, spread in (("objectness", model.rpn_head.objectness, 2.0), ("deltas", model.rpn_head.deltas, 0.2)):
+        outputs = [tensors[f"{kind}_{name}"] for name in model.config.rpn.levels]
+        rescale(layer.kernel, tf.concat(outputs, 1), spread)
+    tensors = model.trace(image, image_shape)
+    rescale(model.box_head.classes.kernel, tensors["class_logits"], 2.5)
+    rescale(model.box_head.deltas.kernel, tensors["box_deltas"], 0.5)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.benchmark import timing
 from mask_rcnn_tf.data import pipeline
-from mask_rcnn_tf.models import targets
+from mask_rcnn_tf.ops.kernels import get_kernels
 from mask_rcnn_tf.training.schedule import make_optimizer
 
 
@@ -23,7 +23,7 @@ def benchmark_training(model, config, batch, runs):
       time of the mask head.
     """
     model.compile(optimizer=make_optimizer(config, model))
-    compiled = model.config.kernels == "xla"
+    compiled = get_kernels(model.config.kernels).compiled
     variables = model.trainable_variables
     forward = tf.function(lambda step: model.compute_losses(batch, step, True), jit_compile=compiled)
     step = tf.zeros([], tf.int64)
@@ -58,21 +58,7 @@ def benchmark_training(model, config, batch, runs):
 
 def _positive_rois(model, batch):
     """Foreground RoIs of each image at step 0, list of int."""
-    roi, config = model.config.roi, model.config
-    features = model.extract_features(batch["image"])
-    proposals, counts, *_ = model.propose(features, batch["image"], batch["image_shape"], True)
-    sampled = targets.sample_rois(
-        proposals,
-        counts,
-        batch["gt_boxes"],
-        batch["gt_classes"],
-        targets.image_seeds(config.seed, tf.zeros([], tf.int64), batch["image_id"], 1),
-        roi.samples,
-        roi.positive_fraction,
-        roi.positive_iou,
-        config.box_head.delta_weights,
-        config.sampler,
-    )
+    sampled = model.sample_rois(batch, tf.zeros([], tf.int64))
     return tf.reduce_sum(tf.cast(sampled["roi_classes"] > 0, tf.int32), 1).numpy().tolist()
 
 

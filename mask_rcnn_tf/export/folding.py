@@ -9,6 +9,7 @@ from mask_rcnn_tf.models.conv_norm import ConvNorm
 from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.norms import scale_and_shift
+from mask_rcnn_tf.models.sublayers import sublayers
 
 # (box, class) pairs of an image that enter the NMS of constant shapes: all, up to this number. Presets that train with
 # fewer lose faint detections of crowded images, which the native NMS finds.
@@ -37,13 +38,15 @@ def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> Ma
     config.dtype, config.kernels = dtype, kernels
     pairs = config.rpn.post_nms_top_n_test * config.num_classes
     config.detection.max_candidates = max(config.detection.max_candidates, min(pairs, CANDIDATES))
-    for part in (config.backbone, config.fpn, config.box_head, config.mask_head):
-        if part.norm in BATCH_NORMS:
-            part.norm = "none"
-    folded = MaskRCNN(config, name=model.name)
+    for section in vars(config).values():
+        if getattr(section, "norm", None) in BATCH_NORMS:
+            section.norm = "none"
+    folded = model.copied(config)
+    own = {id(variable) for part in folded.own_parts() for variable in part.weights}
     values = _folded_values(model)
     for variable in folded.weights:
-        variable.assign(tf.cast(values.pop(variable.path), variable.dtype))
+        if id(variable) not in own:
+            variable.assign(tf.cast(values.pop(variable.path), variable.dtype))
     if values:
         raise ExportError(f"these weights have no place in the exported model: {', '.join(sorted(values))}.")
     return folded
@@ -55,15 +58,20 @@ def in_float32(model: MaskRCNN) -> MaskRCNN:
         return model
     config = copy.deepcopy(model.config)
     config.dtype = "float32"
-    copied = MaskRCNN(config, name=model.name)
+    copied = model.copied(config)
     copied.set_weights([tf.cast(variable, tf.float32).numpy() for variable in model.weights])
     return copied
 
 
 def _folded_values(model):
-    """{path: float32 value} of the folded model's variables."""
-    values = {variable.path: tf.convert_to_tensor(variable.value) for variable in model.weights}
-    for layer in model._flatten_layers():
+    """{path: float32 value} of the variables of the folded model's parts that are of the configuration.
+
+    A part that is not keeps its norms, which its convolutions fold when they are called.
+    """
+    own = {id(part) for part in model.own_parts()}
+    parts = [part for part in (*model.stages[:3], *model.roi_heads) if part is not None and id(part) not in own]
+    values = {variable.path: tf.convert_to_tensor(variable.value) for part in parts for variable in part.weights}
+    for layer in (layer for part in parts for _, layer in sublayers(part)):
         if isinstance(layer, ConvNorm) and layer.norm_name in BATCH_NORMS:
             scale, shift = scale_and_shift(layer.norm)
             for variable in layer.norm.weights:

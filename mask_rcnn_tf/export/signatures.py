@@ -9,8 +9,13 @@ Every function takes a `MaskRCNN` first and answers with the same outputs, {name
 Rows of padding are 0.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
+from mask_rcnn_tf.config import ModelConfig
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.steps import Step, Tensors
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import masks as mask_ops
 from mask_rcnn_tf.ops.decode_image import declared_shape, decode_image
@@ -19,7 +24,7 @@ MAX_SIDE = 2**16  # of an image, pixels: JPEG's own limit is one less
 MAX_PIXELS = 2**26  # 0.8 GB while they are resized; a photo of 50 megapixels passes
 
 
-def detect_images(model, images):
+def detect_images(model: MaskRCNN, images: tf.Tensor) -> Tensors:
     """Detections of images of one size.
 
     Args:
@@ -29,7 +34,13 @@ def detect_images(model, images):
     return with_category_ids(model.config, model(images))
 
 
-def detect_canvas(model, image, image_shape, original_shape):
+def detect_canvas(
+    model: MaskRCNN,
+    image: tf.Tensor,
+    image_shape: tf.Tensor,
+    original_shape: tf.Tensor,
+    steps: Sequence[Step] | None = None,
+) -> Tensors:
     """Detections of images that were resized before (`canvas.place_on_canvas`).
 
     Args:
@@ -37,6 +48,7 @@ def detect_canvas(model, image, image_shape, original_shape):
       image: uint8 or float32 [B, H, W, 3], RGB, levels 0..255, sides multiples of `size_divisor`.
       image_shape: int32 [B, 2], (h, w) that the image has on the canvas, in its upper left corner.
       original_shape: int32 [B, 2], (h, w) before resizing.
+      steps: the model's with other networks, or None.
     """
     preprocess = model.config.preprocess
     normalized = image_ops.normalize(
@@ -46,12 +58,11 @@ def detect_canvas(model, image, image_shape, original_shape):
     rows = tf.range(tf.shape(image)[1])[None] < image_shape[:, :1]
     columns = tf.range(tf.shape(image)[2])[None] < image_shape[:, 1:]
     inside = tf.cast(rows[:, :, None] & columns[:, None, :], tf.float32)
-    detections = model({"image": normalized * inside[..., None], "image_shape": image_shape})
-    boxes = image_ops.boxes_to_original(detections["detection_boxes"], image_shape, original_shape)
-    return with_category_ids(model.config, {**detections, "detection_boxes": boxes})
+    detections = model.detect(normalized * inside[..., None], image_shape, steps)
+    return with_category_ids(model.config, model.to_original(detections, image_shape, original_shape))
 
 
-def detect_bytes(model, image_bytes):
+def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
     """Detections of image files, each by itself: what an image gives does not depend on what it is batched with.
 
     Args:
@@ -69,24 +80,15 @@ def detect_bytes(model, image_bytes):
         detections = {name: value[0] for name, value in detect_images(model, image[None]).items()}
         return {**detections, "original_shape": tf.shape(image)[:2]}
 
-    detection, mask_head = model.config.detection, model.config.mask_head
-    rows = detection.max_detections
-    outputs = {
-        "num_detections": tf.TensorSpec([], tf.int32),
-        "detection_boxes": tf.TensorSpec([rows, 4], tf.float32),
-        "detection_scores": tf.TensorSpec([rows], tf.float32),
-        "detection_classes": tf.TensorSpec([rows], tf.int32),
-        "original_shape": tf.TensorSpec([2], tf.int32),
-    }
-    if mask_head.enabled:
-        side = 2 * mask_head.pool_size
-        outputs["detection_masks"] = tf.TensorSpec([rows, side, side], tf.float32)
+    specs = (head.output_specs(model.config) for head in model.roi_heads)
+    outputs = {name: spec for found in specs for name, spec in found.items()}
+    outputs["original_shape"] = tf.TensorSpec([2], tf.int32)
     # One after the other: ten at once, as is usual, would take ten times the memory and be no faster.
     contents = tf.ensure_shape(image_bytes, [None])
     return tf.map_fn(detect, contents, parallel_iterations=1, fn_output_signature=outputs)
 
 
-def checked_images(images):
+def checked_images(images: tf.Tensor) -> tf.Tensor:
     """The same images, or an error when the graph runs: what a stranger sends must not end in a failure deep inside.
 
     A server checks types only; shapes of the signature are not compared with those that come.
@@ -109,13 +111,13 @@ def _size_checks(count, sides):
     return [] if check is None else [check]  # None: it ran at once
 
 
-def with_category_ids(config, detections):
+def with_category_ids(config: ModelConfig, detections: Tensors) -> Tensors:
     """The same detections with `detection_classes` 1..C replaced by the category ids of the training file."""
     ids = tf.constant((0, *(config.category_ids or range(1, config.num_classes + 1))), tf.int32)
     return {**detections, "detection_classes": tf.gather(ids, detections["detection_classes"])}
 
 
-def with_pasted_masks(config, detections, original_shape):
+def with_pasted_masks(config: ModelConfig, detections: Tensors, original_shape: tf.Tensor) -> Tensors:
     """The detections with `detection_masks` as whole-image bitmaps.
 
     Args:

@@ -20,6 +20,7 @@ from mask_rcnn_tf.export.output import written_whole
 from mask_rcnn_tf.export.verification import verify
 from mask_rcnn_tf.models.conv_norm import ConvNorm
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.sublayers import sublayers
 
 OPSET = 16  # the first whose RoiAlign can shift by half a pixel
 # tf2onnx writes SelectV2 as products with 0 and 1, which make NaN of the scores -inf that say "nothing", and compares
@@ -86,7 +87,7 @@ def _require(*packages):
 
 def _convert_model(folded, canvas):
     """The ONNX model of a folded model."""
-    for layer in folded._flatten_layers():
+    for _, layer in sublayers(folded):
         if isinstance(layer, ConvNorm):
             layer.splits_groups = False
     if canvas is None:

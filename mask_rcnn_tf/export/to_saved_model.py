@@ -18,6 +18,7 @@ from mask_rcnn_tf.export.output import written_whole
 from mask_rcnn_tf.export.runners.saved_model import SavedModelRunner
 from mask_rcnn_tf.export.verification import check_runner, verify
 from mask_rcnn_tf.export.warm_up import write_warm_up
+from mask_rcnn_tf.models.inference import output_names
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 
 LEAST_AGREEMENT = {"float32": None, "bfloat16": 0.9}  # None: the same detections
@@ -52,7 +53,7 @@ def saved_model(
     if dtype not in LEAST_AGREEMENT:
         raise ExportError(f"dtype is {dtype!r}; allowed: {', '.join(map(repr, LEAST_AGREEMENT))}.")
     folded = fold(model, dtype)
-    if pasted and not folded.config.mask_head.enabled:
+    if pasted and "detection_masks" not in output_names(folded.config, folded.stages):
         raise ExportError("pasted is True and the model has no mask head; allowed: False.")
     labels = label_map(model.config)
     images = drawn_scenes(model.config) if images is None else images

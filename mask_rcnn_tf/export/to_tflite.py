@@ -97,7 +97,8 @@ def tflite(
     tflite_file.schema()  # before minutes of work
     folded = fold(model, kernels="tflite")
     # Four dimensions instead of five, which delegates do not take; sides are even, so that it is the same.
-    folded.pyramid.upsample = lambda level, shape: tf.image.resize(level, shape, "nearest")
+    if folded.pyramid is not None:
+        folded.pyramid.upsample = lambda level, shape: tf.image.resize(level, shape, "nearest")
     files = _files(model, check_canvas(model.config, default_canvas(model.config) if canvas is None else canvas))
     canvas = tuple(json.loads(files["canvas.json"]))
     images = drawn_scenes(model.config) if images is None else images

@@ -70,7 +70,7 @@ def check_runner(
             "Give others, or a model that is trained."
         )
     results = find(runner, config, images, paste)
-    if config.mask_head.enabled and not all("segmentation" in item for item in results):
+    if config.has_masks and not all("segmentation" in item for item in results):
         raise ExportError("the exported model gives no detection_masks; allowed: those of the model's mask head.")
     if least_agreement is not None:
         share = agreement(results, reference)
@@ -140,5 +140,5 @@ def compare_strictly(results: Sequence[dict], reference: Sequence[dict], config:
         detection.score_threshold,
         detection.max_detections,
         paste,
-        2 * config.mask_head.pool_size,
+        config.mask_size,
     )

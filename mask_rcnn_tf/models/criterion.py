@@ -1,55 +1,60 @@
 """Joins targets and losses: what a labelled batch must hold, the RPN's losses, and division by global counts."""
 
+from collections.abc import Mapping, Sequence
+
 import tensorflow as tf
 
+from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models import losses as loss_ops
 from mask_rcnn_tf.models import targets as target_ops
+from mask_rcnn_tf.models.heads.base import LossSums, RoiHead
 from mask_rcnn_tf.models.norms import sum_over_replicas
 
+BATCH_KEYS = ("image", "image_shape", "image_id", "gt_boxes", "gt_classes")
 
-def check_labelled(batch, needs_masks):
-    """Raises ValueError naming what a training batch lacks."""
-    needed = ["image", "image_shape", "image_id", "gt_boxes", "gt_classes"] + ["gt_masks"] * needs_masks
-    missing = [name for name in needed if name not in batch]
+
+def check_labelled(batch: Mapping[str, tf.Tensor], heads: Sequence[RoiHead]):
+    """Raises ValueError naming what a training batch lacks, for the RPN and for each of the heads."""
+    needs = {key: "" for key in BATCH_KEYS} | {key: hint for head in heads for key, hint in head.needs.items()}
+    missing = [name for name in needs if name not in batch]
     if missing:
-        hint = " (or set config.model.mask_head.enabled=False)" if "gt_masks" in missing else ""
-        raise ValueError(f"the batch lacks {', '.join(missing)}; it has {', '.join(sorted(batch))}{hint}.")
+        hints = "".join(f" ({needs[name]})" for name in missing if needs[name])
+        raise ValueError(f"the batch lacks {', '.join(missing)}; it has {', '.join(sorted(batch))}{hints}.")
 
 
-def rpn_loss_sums(config, batch, step, anchors, objectness_logits, anchor_deltas):
+def rpn_loss_sums(
+    config: ModelConfig,
+    batch: Mapping[str, tf.Tensor],
+    step: tf.Tensor,
+    levels: Sequence[tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+) -> LossSums:
     """Sums and counts of the RPN's two losses.
 
     Args:
-      config: the `ModelConfig`.
+      config: the model's.
       batch: labelled batch.
       step: int64 [], of the sampling seeds.
-      anchors: float32 [N, 4], network pixels.
-      objectness_logits: float32 [B, N].
-      anchor_deltas: float32 [B, N, 4].
+      levels: (objectness_logits float32 [B, n], anchor_deltas float32 [B, n, 4], anchors float32 [n, 4] in network
+        pixels) of each.
 
     Returns:
       {name: (sum, count)} of this replica.
     """
     rpn = config.rpn
-    positive, negative, delta_targets = target_ops.rpn_targets(
-        anchors,
-        batch["gt_boxes"],
-        batch["gt_classes"],
-        target_ops.image_seeds(config.seed, step, batch["image_id"], 0),
-        rpn.positive_iou,
-        rpn.negative_iou,
-        rpn.samples,
-        rpn.positive_fraction,
-        config.sampler,
+    logits, deltas, anchors = zip(*levels, strict=True)
+    logits, deltas, anchors = tf.concat(logits, 1), tf.concat(deltas, 1), tf.concat(anchors, 0)
+    seeds = target_ops.image_seeds(config.seed, step, batch["image_id"], 0)
+    positive, negative, targets = target_ops.rpn_targets(
+        anchors, batch["gt_boxes"], batch["gt_classes"], seeds, rpn, config.sampler
     )
-    objectness, sampled = loss_ops.objectness_loss(objectness_logits, positive, negative)
-    box, _ = loss_ops.delta_loss(anchor_deltas, delta_targets, positive, rpn.loss_beta)
+    objectness, sampled = loss_ops.objectness_loss(logits, positive, negative)
+    box, _ = loss_ops.delta_loss(deltas, targets, positive, rpn.loss_beta)
     if rpn.loss_normalizer == "batch":
-        sampled = tf.cast(tf.shape(objectness_logits)[0] * rpn.samples, tf.float32)
+        sampled = tf.cast(tf.shape(logits)[0] * rpn.samples, tf.float32)
     return {"rpn_objectness": (objectness, sampled), "rpn_box": (box, sampled)}
 
 
-def normalize(sums):
+def normalize(sums: LossSums) -> dict[str, tf.Tensor]:
     """Divides every sum by its count over all replicas.
 
     The sum over replicas of what this returns is the loss of the whole batch: two replicas of half a batch train

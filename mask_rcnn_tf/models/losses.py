@@ -6,7 +6,7 @@ Every function returns (sum, count) as float32 scalars of this replica. All inpu
 import tensorflow as tf
 
 
-def smooth_l1(errors, beta):
+def smooth_l1(errors: tf.Tensor, beta: float) -> tf.Tensor:
     """Smooth L1: 0.5 e^2 / beta below beta, |e| - beta / 2 above; L1 at beta 0. Source: arXiv:1504.08083."""
     size = tf.abs(errors)
     if beta == 0:
@@ -23,7 +23,9 @@ def _count(mask):
     return tf.reduce_sum(tf.cast(mask, tf.float32))
 
 
-def objectness_loss(objectness_logits, positive, negative):
+def objectness_loss(
+    objectness_logits: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Binary cross entropy of the sampled anchors.
 
     Args:
@@ -38,7 +40,7 @@ def objectness_loss(objectness_logits, positive, negative):
     return _masked_sum(entropy, sampled), _count(sampled)
 
 
-def delta_loss(deltas, targets, mask, beta):
+def delta_loss(deltas: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor, beta: float) -> tuple[tf.Tensor, tf.Tensor]:
     """Smooth L1 of the box deltas where `mask` is True, summed over the four.
 
     Args:
@@ -54,7 +56,7 @@ def delta_loss(deltas, targets, mask, beta):
     return tf.reduce_sum(smooth_l1(errors, beta)), _count(mask)
 
 
-def class_loss(class_logits, classes, valid):
+def class_loss(class_logits: tf.Tensor, classes: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Softmax cross entropy of the sampled RoIs.
 
     Args:
@@ -69,12 +71,12 @@ def class_loss(class_logits, classes, valid):
     return _masked_sum(entropy, valid), _count(valid)
 
 
-def class_deltas(box_deltas, classes):
+def class_deltas(box_deltas: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     """The deltas [B, R, 4] of each RoI's own class, from [B, R, C, 4]; background gives the first class's."""
     return tf.gather(box_deltas, tf.maximum(classes - 1, 0), batch_dims=2)
 
 
-def mask_loss(mask_logits, targets, valid):
+def mask_loss(mask_logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Binary cross entropy of the masks of the RoIs' own classes.
 
     Args:

@@ -1,183 +1,180 @@
-"""Mask R-CNN with a feature pyramid, as one `keras.Model`."""
+"""Mask R-CNN as one `keras.Model`: what `fit`, `predict`, `save` and `export` need, around the parts."""
 
 import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
-from mask_rcnn_tf.models import criterion
-from mask_rcnn_tf.models import losses as loss_ops
+from mask_rcnn_tf.config import ModelConfig
+from mask_rcnn_tf.models import criterion, inference
 from mask_rcnn_tf.models import targets as target_ops
-from mask_rcnn_tf.models.box_head import select_detections
+from mask_rcnn_tf.models.dtypes import resolve_dtype
+from mask_rcnn_tf.models.heads.base import RoiHead
 from mask_rcnn_tf.models.norms import FrozenBatchNorm
-from mask_rcnn_tf.models.roi_rows import RoiRows
-from mask_rcnn_tf.models.rpn import LEVELS, pyramid_anchors, select_proposals
-from mask_rcnn_tf.models.stages import make_stages
+from mask_rcnn_tf.models.pooler import Pooler, RoiOperator
+from mask_rcnn_tf.models.rpn import select_proposals
+from mask_rcnn_tf.models.stages import Stages, make_stages
+from mask_rcnn_tf.models.steps import Step, Tensors, run_steps
+from mask_rcnn_tf.models.sublayers import sublayers
 from mask_rcnn_tf.ops import images as image_ops
-from mask_rcnn_tf.ops.roi_align import assign_levels, roi_align
-
-ROI_LEVELS = LEVELS[:4]  # P6 is for the RPN alone
-ROI_STRIDES = (4, 8, 16, 32)
+from mask_rcnn_tf.ops.kernels import get_kernels
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
 class MaskRCNN(keras.Model):
-    """Mask R-CNN (He et al., arXiv:1703.06870) with ResNet-FPN.
+    """Mask R-CNN (He et al., arXiv:1703.06870).
 
     `fit` and `evaluate` take datasets of dicts (see `mask_rcnn_tf.data.pipeline`); the losses are the model's own:
-    `rpn_objectness`, `rpn_box`, `box_class`, `box_delta`, `mask`, and `loss`, their sum. `predict` takes the same dicts
-    (detections in network pixels) or uint8 images [B, h, w, 3] (RGB; detections in their pixels).
+    `rpn_objectness`, `rpn_box`, those of the heads (`box_class`, `box_delta`, `mask`), and `loss`, their sum. `predict`
+    takes the same dicts (detections in network pixels) or uint8 images [B, h, w, 3] (RGB; detections in their pixels).
+
+    Parts of your own take the place of the configuration's. They are saved with the model, so their classes are
+    registered with `keras.saving.register_keras_serializable`.
 
     Args:
       config: a `ModelConfig`; it is copied.
       stages: layers of another model to share, of `MaskRCNN.with_kernels`.
+      backbone: a Keras layer in the place of ResNet-FPN, see `Stages`; `rpn.levels` and `roi.levels` name its levels.
+      heads: all heads, see `RoiHead`; `make_heads(config)` gives those of the configuration.
+      roi_operator: a `RoiOperator` in the place of RoIAlign.
 
     Raises:
-      ValueError: the configuration does not validate.
+      ValueError: the configuration does not validate, or the parts do not fit it.
     """
 
-    def __init__(self, config, stages=None, **kwargs):
+    # Set by the package's face: exporters build on models, so models cannot import them.
+    exporters: dict[str, Callable] = {}
+    box_head = mask_head = None  # where the list of heads has none
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        stages: Stages | None = None,
+        *,
+        backbone: keras.layers.Layer | None = None,
+        heads: Sequence[RoiHead] | None = None,
+        roi_operator: RoiOperator | None = None,
+        **kwargs: Any,
+    ):
         # Boxes reach the model: bfloat16 would round 1001.3 to 1000. The layers inside get their dtype one by one.
         super().__init__(dtype="float32", autocast=False, **kwargs)
-        if not isinstance(config, configuration.ModelConfig):
+        if not isinstance(config, ModelConfig):
             raise ValueError(
                 f"config is a {type(config).__name__}; allowed: a ModelConfig, e.g. load_config(...).model."
             )
         self._config = configuration.validate_model(copy.deepcopy(config))
-        self.supports_jit = config.kernels == "xla"
-        stages = stages or make_stages(self._config)
-        self.backbone, self.pyramid, self.rpn_head, self.box_head = (
-            stages[name] for name in ("backbone", "pyramid", "rpn_head", "box_head")
-        )
-        self.mask_head = stages.get("mask_head")
-        names = ["loss", "rpn_objectness", "rpn_box", "box_class", "box_delta"] + ["mask"] * config.mask_head.enabled
-        self._loss_means = [keras.metrics.Mean(name=name) for name in names]
+        kernels = get_kernels(config.kernels)
+        self.supports_jit = kernels.compiled
+        stages = stages or make_stages(self._config, backbone, heads)
+        self._own = {"backbone": backbone is not None, "heads": heads is not None}
+        self._operator = roi_operator
+        self.backbone, self.pyramid, self.rpn_head = stages[:3]
+        for head in stages.roi_heads:
+            setattr(self, head.name, head)  # one attribute each: the names under which `.keras` files hold weights
+        self.roi_heads = stages.roi_heads
+        self._pooler = Pooler(self._config.roi, stages.spec, kernels, roi_operator)
+        losses = ("rpn_objectness", "rpn_box", *(name for head in stages.roi_heads for name in head.loss_names))
+        self._loss_means = [keras.metrics.Mean(name=name) for name in ("loss", *losses)]
         # An unbuilt subclassed model is saved without weights; everything is built now.
         self.built = True
 
     @property
-    def config(self):
+    def config(self) -> ModelConfig:
         """The `ModelConfig` this model was built from."""
         return self._config
 
     @property
-    def metrics(self):
+    def stages(self) -> Stages:
+        """The layers."""
+        return Stages(self.backbone, self.pyramid, self.rpn_head, tuple(self.roi_heads))
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
         """A running mean of each loss."""
         return list(self._loss_means)
 
-    def get_config(self):
+    # ------------------------------------------------------------------------------------------------ copies
+
+    def get_config(self) -> dict[str, Any]:
         """Keras's configuration."""
-        return {"config": configuration.to_dict(self._config), "name": self.name}
+        serialize = keras.saving.serialize_keras_object
+        values = {"config": configuration.to_dict(self._config), "name": self.name}
+        if self._own["backbone"]:
+            values["backbone"] = serialize(self.backbone)
+        if self._own["heads"]:
+            values["heads"] = [serialize(head) for head in self.roi_heads]
+        if self._operator is not None:
+            values["roi_operator"] = serialize(self._operator)
+        return values | {"not_trainable": [path for path, layer in sublayers(self) if not layer.trainable]}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "MaskRCNN":
         """Rebuilds the model; refuses keys of the configuration that it does not know."""
         config = dict(config)
-        values = config.pop("config")
-        return cls(configuration.from_dict(configuration.ModelConfig, values, "config.model"), **config)
+        values, not_trainable = config.pop("config"), config.pop("not_trainable", None)
+        for name in ("backbone", "heads", "roi_operator"):
+            if name in config:
+                config[name] = _deserialize(config[name])
+        model = cls(configuration.from_dict(ModelConfig, values, "config.model"), **config)
+        if not_trainable is not None:  # files of older versions have the configuration's frozen stages alone
+            for path, layer in sublayers(model):
+                layer.trainable = path not in not_trainable
+        return model
 
-    def with_kernels(self, kernels):
-        """The same layers and weights under the other kernels, "native" or "xla"."""
+    def with_kernels(self, kernels: str) -> "MaskRCNN":
+        """The same layers and weights under another set of kernels (`ops.kernels`)."""
         config = copy.deepcopy(self._config)
         config.kernels = kernels
-        stages = {name: getattr(self, name) for name in ("backbone", "pyramid", "rpn_head", "box_head", "mask_head")}
-        return MaskRCNN(config, stages)
+        own = {"backbone": self.backbone, "heads": self.roi_heads}
+        own = {name: part for name, part in own.items() if self._own[name]}
+        return MaskRCNN(config, self.stages, roi_operator=self._operator, **own)
 
-    # ------------------------------------------------------------------------------------------------ stages
+    def copied(self, config: ModelConfig) -> "MaskRCNN":
+        """A model of its own with the same kinds of parts, under another configuration, with initial weights.
 
-    def extract_features(self, image, training=False):
-        """[B, H, W, 3], normalised, sides multiples of 32 -> {"P2".."P6"}."""
-        return self.pyramid(self.backbone(image, training=training), training=training)
+        Parts that are not of the configuration compute in `config.dtype` too, and come with their weights.
+        """
+        values = self.get_config() | {"config": configuration.to_dict(config)}
+        del values["not_trainable"]
+        dtype = resolve_dtype(config.dtype)
+        for part in (values.get("backbone"), *values.get("heads", ())):
+            if part is not None:
+                part["config"]["dtype"] = dtype
+        model = MaskRCNN.from_config(values)
+        for ours, theirs in zip(self.own_parts(), model.own_parts(), strict=True):
+            for mine, copy_of_mine in zip(ours.weights, theirs.weights, strict=True):
+                copy_of_mine.assign(tf.cast(mine, copy_of_mine.dtype))
+        return model
 
-    def propose(self, features, image, image_shape, training=False):
-        """Runs the RPN.
+    def own_parts(self) -> list[keras.layers.Layer]:
+        """The layers that were given in the place of the configuration's."""
+        return [self.backbone] * self._own["backbone"] + list(self.roi_heads) * self._own["heads"]
+
+    def export(self, filepath: str, format: str = "tf_saved_model", **options: Any):
+        """Writes the model for serving, as `mask_rcnn_tf.export` does, once it was seen to find the same.
 
         Args:
-          features: {"P2".."P6"}.
-          image: [B, H, W, 3], read for its size alone.
-          image_shape: [B, 2], valid (h, w).
-          training: chooses the numbers of proposals.
+          filepath: what is to be.
+          format: "tf_saved_model" (Keras's default), "onnx" or "tflite".
+          options: of the exporter, such as `images` to compare detections on; see `mask_rcnn_tf.export`.
 
-        Returns:
-          proposals float32 [B, K, 4], counts int32 [B], and what the losses need: anchors [N, 4],
-          objectness_logits [B, N], anchor_deltas [B, N, 4].
+        Raises:
+          ValueError: another format, or as the exporters say.
         """
-        rpn, anchors = self._config.rpn, self._config.anchors
-        logits, deltas = zip(*(self.rpn_head(features[name]) for name in LEVELS), strict=True)
-        boxes = pyramid_anchors(
-            features, tf.shape(image)[1:3], anchors.sizes, anchors.ratios, anchors.rounded, anchors.stride_rule
-        )
-        proposals, counts = select_proposals(
-            logits,
-            deltas,
-            boxes,
-            image_shape,
-            rpn.pre_nms_top_n_train if training else rpn.pre_nms_top_n_test,
-            rpn.post_nms_top_n_train if training else rpn.post_nms_top_n_test,
-            rpn.nms_iou,
-            rpn.min_size,
-            rpn.ranking,
-            self._config.kernels,
-        )
-        return proposals, counts, tf.concat(boxes, 0), tf.concat(logits, 1), tf.concat(deltas, 1)
+        if format not in self.exporters:
+            raise ValueError(f"format is {format!r}; allowed: {', '.join(map(repr, self.exporters))}.")
+        self.exporters[format](self, filepath, **options)
 
-    def pool(self, features, rois, rows, size):
-        """RoIAlign of the rows of `rois` [B, R, 4] from the level that fits each -> float32 [n, size, size, c]."""
-        roi = self._config.roi
-        flat = rows.flatten(rois)
-        levels = assign_levels(flat, roi.canonical_size, roi.canonical_level, 2, 5, roi.level_rule)
-        return roi_align(
-            [features[name] for name in ROI_LEVELS],
-            ROI_STRIDES,
-            flat,
-            rows.batch_indices,
-            levels - 2,
-            size,
-            roi.sampling_ratio,
-            roi.aligned,
-            self._config.kernels,
-            roi.max_sampling,
-        )
+    # --------------------------------------------------------------------------------------------- inference
 
-    def run_box_head(self, features, rois, valid, training=False):
-        """class_logits float32 [B, R, C + 1], box_deltas float32 [B, R, C, 4] of rois [B, R, 4], valid bool [B, R]."""
-        rows = RoiRows(valid, self._config.kernels)
-        pooled = self.pool(features, rois, rows, self._config.box_head.pool_size)
-        class_logits, box_deltas = self.box_head(pooled, training=training, valid=rows.counted)
-        return rows.restore(class_logits), rows.restore(box_deltas)
+    def steps(self) -> list[Step]:
+        """What inference is made of, see `inference.inference_steps`."""
+        return inference.inference_steps(self._config, self.stages, self._pooler)
 
-    def detect(self, features, proposals, counts, image_shape):
-        """Final detections of `proposals` [B, K, 4]; see `select_detections`, and `detection_masks` [B, D, M, M]."""
-        detection, kernels = self._config.detection, self._config.kernels
-        valid = tf.range(tf.shape(proposals)[1])[None] < counts[:, None]
-        class_logits, box_deltas = self.run_box_head(features, proposals, valid)
-        detections = select_detections(
-            class_logits,
-            box_deltas,
-            proposals,
-            counts,
-            image_shape,
-            self._config.box_head.delta_weights,
-            detection.score_threshold,
-            detection.nms_iou,
-            detection.max_detections,
-            detection.min_size,
-            kernels,
-            detection.max_candidates,
-        )
-        if self.mask_head is not None:
-            rois = detections["detection_boxes"]
-            rows = RoiRows(tf.range(detection.max_detections)[None] < detections["num_detections"][:, None], kernels)
-            pooled = self.pool(features, rois, rows, self._config.mask_head.pool_size)
-            logits = self.mask_head(pooled, rows.flatten(detections["detection_classes"]), valid=rows.counted)
-            masks = rows.restore(tf.sigmoid(logits))
-            detections["detection_masks"] = tf.where(rois[..., 3:, None] > rois[..., 1:2, None], masks, 0.0)
-        return detections
-
-    # ------------------------------------------------------------------------------------------- inference
-
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor | Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         """Detections.
 
         Args:
@@ -186,15 +183,16 @@ class MaskRCNN(keras.Model):
           training: must be False; `fit` trains.
 
         Returns:
-          `detection_boxes` float32 [B, D, 4], `detection_scores` float32 [B, D], `detection_classes` int32 [B, D],
-          `num_detections` int32 [B], `detection_masks` float32 [B, D, M, M] (probabilities in the frame of the box).
-          Boxes in pixels of the given image (uint8) or of the network input (dict).
+          The outputs of the heads: `detection_boxes` float32 [B, D, 4], `detection_scores` float32 [B, D],
+          `detection_classes` int32 [B, D], `num_detections` int32 [B], `detection_masks` float32 [B, D, M, M]
+          (probabilities in the frame of the box). Boxes in pixels of the given image (uint8) or of the network input
+          (dict).
 
         Raises:
           ValueError: the images are neither.
         """
         if isinstance(inputs, dict):
-            return self._call_prepared(inputs["image"], inputs["image_shape"])
+            return self.detect(inputs["image"], inputs["image_shape"])
         if inputs.dtype != tf.uint8 or inputs.shape.rank != 4:
             raise ValueError(
                 f"images are {inputs.dtype} of shape {inputs.shape}; allowed: uint8 [B, h, w, 3], or a dict with "
@@ -202,17 +200,15 @@ class MaskRCNN(keras.Model):
             )
         image, image_shape = self.preprocess(inputs)
         original_shape = tf.broadcast_to(tf.shape(inputs)[1:3], tf.shape(image_shape))
-        detections = self._call_prepared(image, image_shape)
-        boxes = image_ops.boxes_to_original(detections["detection_boxes"], image_shape, original_shape)
-        return {**detections, "detection_boxes": boxes}
+        return self.to_original(self.detect(image, image_shape), image_shape, original_shape)
 
-    def preprocess(self, images):
+    def preprocess(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Resizes, normalises and pads uint8 [B, h, w, 3] -> image float32 [B, H, W, 3], image_shape int32 [B, 2]."""
-        preprocess = self._config.preprocess
+        preprocess, kernels = self._config.preprocess, get_kernels(self._config.kernels)
         shape = image_ops.resized_shape(
             tf.shape(images)[1:3], preprocess.short_side, preprocess.max_side, preprocess.size_rounding
         )
-        image = image_ops.resize(images, shape, preprocess.antialias, preprocess.round_resized, self._config.kernels)
+        image = image_ops.resize(images, shape, preprocess.antialias, preprocess.round_resized, kernels.resize)
         image = image_ops.normalize(
             image, preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
         )
@@ -220,89 +216,93 @@ class MaskRCNN(keras.Model):
         image = image_ops.pad_to(image, canvas[0], canvas[1])
         return image, tf.broadcast_to(shape, [tf.shape(images)[0], 2])
 
-    def _call_prepared(self, image, image_shape):
-        features = self.extract_features(image)
-        proposals, counts, *_ = self.propose(features, image, image_shape)
-        return self.detect(features, proposals, counts, image_shape)
+    def extract_features(self, image: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """[B, H, W, 3], normalised, sides multiples of 32 -> {level: [B, h, w, c]}."""
+        return inference.extract_features(self.stages, image, training)
 
-    def predict_step(self, data):
+    def detect(
+        self, image: tf.Tensor, image_shape: tf.Tensor, steps: Sequence[Step] | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Outputs of the heads in network pixels.
+
+        Args:
+          image: float32 [B, H, W, 3], normalised, padded, sides multiples of 32.
+          image_shape: int32 [B, 2], valid (h, w).
+          steps: `self.steps()` with other networks (`steps.with_networks`), or None.
+        """
+        found = self.trace(image, image_shape, steps)
+        return {name: found[name] for name in inference.output_names(self._config, self.stages)}
+
+    def trace(self, image: tf.Tensor, image_shape: tf.Tensor, steps: Sequence[Step] | None = None) -> Tensors:
+        """`detect` with everything that stands between image and outputs, see `inference.inference_steps`."""
+        return run_steps(steps or self.steps(), {"normalized": image, "image_shape": image_shape})
+
+    def to_original(
+        self, outputs: dict[str, tf.Tensor], image_shape: tf.Tensor, original_shape: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The outputs with boxes moved from network pixels to those of the images before resizing.
+
+        Args:
+          outputs: of `detect`.
+          image_shape: int32 [B, 2], (h, w) in the network input.
+          original_shape: int32 [B, 2], (h, w) before.
+        """
+        name = "detection_boxes" if "detection_boxes" in outputs else "proposals"
+        return outputs | {name: image_ops.boxes_to_original(outputs[name], image_shape, original_shape)}
+
+    def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras's hook: detections of one batch; labels are ignored, so that labelled datasets can be given."""
         return self(_unpack(data), training=False)
 
     # -------------------------------------------------------------------------------------------- training
 
-    def compute_losses(self, batch, step, training):
+    def compute_losses(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Each loss of this replica's part of the batch; the sum over replicas is the loss of the whole batch.
 
         Args:
-          batch: dict with `image`, `image_shape`, `image_id`, `gt_boxes`, `gt_classes`, `gt_masks` (with a mask head).
+          batch: dict with `image`, `image_shape`, `image_id`, `gt_boxes`, `gt_classes`, and what the heads need.
           step: int64 [], of the sampling seeds.
           training: whether trainable batch norms use batch statistics.
 
         Returns:
           {name: float32 []}.
         """
-        criterion.check_labelled(batch, self.mask_head is not None)
+        criterion.check_labelled(batch, self.roi_heads)
         features = self.extract_features(batch["image"], training)
-        proposals, counts, anchors, logits, deltas = self.propose(features, batch["image"], batch["image_shape"], True)
-        sums = criterion.rpn_loss_sums(self._config, batch, step, anchors, logits, deltas)
-        sums.update(self._roi_sums(batch, step, features, proposals, counts, training))
+        levels = self._rpn_levels(features, batch["image"])
+        sums = criterion.rpn_loss_sums(self._config, batch, step, levels)
+        if self.roi_heads:
+            sampled = self._sample_rois(batch, step, levels)
+            pool = inference.bound_pool(self._pooler, self._pooler.prepare(features))
+            for head in self.roi_heads:
+                sums.update(head.loss_sums(batch, sampled, pool, self._config, training))
         return criterion.normalize(sums)
 
-    def _roi_sums(self, batch, step, features, proposals, counts, training):
-        roi, config = self._config.roi, self._config
-        sampled = target_ops.sample_rois(
-            proposals,
-            counts,
-            batch["gt_boxes"],
-            batch["gt_classes"],
-            target_ops.image_seeds(config.seed, step, batch["image_id"], 1),
-            roi.samples,
-            roi.positive_fraction,
-            roi.positive_iou,
-            config.box_head.delta_weights,
-            config.sampler,
-        )
-        classes = sampled["roi_classes"]
-        class_logits, box_deltas = self.run_box_head(features, sampled["rois"], sampled["roi_valid"], training)
-        class_sum, count = loss_ops.class_loss(class_logits, classes, sampled["roi_valid"])
-        deltas = loss_ops.class_deltas(box_deltas, classes)
-        box_sum, _ = loss_ops.delta_loss(deltas, sampled["roi_delta_targets"], classes > 0, config.box_head.loss_beta)
-        sums = {"box_class": (class_sum, count), "box_delta": (box_sum, count)}
-        if self.mask_head is not None:
-            sums["mask"] = self._mask_sums(batch, features, sampled, training)
-        return sums
+    def sample_rois(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The RoIs that the heads train on in a step, see `targets.sample_rois`; arguments as in `compute_losses`."""
+        features = self.extract_features(batch["image"])
+        return self._sample_rois(batch, step, self._rpn_levels(features, batch["image"]))
 
-    def _mask_sums(self, batch, features, sampled, training):
+    def _rpn_levels(self, features, image):
+        """(objectness_logits, anchor_deltas, anchors) of each level of the RPN."""
+        anchors = inference.anchors_of(self._config, self.stages, image)
+        outputs = [self.rpn_head(features[name]) for name in self._config.rpn.levels]
+        return [(*output, boxes) for output, boxes in zip(outputs, anchors, strict=True)]
+
+    def _sample_rois(self, batch, step, levels):
         config = self._config
-        foreground = int(config.roi.samples * config.roi.positive_fraction)  # positives come first
-        rois, classes, gt_indices = (
-            sampled[name][:, :foreground] for name in ("rois", "roi_classes", "roi_gt_indices")
-        )
-        rows = RoiRows(classes > 0, config.kernels)
-        size = config.mask_head.pool_size
-        pooled = self.pool(features, rois, rows, size)
-        logits = self.mask_head(pooled, rows.flatten(classes), training=training, valid=rows.counted)
-        targets = target_ops.mask_targets(
-            rows,
-            rois,
-            gt_indices,
-            batch["gt_boxes"],
-            batch["gt_masks"],
-            2 * size,
-            config.mask_head.mask_frame,
-            config.kernels,
-        )
-        return loss_ops.mask_loss(logits, targets, rows.counted)
+        proposals = select_proposals(levels, batch["image_shape"], config.rpn, self._pooler.kernels, True)
+        seeds = target_ops.image_seeds(config.seed, step, batch["image_id"], 1)
+        return target_ops.sample_rois(*proposals, batch, seeds, config.roi, config.sampler)
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> Callable:
         """Keras's hook before training; refuses frozen norms without pretrained statistics, and bfloat16 weights."""
         if self._config.dtype == "bfloat16":
             raise ValueError(
                 "config.model.dtype is 'bfloat16', which is for inference: small updates vanish in such weights. "
                 "Allowed in training: 'float32', 'mixed_bfloat16', 'auto'."
             )
-        frozen = [layer for layer in self._flatten_layers() if isinstance(layer, FrozenBatchNorm)]
+        frozen = [layer for _, layer in sublayers(self) if isinstance(layer, FrozenBatchNorm)]
         if frozen and all(layer.is_identity() for layer in frozen):
             raise ValueError(
                 "config.model.backbone.norm is 'frozen_batch_norm' and no pretrained weights were loaded: a frozen "
@@ -311,7 +311,7 @@ class MaskRCNN(keras.Model):
             )
         return super().make_train_function(force)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras's hook: one optimizer step."""
         with tf.GradientTape() as tape:
             losses = self.compute_losses(_unpack(data), tf.cast(self.optimizer.iterations, tf.int64), True)
@@ -323,7 +323,7 @@ class MaskRCNN(keras.Model):
             self.optimizer.apply(tape.gradient(total, variables), variables)
         return self._track(losses)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras's hook: the losses of one batch, with inference norms and the samples of step 0."""
         return self._track(self.compute_losses(_unpack(data), tf.zeros([], tf.int64), False))
 
@@ -338,3 +338,9 @@ class MaskRCNN(keras.Model):
 
 def _unpack(data):
     return data[0] if isinstance(data, tuple) else data
+
+
+def _deserialize(value):
+    if isinstance(value, list):
+        return [_deserialize(item) for item in value]
+    return keras.saving.deserialize_keras_object(value)

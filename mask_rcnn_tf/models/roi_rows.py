@@ -6,8 +6,8 @@ import tensorflow as tf
 class RoiRows:
     """Which rows of a padded [B, R] batch a head runs on.
 
-    The native kernels run on the valid rows alone, since a head costs far more than moving rows; the xla kernels, whose
-    shapes must be constant, run on all and leave the padding to whoever reads the result.
+    Kernels that may run on the valid rows alone, since a head costs far more than moving rows; those whose shapes must
+    be constant run on all and leave the padding to whoever reads the result.
 
     Attributes:
       batch_indices: int32 [n], the image of each row.
@@ -15,12 +15,12 @@ class RoiRows:
 
     Args:
       valid: bool [B, R].
-      kernels: "native" or "onnx"; or another, whose shapes are constant.
+      static: whether shapes are constant, `Kernels.static`.
     """
 
-    def __init__(self, valid, kernels):
+    def __init__(self, valid: tf.Tensor, static: bool):
         self.shape = tf.shape(valid)
-        if kernels not in ("native", "onnx"):
+        if static:
             self._rows = None
             self.batch_indices = tf.repeat(tf.range(self.shape[0]), valid.shape[1])
             self.counted = tf.reshape(valid, [-1])
@@ -34,13 +34,13 @@ class RoiRows:
         self.batch_indices = tf.cast(self._rows[:, 0], tf.int32)
         self.counted = tf.fill([self._count + empty], self._count > 0)
 
-    def flatten(self, padded):
+    def flatten(self, padded: tf.Tensor) -> tf.Tensor:
         """[B, R, ...] -> [n, ...]."""
         if self._rows is not None:
             return tf.gather_nd(padded, self._rows)
         return tf.reshape(padded, tf.concat([[-1], tf.shape(padded)[2:]], 0))
 
-    def restore(self, flat):
+    def restore(self, flat: tf.Tensor) -> tf.Tensor:
         """[n, ...] -> [B, R, ...]; natively the rows left out are zero."""
         shape = tf.concat([self.shape, tf.shape(flat)[1:]], 0)
         if self._rows is None:

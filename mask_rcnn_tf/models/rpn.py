@@ -1,14 +1,17 @@
 """Region proposal network (Ren et al., arXiv:1506.01497) over a pyramid: head, anchors, proposals."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
+from mask_rcnn_tf.config import AnchorConfig, RpnConfig
 from mask_rcnn_tf.models.conv_norm import ConvNorm
+from mask_rcnn_tf.models.dtypes import predictor_dtype
 from mask_rcnn_tf.ops import anchors as anchor_ops
 from mask_rcnn_tf.ops import boxes as box_ops
-from mask_rcnn_tf.ops.nms import nms
-
-LEVELS = ("P2", "P3", "P4", "P5", "P6")
+from mask_rcnn_tf.ops.kernels import Kernels
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -21,22 +24,21 @@ class RpnHead(keras.layers.Layer):
       channels: of those convolutions.
     """
 
-    def __init__(self, num_anchors, num_convs=1, channels=256, **kwargs):
+    def __init__(self, num_anchors: int, num_convs: int = 1, channels: int = 256, **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_jit = True
-        self.num_anchors, self.num_convs, self.channels = num_anchors, num_convs, channels
+        self.num_anchors, self.channels = num_anchors, channels
 
-        def conv(name, filters, kernel_size, relu=False):
+        def conv(name, filters, kernel_size, dtype, relu=False):
             normal = keras.initializers.RandomNormal(stddev=0.01)
-            return ConvNorm(
-                filters, kernel_size, relu=relu, kernel_initializer=normal, name=name, dtype=self.dtype_policy
-            )
+            return ConvNorm(filters, kernel_size, relu=relu, kernel_initializer=normal, name=name, dtype=dtype)
 
-        self.convs = [conv(f"conv{i}", channels, 3, relu=True) for i in range(num_convs)]
-        self.objectness = conv("objectness", num_anchors, 1)
-        self.deltas = conv("deltas", 4 * num_anchors, 1)
+        self.convs = [conv(f"conv{i}", channels, 3, self.dtype_policy, relu=True) for i in range(num_convs)]
+        exact = predictor_dtype(self.compute_dtype)
+        self.objectness = conv("objectness", num_anchors, 1, exact)
+        self.deltas = conv("deltas", 4 * num_anchors, 1, exact)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple):
         """Builds for levels of [B, h, w, c]."""
         shape = input_shape
         for conv in self.convs:
@@ -45,7 +47,7 @@ class RpnHead(keras.layers.Layer):
         self.objectness.build(shape)
         self.deltas.build(shape)
 
-    def call(self, level):
+    def call(self, level: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Runs the head on one level.
 
         Args:
@@ -66,102 +68,90 @@ class RpnHead(keras.layers.Layer):
         logits = tf.reshape(logits, [batch, count])
         return tf.cast(logits, tf.float32), tf.cast(tf.reshape(deltas, [batch, count, 4]), tf.float32)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple[tuple, tuple]:
         """Shapes of the logits and of the deltas of one level."""
         count = None if None in input_shape[1:3] else input_shape[1] * input_shape[2] * self.num_anchors
         return (input_shape[0], count), (input_shape[0], count, 4)
 
-    def get_config(self):
-        """Keras's configuration."""
-        return {
-            **super().get_config(),
-            "num_anchors": self.num_anchors,
-            "num_convs": self.num_convs,
-            "channels": self.channels,
-        }
 
-
-def pyramid_anchors(features, canvas_shape, sizes, ratios, rounded, stride_rule):
-    """Anchors of P2..P6.
+def pyramid_anchors(
+    canvas_shape: Sequence[int | tf.Tensor], strides: Sequence[int], config: AnchorConfig
+) -> list[tf.Tensor]:
+    """Anchors of every level.
 
     Args:
-      features: {"P2".."P6"}, [B, h, w, c].
-      canvas_shape: int32 [2], (H, W) of the network input.
-      sizes: a tuple of sides in pixels for each level.
-      ratios: height / width.
-      rounded: whether base anchors are rounded half to even (torchvision).
-      stride_rule: "level" for 4..64 (Detectron2), "grid" for canvas // grid (torchvision).
+      canvas_shape: (H, W) of the network input, int or int32 scalars.
+      strides: of the levels, pixels; a level has ceil(H / stride) x ceil(W / stride) cells.
+      config: the section. `stride_rule` "level" puts cells `strides` apart (Detectron2), "grid" canvas // grid
+        (torchvision).
 
     Returns:
-      A list of float32 [h * w * A, 4], network pixels.
+      A float32 [h * w * A, 4] a level, network pixels.
 
     Source: `detectron2/modeling/anchor_generator.py`; `torchvision/models/detection/anchor_utils.py`.
     """
     anchors = []
-    for i, name in enumerate(LEVELS):
-        grid = tf.shape(features[name])[1:3]
-        if None not in features[name].shape[1:3]:
-            grid = features[name].shape[1:3]
-        stride = (2 ** (i + 2),) * 2
-        if stride_rule == "grid":
-            stride = (canvas_shape[0] // grid[0], canvas_shape[1] // grid[1])
-        cells = anchor_ops.cell_anchors(sizes[i], ratios, rounded)
-        anchors.append(anchor_ops.level_anchors(grid, stride, cells))
+    for stride, sizes in zip(strides, config.sizes, strict=True):
+        grid = tuple(-(-side // stride) for side in canvas_shape)
+        steps = (stride, stride)
+        if config.stride_rule == "grid":
+            steps = tuple(side // cells for side, cells in zip(canvas_shape, grid, strict=True))
+        cells = anchor_ops.cell_anchors(sizes, config.ratios, config.rounded)
+        anchors.append(anchor_ops.level_anchors(grid, steps, cells))
     return anchors
 
 
 def select_proposals(
-    objectness_logits,
-    anchor_deltas,
-    anchors,
-    image_shape,
-    pre_nms_top_n,
-    post_nms_top_n,
-    nms_iou,
-    min_size,
-    ranking,
-    kernels,
-):
+    levels: Sequence[tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+    image_shape: tf.Tensor,
+    rpn: RpnConfig,
+    kernels: Kernels,
+    training: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """The best boxes of every level after NMS, then the best of the image.
 
     Args:
-      objectness_logits: a list of float32 [B, n], a level each.
-      anchor_deltas: a list of float32 [B, n, 4].
-      anchors: a list of float32 [n, 4], network pixels.
+      levels: (objectness_logits float32 [B, n], anchor_deltas float32 [B, n, 4], anchors float32 [n, 4] in network
+        pixels) of each.
       image_shape: [B, 2], valid (h, w); boxes are clipped to it.
-      pre_nms_top_n: best anchors of a level that enter NMS.
-      post_nms_top_n: proposals an image, K.
-      nms_iou: boxes overlapping a better one by more are dropped.
-      min_size: sides must be above 0 and at least this, pixels.
-      ranking: "logit" or "sigmoid" (saturated scores then tie, and the earlier anchor wins).
-      kernels: "native" or "xla".
+      rpn: the configuration's section.
+      kernels: a set of `ops.kernels`.
+      training: chooses the numbers of proposals.
 
     Returns:
       proposals float32 [B, K, 4] best first and zero-padded, no gradient; counts int32 [B].
 
     Source: `detectron2/modeling/proposal_generator/proposal_utils.py`; `torchvision/models/detection/rpn.py`.
     """
+    before = rpn.pre_nms_top_n_train if training else rpn.pre_nms_top_n_test
+    after = rpn.post_nms_top_n_train if training else rpn.post_nms_top_n_test
     boxes, scores = [], []
-    for logits, deltas, level_anchors in zip(objectness_logits, anchor_deltas, anchors, strict=True):
-        logits, index = top_k_padded(tf.stop_gradient(logits), pre_nms_top_n)
-        level = box_ops.decode_deltas(
-            tf.gather(tf.stop_gradient(deltas), index, batch_dims=1), tf.gather(level_anchors, index), (1.0,) * 4
-        )
-        level = box_ops.clip_boxes(level, image_shape)
-        level_scores = tf.sigmoid(logits) if ranking == "sigmoid" else logits
-        usable = box_ops.has_area(level, min_size) & (logits > -float("inf"))
-        level_scores = tf.where(usable, level_scores, -float("inf"))
-        kept, counts = nms(level, level_scores, min(level.shape[1], post_nms_top_n), nms_iou, kernels)
+    for logits, deltas, anchors in levels:
+        level, level_scores = _decode_best(logits, deltas, anchors, image_shape, rpn, before)
+        kept, counts = kernels.nms(level, level_scores, min(level.shape[1], after), rpn.nms_iou)
         boxes.append(tf.gather(level, kept, batch_dims=1))
         valid = tf.range(tf.shape(kept)[1])[None] < counts[:, None]
         scores.append(tf.where(valid, tf.gather(level_scores, kept, batch_dims=1), -float("inf")))
-    scores, index = top_k_padded(tf.concat(scores, 1), post_nms_top_n)
+    scores, index = top_k_padded(tf.concat(scores, 1), after)
     valid = scores > -float("inf")
     proposals = tf.where(valid[..., None], tf.gather(tf.concat(boxes, 1), index, batch_dims=1), 0.0)
     return tf.stop_gradient(proposals), tf.reduce_sum(tf.cast(valid, tf.int32), 1)
 
 
-def top_k_padded(scores, k):
+def _decode_best(logits, deltas, anchors, image_shape, rpn, count):
+    """Boxes [B, k, 4] of a level's `count` best anchors, and what they are ranked by [B, k], -inf where none."""
+    logits, index = top_k_padded(tf.stop_gradient(logits), count)
+    deltas = tf.gather(tf.stop_gradient(deltas), index, batch_dims=1)
+    decoded = box_ops.decode_deltas(deltas, tf.gather(anchors, index), (1.0,) * 4)
+    boxes = box_ops.clip_boxes(decoded, image_shape)
+    scores = tf.sigmoid(logits) if rpn.ranking == "sigmoid" else logits
+    # A network that diverges must not fill the image with its worst: what is not finite is no proposal.
+    finite = tf.math.is_finite(scores) & tf.reduce_all(tf.math.is_finite(decoded), -1)
+    usable = box_ops.has_area(boxes, rpn.min_size) & (logits > -float("inf")) & finite
+    return boxes, tf.where(usable, scores, -float("inf"))
+
+
+def top_k_padded(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Best scores of each row, earlier first among equals.
 
     Args:

@@ -1,50 +1,136 @@
-"""Builds the layers of Mask R-CNN, and their variables, from a `ModelConfig`."""
+"""The only list of what a Mask R-CNN is made of: its layers, and their variables, from a `ModelConfig`."""
 
-from mask_rcnn_tf.models.box_head import BoxHead
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+
+from mask_rcnn_tf.config import ModelConfig
+from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
+from mask_rcnn_tf.models.backbones.resnet import ResNet
 from mask_rcnn_tf.models.dtypes import resolve_dtype
-from mask_rcnn_tf.models.fpn import FeaturePyramid
-from mask_rcnn_tf.models.mask_head import MaskHead
-from mask_rcnn_tf.models.resnet import ResNet
+from mask_rcnn_tf.models.heads.base import RoiHead
+from mask_rcnn_tf.models.heads.box import BoxHead
+from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.rpn import RpnHead
 
 
-def make_stages(config):
+class Stages(NamedTuple):
+    """Built Keras layers.
+
+    Attributes:
+      backbone: image [B, H, W, 3] -> {level: [B, ceil(H / stride), ceil(W / stride), channels]}, as its `spec` says.
+      pyramid: a layer from the backbone's levels to others, with a `spec` too; None: the heads read the backbone.
+      rpn_head: one level -> objectness logits and anchor deltas.
+      roi_heads: `RoiHead`s in the order in which they run.
+    """
+
+    backbone: Any
+    pyramid: Any
+    rpn_head: Any
+    roi_heads: tuple[RoiHead, ...]
+
+    @property
+    def spec(self) -> dict[str, tuple[int, int]]:
+        """{level: (stride, channels)} of the features that RPN and heads read."""
+        return dict((self.pyramid or self.backbone).spec)
+
+
+def make_stages(
+    config: ModelConfig, backbone: keras.layers.Layer | None = None, heads: Sequence[RoiHead] | None = None
+) -> Stages:
     """Builds every layer.
 
     Args:
       config: a validated `ModelConfig`.
+      backbone: None for ResNet-FPN; or a layer of your own with a `spec`, which RPN and heads then read.
+      heads: None for those of the configuration (`make_heads`).
 
-    Returns:
-      {"backbone", "pyramid", "rpn_head", "box_head" and, where enabled, "mask_head"}: built Keras layers.
+    Raises:
+      ValueError: levels of the configuration do not suit the backbone, or two heads have one name.
     """
-    dtype, backbone, head = resolve_dtype(config.dtype), config.backbone, config.box_head
+    dtype, pyramid = resolve_dtype(config.dtype), None
+    if backbone is None:
+        backbone = ResNet(**vars(config.backbone), name="backbone", dtype=dtype)
+        fpn, momentum = config.fpn, config.backbone.norm_momentum
+        pyramid = FeaturePyramid(backbone.spec, fpn.channels, fpn.norm, momentum, name="pyramid", dtype=dtype)
     num_anchors = len(config.anchors.sizes[0]) * len(config.anchors.ratios)
-    momentum = backbone.norm_momentum
-    channels = config.fpn.channels
-    stages = {
-        "backbone": ResNet(**vars(backbone), name="backbone", dtype=dtype),
-        "pyramid": FeaturePyramid(channels, config.fpn.norm, momentum, name="pyramid", dtype=dtype),
-        "rpn_head": RpnHead(num_anchors, config.rpn.num_convs, config.rpn.channels, name="rpn_head", dtype=dtype),
-        "box_head": BoxHead(
-            config.num_classes,
-            head.num_convs,
-            head.conv_channels,
-            head.num_fcs,
-            head.fc_channels,
-            head.norm,
-            momentum,
-            name="box_head",
-            dtype=dtype,
-        ),
-    }
-    stages["backbone"].build((None, None, None, 3))
-    stages["pyramid"].build({f"C{i}": (None, None, None, stages["backbone"].channels_of(i)) for i in range(2, 6)})
-    stages["rpn_head"].build((None, None, None, channels))
-    stages["box_head"].build((None, head.pool_size, head.pool_size, channels))
-    if config.mask_head.enabled:
-        mask = config.mask_head
-        stages["mask_head"] = MaskHead(
-            config.num_classes, mask.num_convs, mask.channels, mask.norm, momentum, name="mask_head", dtype=dtype
-        )
-        stages["mask_head"].build((None, mask.pool_size, mask.pool_size, channels))
+    rpn_head = RpnHead(num_anchors, config.rpn.num_convs, config.rpn.channels, name="rpn_head", dtype=dtype)
+    stages = Stages(backbone, pyramid, rpn_head, tuple(make_heads(config) if heads is None else heads))
+    check_levels(config, stages.spec)
+    names = [head.name for head in stages.roi_heads]
+    if len(set(names)) < len(names):
+        raise ValueError(f"heads have the names {', '.join(names)}; allowed: a name of its own for each.")
+    _build(config, stages)
     return stages
+
+
+def make_heads(config: ModelConfig) -> list[RoiHead]:
+    """The heads that a configuration asks for, not yet built; with others of your own they make a longer list."""
+    dtype, momentum = resolve_dtype(config.dtype), config.backbone.norm_momentum
+    box, mask = config.box_head, config.mask_head
+    common = {"norm_momentum": momentum, "dtype": dtype}
+    heads = [
+        BoxHead(
+            config.num_classes,
+            num_convs=box.num_convs,
+            conv_channels=box.conv_channels,
+            num_fcs=box.num_fcs,
+            fc_channels=box.fc_channels,
+            norm=box.norm,
+            pool_size=box.pool_size,
+            name="box_head",
+            **common,
+        )
+    ]
+    if mask.enabled:
+        heads.append(
+            MaskHead(
+                config.num_classes,
+                num_convs=mask.num_convs,
+                channels=mask.channels,
+                norm=mask.norm,
+                pool_size=mask.pool_size,
+                name="mask_head",
+                **common,
+            )
+        )
+    return heads
+
+
+def check_levels(config: ModelConfig, spec: Mapping[str, tuple[int, int]]):
+    """Raises ValueError: `rpn.levels` or `roi.levels` are not levels of `spec` ({name: (stride, channels)})."""
+    for section in ("rpn", "roi"):
+        levels = getattr(config, section).levels
+        if unknown := [name for name in levels if name not in spec]:
+            raise ValueError(
+                f"config.model.{section}.levels has {', '.join(map(repr, unknown))}; allowed: the backbone's "
+                f"{', '.join(map(repr, spec))}."
+            )
+        if len({spec[name][1] for name in levels}) != 1:
+            raise ValueError(
+                f"config.model.{section}.levels have {', '.join(f'{name}: {spec[name][1]}' for name in levels)} "
+                "channels; allowed: the same on all."
+            )
+    strides = [spec[name][0] for name in config.roi.levels]
+    if strides != [strides[0] * 2**i for i in range(len(strides))] or strides[0] & (strides[0] - 1):
+        raise ValueError(
+            f"config.model.roi.levels have strides {', '.join(map(str, strides))}; allowed: a power of two, and twice "
+            "as many pixels from level to level."
+        )
+
+
+def _build(config, stages):
+    channels = {section: stages.spec[getattr(config, section).levels[0]][1] for section in ("rpn", "roi")}
+    _build_once(stages.backbone, (None, None, None, len(config.preprocess.mean)))
+    if stages.pyramid is not None:
+        spec = stages.backbone.spec.items()
+        _build_once(stages.pyramid, {name: (None, None, None, depth) for name, (_, depth) in spec})
+    _build_once(stages.rpn_head, (None, None, None, channels["rpn"]))
+    for head in stages.roi_heads:
+        _build_once(head, (None, head.pool_size, head.pool_size, channels["roi"]))
+
+
+def _build_once(layer, shape):
+    if not layer.built:
+        layer.build(shape)

@@ -1,14 +1,19 @@
 """What the losses compare with: anchor targets, sampled RoIs and their targets. All float32, no gradient."""
 
+from collections.abc import Mapping, Sequence
+
 import tensorflow as tf
 
+from mask_rcnn_tf.config import ModelConfig, RoiConfig, RpnConfig
+from mask_rcnn_tf.models.roi_rows import RoiRows
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops import masks as mask_ops
+from mask_rcnn_tf.ops.kernels import get_kernels
 from mask_rcnn_tf.ops.matching import match
 from mask_rcnn_tf.ops.sampling import pack, sample
 
 
-def image_seeds(seed, step, image_id, draw):
+def image_seeds(seed: int, step: tf.Tensor, image_id: tf.Tensor, draw: int) -> tf.Tensor:
     """One seed an image, independent of its place in the batch and of the number of replicas.
 
     Args:
@@ -20,11 +25,20 @@ def image_seeds(seed, step, image_id, draw):
     Returns:
       int64 [B, 2].
     """
-    high = tf.cast(step, tf.int64) * 2 + draw + (seed << 40)
-    return tf.stack([tf.fill(tf.shape(image_id), high), image_id], 1)
+    # 24 bits of the seed lie above 40 of the step; a longer one goes on above 25 of the image's id.
+    low, rest = seed % 2**24, seed // 2**24
+    high = tf.cast(step, tf.int64) * 2 + draw + _wrapped(low << 40)
+    return tf.stack([tf.fill(tf.shape(image_id), high), image_id + _wrapped(rest << 25)], 1)
 
 
-def rpn_targets(anchors, gt_boxes, gt_classes, seeds, positive_iou, negative_iou, samples, positive_fraction, sampler):
+def _wrapped(value: int) -> int:
+    """The int64 with the lowest 64 bits of a Python int."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+def rpn_targets(
+    anchors: tf.Tensor, gt_boxes: tf.Tensor, gt_classes: tf.Tensor, seeds: tf.Tensor, rpn: RpnConfig, sampler: str
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Labels and deltas of the anchors, and which of them are sampled.
 
     Args:
@@ -32,7 +46,7 @@ def rpn_targets(anchors, gt_boxes, gt_classes, seeds, positive_iou, negative_iou
       gt_boxes: float32 [B, G, 4], network pixels.
       gt_classes: int32 [B, G], 0 is padding.
       seeds: int64 [B, 2], of `image_seeds`.
-      positive_iou, negative_iou, samples, positive_fraction: see `config.RpnConfig`.
+      rpn: the configuration's section.
       sampler: "random" or "evenly".
 
     Returns:
@@ -43,7 +57,7 @@ def rpn_targets(anchors, gt_boxes, gt_classes, seeds, positive_iou, negative_iou
 
     def match_image(image):
         iou = box_ops.pairwise_iou(anchors[None], image[0][None])
-        labels, gt_indices = match(iou, image[1][None] > 0, positive_iou, negative_iou, True)
+        labels, gt_indices = match(iou, image[1][None] > 0, rpn.positive_iou, rpn.negative_iou, True)
         return labels[0], gt_indices[0]
 
     # Image by image: the IoU of 270k anchors with 100 gt boxes takes 107 MB, which must not grow with the batch.
@@ -51,7 +65,7 @@ def rpn_targets(anchors, gt_boxes, gt_classes, seeds, positive_iou, negative_iou
         match_image, (gt_boxes, gt_classes), parallel_iterations=2, fn_output_signature=(tf.int32, tf.int32)
     )
     tiled = tf.broadcast_to(anchors[None], [tf.shape(gt_boxes)[0], tf.shape(anchors)[0], 4])
-    positive, negative = sample(labels, seeds, samples, positive_fraction, sampler)
+    positive, negative = sample(labels, seeds, rpn.samples, rpn.positive_fraction, sampler)
     matched = tf.gather(gt_boxes, gt_indices, batch_dims=1)
     # Only positives are read; a padding gt (no area) would encode to -inf.
     matched = tf.where(positive[..., None], matched, tiled)
@@ -59,76 +73,97 @@ def rpn_targets(anchors, gt_boxes, gt_classes, seeds, positive_iou, negative_iou
 
 
 def sample_rois(
-    proposals, counts, gt_boxes, gt_classes, seeds, samples, positive_fraction, positive_iou, delta_weights, sampler
-):
+    proposals: tf.Tensor,
+    counts: tf.Tensor,
+    batch: Mapping[str, tf.Tensor],
+    seeds: tf.Tensor,
+    roi: RoiConfig,
+    sampler: str,
+) -> dict[str, tf.Tensor]:
     """Proposals and ground truth boxes mixed, matched and sampled; positives first.
 
     Args:
       proposals: float32 [B, K, 4], network pixels.
       counts: int32 [B], proposals that are not padding.
-      gt_boxes: float32 [B, G, 4].
-      gt_classes: int32 [B, G], 0 is padding.
+      batch: `gt_boxes` float32 [B, G, 4] and `gt_classes` int32 [B, G], 0 being padding, are read.
       seeds: int64 [B, 2].
-      samples: R, RoIs an image.
-      positive_fraction, positive_iou: see `config.RoiConfig`.
-      delta_weights: (dy, dx, dh, dw) of the box head.
+      roi: the configuration's section; R is `roi.samples`.
       sampler: "random" or "evenly".
 
     Returns:
       {"rois": float32 [B, R, 4], "roi_valid": bool [B, R], "roi_classes": int32 [B, R] (0 background and padding),
-      "roi_delta_targets": float32 [B, R, 4] (valid where roi_classes > 0), "roi_gt_indices": int32 [B, R]}.
+      "roi_gt_indices": int32 [B, R]}.
 
     Source: `detectron2/modeling/roi_heads/roi_heads.py`, label_and_sample_proposals.
     """
+    gt_boxes, gt_classes = batch["gt_boxes"], batch["gt_classes"]
     gt_valid = gt_classes > 0
     is_proposal = tf.range(tf.shape(proposals)[1])[None] < counts[:, None]
     candidates = tf.concat([proposals, gt_boxes], 1)
     usable = tf.concat([is_proposal, gt_valid], 1)
     iou = box_ops.pairwise_iou(candidates, gt_boxes)
-    labels, gt_indices = match(iou, gt_valid, positive_iou, positive_iou, False)
+    labels, gt_indices = match(iou, gt_valid, roi.positive_iou, roi.positive_iou, False)
     labels = tf.where(usable, labels, -1)
-    positive, negative = sample(labels, seeds, samples, positive_fraction, sampler)
-    chosen, total = pack(positive, negative, samples)
-    rois = tf.gather(candidates, chosen, batch_dims=1)
+    positive, negative = sample(labels, seeds, roi.samples, roi.positive_fraction, sampler)
+    chosen, total = pack(positive, negative, roi.samples)
     gt_indices = tf.gather(gt_indices, chosen, batch_dims=1)
-    is_positive = tf.range(samples)[None] < tf.reduce_sum(tf.cast(positive, tf.int32), 1)[:, None]
-    classes = tf.where(is_positive, tf.gather(gt_classes, gt_indices, batch_dims=1), 0)
-    valid = tf.range(samples)[None] < total[:, None]
-    rois = tf.where(valid[..., None], rois, 0.0)
-    matched = tf.where(is_positive[..., None], tf.gather(gt_boxes, gt_indices, batch_dims=1), rois)
-    # Rows without a target get a unit box on both sides: encoding an empty one would give NaN, and NaN * 0 is NaN.
-    unit = tf.constant([0.0, 0.0, 1.0, 1.0])
-    reference = tf.where(is_positive[..., None], rois, unit)
-    deltas = box_ops.encode_deltas(tf.where(is_positive[..., None], matched, unit), reference, delta_weights)
+    is_positive = tf.range(roi.samples)[None] < tf.reduce_sum(tf.cast(positive, tf.int32), 1)[:, None]
+    valid = tf.range(roi.samples)[None] < total[:, None]
     return {
-        "rois": rois,
+        "rois": tf.where(valid[..., None], tf.gather(candidates, chosen, batch_dims=1), 0.0),
         "roi_valid": valid,
-        "roi_classes": classes,
-        "roi_delta_targets": deltas,
+        "roi_classes": tf.where(is_positive, tf.gather(gt_classes, gt_indices, batch_dims=1), 0),
         "roi_gt_indices": gt_indices,
     }
 
 
-def mask_targets(rows, rois, gt_indices, gt_boxes, gt_masks, size, frame, kernels):
+def delta_targets(sampled: Mapping[str, tf.Tensor], gt_boxes: tf.Tensor, delta_weights: Sequence[float]) -> tf.Tensor:
+    """What the box deltas of sampled RoIs should be.
+
+    Args:
+      sampled: of `sample_rois`.
+      gt_boxes: float32 [B, G, 4].
+      delta_weights: (dy, dx, dh, dw) of the box head.
+
+    Returns:
+      float32 [B, R, 4], valid where roi_classes > 0.
+    """
+    is_positive = (sampled["roi_classes"] > 0)[..., None]
+    matched = tf.gather(gt_boxes, sampled["roi_gt_indices"], batch_dims=1)
+    # Rows without a target get a unit box on both sides: encoding an empty one would give NaN, and NaN * 0 is NaN.
+    unit = tf.constant([0.0, 0.0, 1.0, 1.0])
+    matched, reference = (tf.where(is_positive, boxes, unit) for boxes in (matched, sampled["rois"]))
+    return box_ops.encode_deltas(matched, reference, delta_weights)
+
+
+def mask_targets(
+    batch: Mapping[str, tf.Tensor],
+    rois: tf.Tensor,
+    gt_indices: tf.Tensor,
+    rows: RoiRows,
+    size: int,
+    config: ModelConfig,
+) -> tf.Tensor:
     """Mask targets of the foreground RoIs.
 
     Args:
-      rows: `RoiRows` over [B, F].
+      batch: `image_shape` int32 [B, 2], `gt_boxes` float32 [B, G, 4], and `gt_masks` uint8 0..255, [B, G, mh, mw] in
+        the frame of the gt box, or [B, G, H, W] in that of the canvas, are read.
       rois: float32 [B, F, 4], network pixels.
       gt_indices: int32 [B, F].
-      gt_boxes: float32 [B, G, 4].
-      gt_masks: uint8 0..255, [B, G, mh, mw] in the frame of the gt box, or [B, G, H, W] in that of the canvas.
+      rows: `RoiRows` over [B, F].
       size: M.
-      frame: "box" (binary targets, as Detectron2's polygons give) or "canvas" (torchvision's soft targets).
-      kernels: "native" or "xla".
+      config: `mask_head.mask_frame`, "box" (binary targets, as Detectron2's polygons give) or "canvas" (torchvision's
+        soft targets), and `kernels` are read.
 
     Returns:
       float32 [n, M, M], a row for each of `rows`.
     """
     flat_rois = rows.flatten(rois)
-    if frame == "canvas":
+    if config.mask_head.mask_frame == "canvas":
+        targets = get_kernels(config.kernels).canvas_targets
         indices = rows.flatten(gt_indices)
-        return mask_ops.canvas_frame_targets(gt_masks, flat_rois, rows.batch_indices, indices, size, kernels)
-    masks = rows.flatten(tf.gather(gt_masks, gt_indices, batch_dims=1))
-    boxes = rows.flatten(tf.gather(gt_boxes, gt_indices, batch_dims=1))
+        return targets(batch["gt_masks"], batch["image_shape"], flat_rois, rows.batch_indices, indices, size)
+    masks = rows.flatten(tf.gather(batch["gt_masks"], gt_indices, batch_dims=1))
+    boxes = rows.flatten(tf.gather(batch["gt_boxes"], gt_indices, batch_dims=1))
     return mask_ops.box_frame_targets(masks, boxes, flat_rois, size)

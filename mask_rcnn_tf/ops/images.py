@@ -3,7 +3,8 @@
 Functions that take an image also take a batch of images of one size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -43,7 +44,7 @@ def resized_shape(image_shape: tf.Tensor, short_side: float, max_side: float, ro
 
 
 def resize(
-    image: tf.Tensor, shape: tf.Tensor, antialias: bool, round_resized: bool, kernels: str = "native"
+    image: tf.Tensor, shape: tf.Tensor, antialias: bool, round_resized: bool, form: "ResizeForm | None" = None
 ) -> tf.Tensor:
     """Resizes bilinearly, pixel centres at half coordinates.
 
@@ -52,8 +53,7 @@ def resize(
       shape: int32 [2], (height, width) in pixels.
       antialias: widen the kernel when shrinking, as PIL does; torchvision's tensors are resized without.
       round_resized: round to whole levels after each axis, bit for bit as PIL does with uint8 images.
-      kernels: "native"; "onnx": the same arithmetic in operators of ONNX; any other: matrix products, because XLA and
-        TFLite have no antialiased resize.
+      form: in which operators; None is `NATIVE_RESIZE`.
 
     Returns:
       float32 [height, width, C] or [B, height, width, C], levels 0..255.
@@ -65,52 +65,81 @@ def resize(
       the axes in the other order where an image is squeezed, which no resize that keeps the aspect does);
       torch.nn.functional.interpolate, which torchvision uses.
     """
-    if round_resized:
-        if image.dtype != tf.uint8:
-            raise ValueError(f"image is {image.dtype}; allowed with round_resized: uint8.")
-        for axis in (-2, -3):  # PIL resizes along x first, then along y
-            image = _resize_axis(image, shape[axis + 3], axis, antialias, kernels)
-        return tf.cast(image, tf.float32)
-    image = tf.cast(image, tf.float32)
-    if kernels == "native":
-        return tf.image.resize(image, shape, "bilinear", antialias=antialias)
-    if kernels == "onnx":
-        for axis in EQUATIONS:
-            image = (
-                _widened_axis(image, shape[axis + 3], axis) if antialias else _lerp_axis(image, shape[axis + 3], axis)
-            )
-        return image
-    for axis, equation in EQUATIONS.items():
-        weights = _resize_weights(tf.shape(image)[axis], shape[axis + 3], antialias)
-        image = tf.einsum(equation, image, tf.cast(weights, tf.float32))
-    return image
+    form = form or NATIVE_RESIZE
+    if not round_resized:
+        return form.smooth(tf.cast(image, tf.float32), shape, antialias)
+    if image.dtype != tf.uint8:
+        raise ValueError(f"image is {image.dtype}; allowed with round_resized: uint8.")
+    for axis in (-2, -3):  # PIL resizes along x first, then along y
+        total = form.axis_sums(image, shape[axis + 3], axis, antialias) + (1 << (WEIGHT_BITS - 1))
+        image = tf.cast(tf.clip_by_value(form.shift(total), 0, 255), tf.uint8)
+    return tf.cast(image, tf.float32)
 
 
 EQUATIONS = {-2: "...xc,yx->...yc", -3: "...xwc,yx->...ywc"}  # a matrix [target, source] applied to an axis
 WEIGHT_BITS = 22  # PIL's fixed point: 32 bits less 8 of a level and 2 of overshoot
 
 
-def _resize_axis(image, target, axis, antialias, kernels):
-    """One pass of PIL's resize, uint8 to uint8: (sum of level * weight + 1/2) in fixed point of WEIGHT_BITS."""
-    source = tf.shape(image)[axis]
-    if kernels in ("native", "onnx"):
-        index, weights = _resize_taps(source, target, antialias)
-        total = _add_taps(tf.cast(image, tf.int32), axis, index, _fixed_point(weights))
-    else:
-        # Two float32 products of half the bits each are exact, TF32 included; one of 30 bits would not be.
-        weights = _fixed_point(_resize_weights(source, target, antialias))
-        half = WEIGHT_BITS // 2
-        high = tf.bitwise.right_shift(weights, half)
-        parts = tf.cast(tf.concat([high, weights - tf.bitwise.left_shift(high, half)], 0), tf.float32)
-        sums = tf.cast(tf.einsum(EQUATIONS[axis], tf.cast(image, tf.float32), parts), tf.int32)
-        high, low = tf.split(sums, 2, axis)
-        total = tf.bitwise.left_shift(high, half) + low
-    total = total + (1 << (WEIGHT_BITS - 1))
-    if kernels == "onnx":  # shifts unsigned numbers only; these are not negative
-        total = total // (1 << WEIGHT_BITS)
-    else:
-        total = tf.bitwise.right_shift(total, WEIGHT_BITS)
-    return tf.cast(tf.clip_by_value(total, 0, 255), tf.uint8)
+class ResizeForm(NamedTuple):
+    """The same resize in the operators that a runtime has.
+
+    Attributes:
+      smooth: from a float32 image, the shape and whether to antialias to the float32 result.
+      axis_sums: one pass of PIL's resize: from uint8 image, target side, axis and whether to antialias to the int32
+        sums of level * weight, in fixed point of `WEIGHT_BITS`.
+      shift: from sums that are not negative to their whole levels.
+    """
+
+    smooth: Callable[..., tf.Tensor]
+    axis_sums: Callable[..., tf.Tensor]
+    shift: Callable[[tf.Tensor], tf.Tensor]
+
+
+def _smooth_native(image, shape, antialias):
+    return tf.image.resize(image, shape, "bilinear", antialias=antialias)
+
+
+def _smooth_onnx(image, shape, antialias):
+    resize_axis = _widened_axis if antialias else _lerp_axis
+    for axis in EQUATIONS:
+        image = resize_axis(image, shape[axis + 3], axis)
+    return image
+
+
+def _smooth_matrix(image, shape, antialias):
+    for axis, equation in EQUATIONS.items():
+        weights = _resize_weights(tf.shape(image)[axis], shape[axis + 3], antialias)
+        image = tf.einsum(equation, image, tf.cast(weights, tf.float32))
+    return image
+
+
+def _tap_sums(image, target, axis, antialias):
+    index, weights = _resize_taps(tf.shape(image)[axis], target, antialias)
+    return _add_taps(tf.cast(image, tf.int32), axis, index, _fixed_point(weights))
+
+
+def _matrix_sums(image, target, axis, antialias):
+    # Two float32 products of half the bits each are exact, TF32 included; one of 30 bits would not be.
+    weights = _fixed_point(_resize_weights(tf.shape(image)[axis], target, antialias))
+    half = WEIGHT_BITS // 2
+    high = tf.bitwise.right_shift(weights, half)
+    parts = tf.cast(tf.concat([high, weights - tf.bitwise.left_shift(high, half)], 0), tf.float32)
+    sums = tf.cast(tf.einsum(EQUATIONS[axis], tf.cast(image, tf.float32), parts), tf.int32)
+    high, low = tf.split(sums, 2, axis)
+    return tf.bitwise.left_shift(high, half) + low
+
+
+def _shift_right(total):
+    return tf.bitwise.right_shift(total, WEIGHT_BITS)
+
+
+def _divide(total):  # ONNX shifts unsigned numbers only
+    return total // (1 << WEIGHT_BITS)
+
+
+NATIVE_RESIZE = ResizeForm(_smooth_native, _tap_sums, _shift_right)
+ONNX_RESIZE = ResizeForm(_smooth_onnx, _tap_sums, _divide)
+MATRIX_RESIZE = ResizeForm(_smooth_matrix, _matrix_sums, _shift_right)  # XLA and TFLite have no antialiased resize
 
 
 def _widened_axis(image, target, axis):

@@ -1,4 +1,4 @@
-"""Non-maximum suppression: over all boxes of an image, or within each class, in a native, an XLA and a TFLite form."""
+"""Non-maximum suppression: over all boxes of an image, or within each class, in the forms of `kernels`."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,90 +10,59 @@ from mask_rcnn_tf.ops.sampling import pack
 FAR = 2.0**20  # pixels, further than any box; floats still tell halves of pixels apart there
 
 
-def nms(
-    boxes: tf.Tensor, scores: tf.Tensor, max_outputs: int, iou_threshold: float, kernels: str
+def nms_native(
+    boxes: tf.Tensor, scores: tf.Tensor, max_outputs: int, iou_threshold: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Greedy non-maximum suppression, best score first.
+    """Greedy non-maximum suppression, best score first, by TensorFlow's operator.
 
     Args:
       boxes: float32 [B, N, 4], pixels. Boxes without area, inverted ones included, meet nothing and are kept.
       scores: float32 [B, N]; of equal scores the lower index goes first. -inf (and NaN) is never selected.
       max_outputs: length of the output; N may be smaller, and may be 0.
       iou_threshold: a box is suppressed if its IoU with a kept, better one is strictly above this.
-      kernels: "native": TensorFlow's operator; "xla": the same result in static shapes, [B, N, N] bytes of memory;
-        "tflite": the same result of TFLite's operator, B = 1; "onnx" and "tensorrt": of ONNX's, for export alone.
 
     Returns:
       indices: int32 [B, max_outputs] into N, in the order of scores, padded with 0.
       counts: int32 [B], entries of `indices` that are not padding.
 
-    Raises:
-      ValueError: kernels is unknown.
-
     Source: torchvision/csrc/ops/cpu/nms_kernel.cpp; tensorflow/core/kernels/image/non_max_suppression_op.cc.
     """
-    _check_kernels(kernels)
-    if kernels == "native":
-        return _nms_native(boxes, scores, max_outputs, iou_threshold)
-    if kernels in ("onnx", "tensorrt"):
-        return _nms_onnx(boxes, scores, max_outputs, iou_threshold)
+    return _suppress(boxes, scores, max_outputs, iou_threshold)
+
+
+def nms_xla(boxes: tf.Tensor, scores: tf.Tensor, max_outputs: int, iou_threshold: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """`nms_native` in static shapes, [B, N, N] bytes of memory."""
     scores, order = _sorted_best(scores, None)
     boxes = tf.gather(boxes, order, batch_dims=1)
-    valid = scores > -float("inf")
-    if kernels == "tflite":
-        kept, counts = _nms_tflite(boxes, valid, max_outputs, iou_threshold)
-        return _take(order, kept, counts), counts
-    keep = _fixed_point(_suppressors(boxes, iou_threshold), valid)
+    keep = _fixed_point(_suppressors(boxes, iou_threshold), scores > -float("inf"))
     kept, counts = pack(keep, tf.zeros_like(keep), max_outputs)
     return _take(order, kept, counts), counts
 
 
-def class_nms(
-    boxes: tf.Tensor,
-    scores: tf.Tensor,
-    max_detections: int,
-    iou_threshold: float,
-    score_threshold: float,
-    kernels: str,
-    max_candidates: int,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Non-maximum suppression within each class, then the best of all classes together.
-
-    Args:
-      boxes: float32 [B, K, C, 4], pixels, one box a class.
-      scores: float32 [B, K, C], without background.
-      max_detections: D.
-      iou_threshold: a box is suppressed if its IoU with a kept, better one of its class is strictly above this.
-      score_threshold: only scores strictly above this take part.
-      kernels: "native", "xla", "tflite" (B = 1), or "onnx" or "tensorrt", for export alone.
-      max_candidates: "xla" and "tflite" only: (box, class) pairs an image that take part, best first. The forms agree
-        as long as no more pairs pass the threshold, or D are found among them.
-
-    Returns:
-      boxes: float32 [B, D, 4], pixels, best score first, padded with 0.
-      scores: float32 [B, D], padded with 0.
-      classes: int32 [B, D], 1..C, padded with 0.
-      counts: int32 [B], rows that are not padding.
-
-    Raises:
-      ValueError: kernels is unknown.
-
-    Source: detectron2/modeling/roi_heads/fast_rcnn.py `fast_rcnn_inference_single_image`.
-    """
-    _check_kernels(kernels)
-    if kernels == "native":
-        return _class_nms_native(boxes, scores, max_detections, iou_threshold, score_threshold)
-    if kernels in ("onnx", "tensorrt"):
-        return _class_nms_onnx(boxes, scores, max_detections, iou_threshold, score_threshold)
-    return _class_nms_xla(boxes, scores, max_detections, iou_threshold, score_threshold, kernels, max_candidates)
+def nms_tflite(
+    boxes: tf.Tensor, scores: tf.Tensor, max_outputs: int, iou_threshold: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`nms_native` by TFLite's operator; B = 1."""
+    scores, order = _sorted_best(scores, None)
+    boxes = tf.gather(boxes, order, batch_dims=1)
+    kept, counts = _suppress_tflite(boxes, scores > -float("inf"), max_outputs, iou_threshold)
+    return _take(order, kept, counts), counts
 
 
-def _check_kernels(kernels: str):
-    if kernels not in ("native", "xla", "onnx", "tensorrt", "tflite"):
-        raise ValueError(f"kernels is {kernels!r}; allowed: 'native', 'xla', 'onnx', 'tensorrt', 'tflite'.")
+def nms_onnx(
+    boxes: tf.Tensor, scores: tf.Tensor, max_outputs: int, iou_threshold: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`nms_native` by ONNX's operator, for exports alone."""
+    keep = onnx_operators.non_max_suppression(
+        _collapse(boxes), scores, max_outputs, iou_threshold, -float("inf"), _suppress
+    )
+    top, order = _sorted_best(tf.where(keep, scores, -float("inf")), max_outputs)
+    counts = tf.reduce_sum(tf.cast(top > -float("inf"), tf.int32), axis=1)
+    order = tf.pad(order, [[0, 0], [0, max_outputs - tf.shape(order)[1]]])
+    return tf.where(tf.range(max_outputs)[tf.newaxis] < counts[:, tf.newaxis], order, 0), counts
 
 
-def _nms_native(boxes, scores, max_outputs, iou_threshold, score_threshold=-float("inf")):
+def _suppress(boxes, scores, max_outputs, iou_threshold, score_threshold=-float("inf")):
     def one_image(image):
         indices, _, count = tf.raw_ops.NonMaxSuppressionV5(
             boxes=image[0],
@@ -115,13 +84,39 @@ def _collapse(boxes):
     return tf.concat([corner, tf.maximum(corner, opposite)], axis=-1)
 
 
-def _class_nms_native(boxes, scores, max_detections, iou_threshold, score_threshold):
+def class_nms_native(
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    max_detections: int,
+    iou_threshold: float,
+    score_threshold: float,
+    max_candidates: int | None = None,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Non-maximum suppression within each class, then the best of all classes together.
+
+    Args:
+      boxes: float32 [B, K, C, 4], pixels, one box a class.
+      scores: float32 [B, K, C], without background.
+      max_detections: D.
+      iou_threshold: a box is suppressed if its IoU with a kept, better one of its class is strictly above this.
+      score_threshold: only scores strictly above this take part.
+      max_candidates: read in the forms of constant shapes only: (box, class) pairs an image that take part, best
+        first. The forms agree as long as no more pairs pass the threshold, or D are found among them.
+
+    Returns:
+      boxes: float32 [B, D, 4], pixels, best score first, padded with 0.
+      scores: float32 [B, D], padded with 0.
+      classes: int32 [B, D], 1..C, padded with 0.
+      counts: int32 [B], rows that are not padding.
+
+    Source: detectron2/modeling/roi_heads/fast_rcnn.py `fast_rcnn_inference_single_image`.
+    """
     # tf.image.combined_non_max_suppression takes equal scores in no defined order, and saturated scores are equal.
     shape = tf.shape(scores)
     batch, num_boxes, num_classes = shape[0], shape[1], shape[2]
     of_class = tf.reshape(tf.transpose(boxes, [0, 2, 1, 3]), [batch * num_classes, num_boxes, 4])
     class_scores = tf.reshape(tf.transpose(scores, [0, 2, 1]), [batch * num_classes, num_boxes])
-    kept, counts = _nms_native(of_class, class_scores, max_detections, iou_threshold, score_threshold)
+    kept, counts = _suppress(of_class, class_scores, max_detections, iou_threshold, score_threshold)
     real = tf.sequence_mask(counts, max_detections)
     rows = tf.cast(tf.where(real)[:, 0], tf.int32)
     kept = tf.boolean_mask(kept, real)
@@ -133,39 +128,62 @@ def _class_nms_native(boxes, scores, max_detections, iou_threshold, score_thresh
     return _best(tf.reshape(boxes, [batch, num_boxes * num_classes, 4]), scores, classes, max_detections)
 
 
-def _class_nms_xla(boxes, scores, max_detections, iou_threshold, score_threshold, kernels, max_candidates):
-    num_classes = tf.shape(scores)[2]
-    batch, pairs = tf.shape(scores)[0], tf.shape(scores)[1] * num_classes
-    scores = tf.reshape(tf.where(scores > score_threshold, scores, -float("inf")), [batch, pairs])
-    scores, order = _sorted_best(scores, max_candidates)
-    boxes = tf.gather(tf.reshape(boxes, [batch, pairs, 4]), order, batch_dims=1)
-    classes = order % num_classes + 1
-    if kernels == "tflite":
-        keep = _keep_classes_tflite(boxes, scores, classes, num_classes, max_detections, iou_threshold)
-        return _best(boxes, tf.where(keep, scores, -float("inf")), classes, max_detections)
+def class_nms_xla(
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    max_detections: int,
+    iou_threshold: float,
+    score_threshold: float,
+    max_candidates: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`class_nms_native` in static shapes."""
+    boxes, scores, classes = _candidates(boxes, scores, score_threshold, max_candidates)
     same_class = classes[:, :, tf.newaxis] == classes[:, tf.newaxis, :]
     keep = _fixed_point(_suppressors(boxes, iou_threshold) & same_class, scores > -float("inf"))
     return _best(boxes, tf.where(keep, scores, -float("inf")), classes, max_detections)
 
 
-def _nms_onnx(boxes, scores, max_outputs, iou_threshold):
-    keep = onnx_operators.non_max_suppression(
-        _collapse(boxes), scores, max_outputs, iou_threshold, -float("inf"), _nms_native
-    )
-    top, order = _sorted_best(tf.where(keep, scores, -float("inf")), max_outputs)
-    counts = tf.reduce_sum(tf.cast(top > -float("inf"), tf.int32), axis=1)
-    order = tf.pad(order, [[0, 0], [0, max_outputs - tf.shape(order)[1]]])
-    return tf.where(tf.range(max_outputs)[tf.newaxis] < counts[:, tf.newaxis], order, 0), counts
+def class_nms_tflite(
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    max_detections: int,
+    iou_threshold: float,
+    score_threshold: float,
+    max_candidates: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`class_nms_native` by TFLite's operator; B = 1."""
+    num_classes = tf.shape(scores)[2]
+    boxes, scores, classes = _candidates(boxes, scores, score_threshold, max_candidates)
+    keep = _keep_classes_tflite(boxes, scores, classes, num_classes, max_detections, iou_threshold)
+    return _best(boxes, tf.where(keep, scores, -float("inf")), classes, max_detections)
 
 
-def _class_nms_onnx(boxes, scores, max_detections, iou_threshold, score_threshold):
+def _candidates(boxes, scores, score_threshold, max_candidates):
+    """The best (box, class) pairs of each image: boxes [B, n, 4], scores [B, n] (-inf at padding), classes [B, n]."""
+    num_classes = tf.shape(scores)[2]
+    batch, pairs = tf.shape(scores)[0], tf.shape(scores)[1] * num_classes
+    scores = tf.reshape(tf.where(scores > score_threshold, scores, -float("inf")), [batch, pairs])
+    scores, order = _sorted_best(scores, max_candidates)
+    boxes = tf.gather(tf.reshape(boxes, [batch, pairs, 4]), order, batch_dims=1)
+    return boxes, scores, order % num_classes + 1
+
+
+def class_nms_onnx(
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    max_detections: int,
+    iou_threshold: float,
+    score_threshold: float,
+    max_candidates: int | None = None,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`class_nms_native` by ONNX's operator, for exports alone."""
     # The operator's classes share their boxes, and ours do not: to it each class of each image is an image.
     shape = tf.shape(scores)
     batch, num_boxes, num_classes = shape[0], shape[1], shape[2]
     of_class = tf.reshape(tf.transpose(boxes, [0, 2, 1, 3]), [batch * num_classes, num_boxes, 4])
     class_scores = tf.reshape(tf.transpose(scores, [0, 2, 1]), [batch * num_classes, num_boxes])
     keep = onnx_operators.non_max_suppression(
-        _collapse(of_class), class_scores, max_detections, iou_threshold, score_threshold, _nms_native
+        _collapse(of_class), class_scores, max_detections, iou_threshold, score_threshold, _suppress
     )
     keep = tf.transpose(tf.reshape(keep, [batch, num_classes, num_boxes]), [0, 2, 1])
     pairs = [batch, num_boxes * num_classes]
@@ -174,7 +192,7 @@ def _class_nms_onnx(boxes, scores, max_detections, iou_threshold, score_threshol
     return _best(tf.reshape(boxes, [*pairs, 4]), scores, classes, max_detections)
 
 
-def _nms_tflite(boxes, valid, max_outputs, iou_threshold):
+def _suppress_tflite(boxes, valid, max_outputs, iou_threshold):
     """`kept` int32 [1, max_outputs] and `counts` [1] of boxes [1, N, 4] that are in the order of scores.
 
     TFLite's kernel takes tied scores in no defined order, so the places in the order stand for scores. It suppresses
@@ -208,7 +226,7 @@ def _keep_classes_tflite(boxes, scores, classes, num_classes, max_outputs, iou_t
 
     def one_class(number, keep):
         valid = (classes == number) & (scores > -float("inf"))
-        kept, counts = _nms_tflite(boxes, valid, max_outputs, iou_threshold)
+        kept, counts = _suppress_tflite(boxes, valid, max_outputs, iou_threshold)
         real = tf.cast(tf.range(max_outputs) < counts[0], tf.int32)  # padding adds 0 to place 0
         return number + 1, keep + tf.scatter_nd(kept[0][:, tf.newaxis], real, tf.shape(keep)[:1])
 

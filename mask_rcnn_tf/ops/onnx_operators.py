@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.roi_regions import RoiAlignOptions
+
 PLACE = "onnx_operator"  # name of the nodes that hold a place
 
 
@@ -57,24 +59,20 @@ def non_max_suppression(
 
 def roi_align(
     level: tf.Tensor,
-    stride: int,
     rois: tf.Tensor,
     batch_indices: tf.Tensor,
     output_size: tuple[int, int],
-    sampling_ratio: int,
-    aligned: bool,
+    options: RoiAlignOptions,
     compute: Callable[..., tf.Tensor],
 ) -> tf.Tensor:
-    """Pools RoIs from one level; the arguments are those of `ops.roi_align.roi_align`.
+    """Pools RoIs from one level; see `ops.roi_align.pool`.
 
     Args:
       level: float32 [B, h, w, C].
-      stride: pixels of the network input that a feature pixel covers.
       rois: float32 [n, 4], pixels of the network input; the adaptive grid of a RoI without area has no samples.
       batch_indices: int32 [n].
       output_size: (rows, columns).
-      sampling_ratio: samples a bin and axis; 0 is adaptive.
-      aligned: as in `ops.roi_align.roi_align`.
+      options: `RoiAlignOptions` with the level's stride alone.
       compute: what TensorFlow runs, from level, rois and batch_indices to the result.
 
     Returns:
@@ -92,9 +90,9 @@ def roi_align(
         "mode": "avg",
         "output_height": output_size[0],
         "output_width": output_size[1],
-        "sampling_ratio": sampling_ratio,
-        "spatial_scale": 1.0 / stride,
-        "coordinate_transformation_mode": "half_pixel" if aligned else "output_half_pixel",
+        "sampling_ratio": options.sampling_ratio,
+        "spatial_scale": 1.0 / options.strides[0],
+        "coordinate_transformation_mode": "half_pixel" if options.aligned else "output_half_pixel",
     }
     inputs = (
         tf.transpose(level, [0, 3, 1, 2]),

@@ -14,6 +14,7 @@ from mask_rcnn_tf.data import pipeline, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, write_json
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.ops.kernels import get_kernels
 from mask_rcnn_tf.training import callbacks as run_callbacks
 from mask_rcnn_tf.training import checkpoint as run_checkpoint
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
@@ -118,7 +119,7 @@ def build_model(config):
     with strategy.scope():
         model = MaskRCNN(config.model)
         # XLA does not compile what `tf.distribute` does between replicas.
-        jit_compile = config.model.kernels == "xla" and strategy.num_replicas_in_sync == 1
+        jit_compile = get_kernels(config.model.kernels).compiled and strategy.num_replicas_in_sync == 1
         model.compile(optimizer=make_optimizer(config, model), jit_compile=jit_compile)
     return model
 

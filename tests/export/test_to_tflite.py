@@ -17,6 +17,7 @@ from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.runners.keras_model import KerasRunner
 from mask_rcnn_tf.export.runners.tflite import TfliteNetworks
 from mask_rcnn_tf.export.to_tflite import tflite
+from mask_rcnn_tf.models.inference import anchors_of
 
 CANVAS = (128, 160)
 OUTPUTS = {"num_detections", "detection_boxes", "detection_scores", "detection_classes", "detection_masks"}
@@ -129,9 +130,12 @@ def test_networks_alone(model, path, tmp_path):
     image = np.random.default_rng(0).normal(size=(1, *CANVAS, 3)).astype(np.float32)
     outputs = runner.run("network", {"normalized": image})
     features = model.extract_features(image)
-    *_, expected, logits, deltas = model.propose(features, image, np.int32([CANVAS]))
+    tensors = model.trace(tf.constant(image), np.int32([CANVAS]))
+    expected = tf.concat(anchors_of(model.config, model.stages, image), 0)
     np.testing.assert_array_equal(anchors, expected)
     levels = [f"P{i}" for i in range(2, 7)]
+    logits = np.concatenate([tensors[f"objectness_{name}"] for name in levels], 1)
+    deltas = np.concatenate([tensors[f"deltas_{name}"] for name in levels], 1)
     found = np.concatenate([outputs[f"objectness_{name}"] for name in levels], 1)
     np.testing.assert_allclose(found, logits, rtol=0, atol=1e-4 * np.abs(logits).max())
     found = np.concatenate([outputs[f"deltas_{name}"] for name in levels], 1)

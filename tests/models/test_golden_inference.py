@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 from recipe_models import SWAP, golden_model, golden_scene, prepared
 
+from mask_rcnn_tf.models.inference import anchors_of, output_names
 from mask_rcnn_tf.models.roi_rows import RoiRows
 from mask_rcnn_tf.ops import images as image_ops
+from mask_rcnn_tf.ops.kernels import get_kernels
 from mask_rcnn_tf.ops.masks import paste_mask
-from mask_rcnn_tf.ops.roi_align import assign_levels
+from mask_rcnn_tf.ops.roi_regions import assign_levels
 
 SCENES = {
     "maskA": ([("sceneA", 320, 416)], (320, 416)),
@@ -34,24 +36,21 @@ def run(model, image, image_shape):
     """Every intermediate result the goldens hold."""
 
     def stages(image, image_shape):
-        body = model.backbone(image)
-        features = model.pyramid(body)
-        heads = {name: model.rpn_head(features[name]) for name in features}
-        proposals, counts, anchors, _, _ = model.propose(features, image, image_shape)
-        valid = tf.range(tf.shape(proposals)[1])[None] < counts[:, None]
-        class_logits, box_deltas = model.run_box_head(features, proposals, valid)
-        pooled = model.pool(features, proposals, RoiRows(valid, model.config.kernels), 7)
+        tensors = model.trace(image, image_shape)
+        counts, levels = tensors["num_proposals"], model.config.rpn.levels
+        valid = tf.range(tf.shape(tensors["proposals"])[1])[None] < counts[:, None]
+        rows = RoiRows(valid, get_kernels(model.config.kernels).static)
         return {
-            "body": body,
-            "fpn": features,
-            "rpn": heads,
-            "anchors": anchors,
-            "proposals": proposals,
+            "body": model.backbone(image),
+            "fpn": {name: tensors[name] for name in levels},
+            "rpn": {name: (tensors[f"objectness_{name}"], tensors[f"deltas_{name}"]) for name in levels},
+            "anchors": tf.concat(anchors_of(model.config, model.stages, image), 0),
+            "proposals": tensors["proposals"],
             "counts": counts,
-            "class_logits": class_logits,
-            "box_deltas": box_deltas,
-            "pooled": pooled,
-            "detections": model.detect(features, proposals, counts, image_shape),
+            "class_logits": rows.restore(tensors["class_logits"]),
+            "box_deltas": rows.restore(tensors["box_deltas"]),
+            "pooled": tensors["box_pooled"],
+            "detections": {name: tensors[name] for name in output_names(model.config, model.stages)},
         }
 
     compiled = tf.function(stages, jit_compile=model.config.kernels == "xla")
@@ -133,7 +132,7 @@ def test_anchors_and_proposals(case):
 def test_box_head(case):
     golden = case["golden"]
     count = len(golden["rpn/proposals/0"])
-    levels = assign_levels(case["proposals"], 224.0, 4, 2, 5, "torchvision").numpy()
+    levels = assign_levels(case["proposals"], 224.0, 4, min_level=2, max_level=5, rule="torchvision").numpy()
     step = int(next(key for key in golden.files if key.startswith("box/pooled/slice")).split("_r")[1].split("_")[0])
     pooled = nchw(case["pooled"])
     for b in range(len(case["scenes"])):

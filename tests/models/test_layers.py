@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
+from mask_rcnn_tf.models.backbones.resnet import ResidualBlock
 from mask_rcnn_tf.models.conv_norm import ConvNorm
-from mask_rcnn_tf.models.fpn import FeaturePyramid
-from mask_rcnn_tf.models.mask_head import MaskHead
+from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, RowBatchNorm
-from mask_rcnn_tf.models.resnet import ResidualBlock
 from mask_rcnn_tf.models.roi_rows import RoiRows
 from mask_rcnn_tf.weights.torch_layouts import conv_norm
 
@@ -28,7 +28,7 @@ def load(entries, golden, prefix):
 def test_pyramid(golden, size):
     golden = golden("unit_layers")
     features = {f"C{i}": nhwc(golden[f"fpn/{size}/in/C{i}"]) for i in range(2, 6)}
-    pyramid = FeaturePyramid(5)
+    pyramid = FeaturePyramid({name: (2 ** int(name[1]), feature.shape[-1]) for name, feature in features.items()}, 5)
     pyramid.build({name: tuple(feature.shape) for name, feature in features.items()})
     for i, (lateral, output) in enumerate(zip(pyramid.laterals, pyramid.outputs_, strict=True)):
         load(conv_norm(f"inner_blocks.{i}.0", None, lateral), golden, "fpn")
@@ -75,7 +75,7 @@ def test_mask_predictor(golden):
 @pytest.mark.parametrize("stride_in_1x1", [True, False])
 @pytest.mark.parametrize("bottleneck", [True, False])
 def test_block_shapes_are_what_they_say(stride_in_1x1, bottleneck):
-    block = ResidualBlock(6, 2, bottleneck, True, stride_in_1x1)
+    block = ResidualBlock(6, 2, bottleneck, project=True, stride_in_1x1=stride_in_1x1)
     block.build((None, None, None, 3))
     assert tuple(block(tf.zeros([1, 13, 17, 3])).shape) == block.compute_output_shape((1, 13, 17, 3))
 
@@ -145,19 +145,19 @@ def test_batch_norm_without_any_valid_row_keeps_its_statistics():
     assert np.isfinite(outputs).all()
 
 
-@pytest.mark.parametrize("kernels", ["native", "xla"])
-def test_roi_rows_there_and_back(kernels):
+@pytest.mark.parametrize("static", [False, True])
+def test_roi_rows_there_and_back(static):
     valid = tf.constant([[True, True, False], [False, False, False], [True, False, True]])
     padded = tf.reshape(tf.range(18.0), [3, 3, 2])
-    rows = RoiRows(valid, kernels)
+    rows = RoiRows(valid, static)
     flat = rows.flatten(padded)
-    assert flat.shape[0] == (4 if kernels == "native" else 9)
+    assert flat.shape[0] == (9 if static else 4)
     np.testing.assert_array_equal(tf.boolean_mask(rows.batch_indices, rows.counted), [0, 0, 2, 2])
     np.testing.assert_array_equal(tf.boolean_mask(rows.restore(flat), valid), tf.boolean_mask(padded, valid))
 
 
 def test_roi_rows_without_a_valid_one_stand_in_uncounted():
-    rows = RoiRows(tf.zeros([2, 3], tf.bool), "native")
+    rows = RoiRows(tf.zeros([2, 3], tf.bool), False)
     flat = rows.flatten(tf.ones([2, 3, 4]))
     assert flat.shape[0] == 1 and not rows.counted.numpy().any()
     np.testing.assert_array_equal(rows.restore(flat), np.zeros([2, 3, 4]))
@@ -166,7 +166,7 @@ def test_roi_rows_without_a_valid_one_stand_in_uncounted():
 def test_layers_are_saved_by_keras(tmp_path):
     inputs = keras.Input((16, 16, 3))
     model = keras.Model(
-        inputs, ResidualBlock(4, 2, True, True, norm="group_norm")(ConvNorm(8, 3, 2, relu=True)(inputs))
+        inputs, ResidualBlock(4, 2, True, project=True, norm="group_norm")(ConvNorm(8, 3, 2, relu=True)(inputs))
     )
     model.save(tmp_path / "layers.keras")
     loaded = keras.models.load_model(tmp_path / "layers.keras")

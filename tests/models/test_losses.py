@@ -2,9 +2,9 @@
 
 import numpy as np
 import tensorflow as tf
+from kernel_calls import canvas_frame_targets
 
 from mask_rcnn_tf.models import losses
-from mask_rcnn_tf.ops.masks import canvas_frame_targets
 
 SWAP = [1, 0, 3, 2]
 BETA = 1 / 9
@@ -60,6 +60,7 @@ def test_mask_loss(golden):
     matched = read["matched_idxs"].astype(np.int32)
     targets = canvas_frame_targets(
         tf.constant(read["gt_masks"][None] * np.uint8(255)),
+        tf.constant([read["gt_masks"].shape[1:]]),
         tf.constant(read["boxes"][:, SWAP]),
         tf.zeros([7], tf.int32),
         tf.constant(matched),

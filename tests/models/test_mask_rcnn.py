@@ -183,7 +183,8 @@ def test_raw_images_under_jit_compile(trained):
 
 def test_boxes_arrive_unrounded_under_mixed_bfloat16(monkeypatch):
     """1001.3 is 1000 in bfloat16: every function that takes boxes must still see 1001.3."""
-    from mask_rcnn_tf.models import mask_rcnn, targets
+    from mask_rcnn_tf.models import targets
+    from mask_rcnn_tf.models.pooler import RoiAlign
 
     seen = {}
 
@@ -197,9 +198,9 @@ def test_boxes_arrive_unrounded_under_mixed_bfloat16(monkeypatch):
         monkeypatch.setattr(module, name, wrapper)
 
     spy(targets, "rpn_targets", lambda anchors, gt_boxes, *_: gt_boxes)
-    spy(targets, "sample_rois", lambda proposals, counts, gt_boxes, *_: gt_boxes)
-    spy(targets, "mask_targets", lambda rows, rois, gt_indices, gt_boxes, *_: gt_boxes)
-    spy(mask_rcnn, "roi_align", lambda features, strides, rois, *_: rois)
+    spy(targets, "sample_rois", lambda proposals, counts, batch, *_: batch["gt_boxes"])
+    spy(targets, "mask_targets", lambda batch, *_: batch["gt_boxes"])
+    spy(RoiAlign, "pool", lambda operator, prepared, rois, *_: rois)
     model = tiny_model(dtype="mixed_bfloat16")
     batch = tiny_batch(1, size=1024)
     boxes = batch["gt_boxes"].numpy()
@@ -208,7 +209,7 @@ def test_boxes_arrive_unrounded_under_mixed_bfloat16(monkeypatch):
     model.train_on_batch(batch | {"gt_boxes": tf.constant(boxes)})
     for name in ("rpn_targets", "sample_rois", "mask_targets"):
         np.testing.assert_array_equal(seen[name][0, 0], boxes[0, 0], err_msg=name)
-    assert (seen["roi_align"].numpy() == boxes[0, 0]).all(-1).any()  # the gt box is among the RoIs
+    assert (seen["pool"].numpy() == boxes[0, 0]).all(-1).any()  # the gt box is among the RoIs
     detections = model.predict(batch, verbose=0)
     assert detections["detection_boxes"].dtype == np.float32
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.models.backbones.resnet import ResidualBlock, ResNet
 from mask_rcnn_tf.models.conv_norm import ConvNorm
-from mask_rcnn_tf.models.resnet import ResidualBlock, ResNet
 
 GROUPS, INPUTS, OUTPUTS = 4, 12, 20
 

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from kernel_calls import resize as kernel_resize
 from PIL import Image
 
 from mask_rcnn_tf.ops import images
@@ -96,7 +97,7 @@ def test_resize_equals_pillow(from_shape, to_shape, smooth, kernels):
         image = np.asarray(Image.fromarray(image).resize((13, 11)).resize(from_shape[::-1], Image.Resampling.BICUBIC))
     expected = np.asarray(Image.fromarray(image).resize(to_shape[::-1], Image.Resampling.BILINEAR)).astype(np.float32)
     resize = tf.function(
-        lambda image: images.resize(image, to_shape, True, True, kernels), jit_compile=kernels == "xla"
+        lambda image: kernel_resize(image, to_shape, True, True, kernels), jit_compile=kernels == "xla"
     )
     np.testing.assert_array_equal(resize(tf.constant(image)), expected)
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from kernel_calls import canvas_frame_targets
 from pycocotools import mask as coco_mask
 
 from mask_rcnn_tf.ops import masks
@@ -135,8 +136,8 @@ def test_canvas_frame_targets_golden(golden, kernels, size):
     stack = np.zeros([2, 5, *gt_masks.shape[1:]], np.uint8)
     stack[1, : len(gt_masks)] = gt_masks * 255
     indices = data[f"{case}/in/matched_idxs"].astype(np.int32)
-    function = tf.function(lambda *args: masks.canvas_frame_targets(*args, size, kernels), jit_compile=kernels == "xla")
-    targets = function(stack, rois, np.ones_like(indices), indices)
+    function = tf.function(lambda *args: canvas_frame_targets(*args, size, kernels), jit_compile=kernels == "xla")
+    targets = function(stack, np.int32([stack.shape[2:]] * 2), rois, np.ones_like(indices), indices)
     np.testing.assert_allclose(targets, data[f"{case}/out/targets"], rtol=0, atol=1e-5)
 
 
@@ -144,8 +145,15 @@ def test_canvas_frame_targets_golden(golden, kernels, size):
 def test_canvas_frame_targets_give_the_golden_loss(golden, kernels):
     data = {key[len("mask_loss/0/") :]: value for key, value in golden("unit_losses").items() if "mask_loss" in key}
     gt_indices = data["in/matched_idxs"].astype(np.int32)
-    targets = masks.canvas_frame_targets(
-        data["in/gt_masks"][None] * 255, yxyx(data["in/boxes"]), np.zeros_like(gt_indices), gt_indices, 28, kernels
+    shape = np.int32([data["in/gt_masks"].shape[1:]])
+    targets = canvas_frame_targets(
+        data["in/gt_masks"][None] * 255,
+        shape,
+        yxyx(data["in/boxes"]),
+        np.zeros_like(gt_indices),
+        gt_indices,
+        28,
+        kernels,
     )
     classes = data["in/gt_labels"][gt_indices]
     logits = data["in/logits"][np.arange(len(classes)), classes]
@@ -194,7 +202,9 @@ def test_unknown_words_are_refused():
     with pytest.raises(ValueError, match="paste is 'cubic'"):
         masks.paste_mask(np.ones([28, 28]), [0, 0, 5, 5], (9, 9), "cubic")
     with pytest.raises(ValueError, match="kernels is 'cuda'"):
-        masks.canvas_frame_targets(np.zeros([1, 1, 4, 4], np.uint8), np.zeros([1, 4]), [0], [0], 28, "cuda")
+        canvas_frame_targets(
+            np.zeros([1, 1, 4, 4], np.uint8), np.int32([[4, 4]]), np.zeros([1, 4]), [0], [0], 28, "cuda"
+        )
 
 
 @pytest.mark.parametrize("paste", ["continuous", "integer"])

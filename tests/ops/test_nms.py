@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from kernel_calls import class_nms, nms
 
 from mask_rcnn_tf.ops.boxes import clip_boxes, decode_deltas, has_area
-from mask_rcnn_tf.ops.nms import class_nms, nms
 
 YX = [1, 0, 3, 2]
 FORMS = ["native", "xla", "compiled"]

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-
-from mask_rcnn_tf.ops.nms import class_nms, nms
+from kernel_calls import class_nms, nms
 
 
 def run_in_tflite(function, **inputs):

@@ -6,10 +6,9 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from kernel_calls import class_nms, nms, roi_align
 
 from mask_rcnn_tf.export.to_onnx import convert
-from mask_rcnn_tf.ops.nms import class_nms, nms
-from mask_rcnn_tf.ops.roi_align import roi_align
 
 KERNELS = ["onnx", "tensorrt"]
 BOX_LISTS = [tf.TensorSpec([None, None, 4], tf.float32, "boxes"), tf.TensorSpec([None, None], tf.float32, "scores")]

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from kernel_calls import roi_align
 
-from mask_rcnn_tf.ops import roi_align as ra
+from mask_rcnn_tf.ops.roi_regions import assign_levels
 
 CASES = [
     f"s{scale}_o{out}_sr{ratio}_al{aligned}"
@@ -28,7 +29,7 @@ def nhwc(array):
 def call(kernels, features, *args, **kwargs):
     """roi_align in a tf.function, compiled by XLA for the xla kernels."""
     function = tf.function(
-        lambda features: ra.roi_align(features, *args, kernels=kernels, **kwargs), jit_compile=kernels == "xla"
+        lambda features: roi_align(features, *args, kernels=kernels, **kwargs), jit_compile=kernels == "xla"
     )
     return function([tf.constant(level) for level in features])
 
@@ -93,7 +94,7 @@ def test_golden_gradient(golden, ratio, aligned, kernels, in_graph):
             tape.watch([feature, rois])
             boxes = tf.gather(rois[:, 1:], [1, 0, 3, 2], axis=1)
             images, levels = tf.cast(rois[:, 0], tf.int32), tf.zeros([len(rois)], tf.int32)
-            out = ra.roi_align([feature], [4], boxes, images, levels, 7, ratio, bool(aligned), kernels, max_sampling=5)
+            out = roi_align([feature], [4], boxes, images, levels, 7, ratio, bool(aligned), kernels, max_sampling=5)
         return tape.gradient(out, [feature, rois], nhwc(data[f"{case}/in/dy"]))
 
     if in_graph:
@@ -119,7 +120,7 @@ def pyramid_case(npz, out):
 @pytest.mark.parametrize("out", [7, 14])
 def test_golden_pyramid(golden, out, kernels):
     features, rois, images, levels, expected = pyramid_case(golden("unit_roi"), out)
-    found = ra.assign_levels(rois, 224, 4, 2, 5, "torchvision")
+    found = assign_levels(rois, 224, 4, min_level=2, max_level=5, rule="torchvision")
     np.testing.assert_array_equal(found, levels)
     actual = call(kernels, features, STRIDES, rois, images, found - 2, out, 2, False)
     peak = max(np.abs(level).max() for level in features)
@@ -181,7 +182,7 @@ def test_unknown_sizes_no_rois_and_bfloat16():
     def pool(fine, coarse, rois, images, levels, ratio):
         with tf.GradientTape() as tape:
             tape.watch([fine, coarse])
-            out = ra.roi_align([fine, coarse], [4, 8], rois, images, levels, 7, ratio, True, "native")
+            out = roi_align([fine, coarse], [4, 8], rois, images, levels, 7, ratio, True, "native")
         return out, tape.gradient(out, [fine, coarse])
 
     level, index = tf.TensorSpec([None, None, None, 3], tf.bfloat16), tf.TensorSpec([None], tf.int32)
@@ -215,7 +216,7 @@ def test_assign_levels_at_boundaries():
     boxes = np.float32(
         [[0, 0, side, side] for side in sides] + [[16, 0, 128, 448], [5, 7, 61, 7 + 224], [0, 3, 28, 451]]
     )
-    found = ra.assign_levels(boxes[None], 224, 4, 2, 5, "detectron2")
+    found = assign_levels(boxes[None], 224, 4, min_level=2, max_level=5, rule="detectron2")
     assert found.dtype == tf.int32
     with np.errstate(divide="ignore"):
         np.testing.assert_array_equal(found[0], detectron2_levels(boxes))
@@ -223,15 +224,17 @@ def test_assign_levels_at_boundaries():
     boxes = random_rois(rng, 2000, 800, 1216)
     boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(1)]
     for jit in (False, True):
-        assign = tf.function(lambda rois: ra.assign_levels(rois, 224, 4, 2, 5, "detectron2"), jit_compile=jit)
+        assign = tf.function(
+            lambda rois: assign_levels(rois, 224, 4, min_level=2, max_level=5, rule="detectron2"), jit_compile=jit
+        )
         np.testing.assert_array_equal(assign(boxes), detectron2_levels(boxes))
 
 
 def test_bad_arguments_are_refused():
     rois, zeros, feature = tf.zeros([1, 4]), tf.zeros([1], tf.int32), tf.zeros([1, 4, 4, 1])
     with pytest.raises(ValueError, match="kernels is 'fast'"):
-        ra.roi_align([feature], [4], rois, zeros, zeros, 7, 2, True, "fast")
+        roi_align([feature], [4], rois, zeros, zeros, 7, 2, True, "fast")
     with pytest.raises(ValueError, match="1 features and 2 strides"):
-        ra.roi_align([feature], [4, 8], rois, zeros, zeros, 7, 2, True, "native")
+        roi_align([feature], [4, 8], rois, zeros, zeros, 7, 2, True, "native")
     with pytest.raises(ValueError, match="rule is 'fpn'"):
-        ra.assign_levels(rois, 224, 4, 2, 5, "fpn")
+        assign_levels(rois, 224, 4, min_level=2, max_level=5, rule="fpn")

@@ -18,6 +18,7 @@ import tiny_config
 
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.norms import FrozenBatchNorm
+from mask_rcnn_tf.models.sublayers import sublayers
 from mask_rcnn_tf.training.schedule import make_optimizer
 from mask_rcnn_tf.training.strategy import make_strategy
 
@@ -63,7 +64,7 @@ def configured(backbone_norm, head_norm, clip_norm):
 
 def fill_frozen_norms(model):
     rng = np.random.default_rng(0)
-    for layer in model._flatten_layers():
+    for _, layer in sublayers(model):
         if isinstance(layer, FrozenBatchNorm):
             for variable in layer.weights:
                 variable.assign(rng.uniform(0.5, 1.5, variable.shape))

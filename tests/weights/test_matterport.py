@@ -10,7 +10,7 @@ import tensorflow as tf
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops.anchors import cell_anchors, level_anchors
-from mask_rcnn_tf.ops.roi_align import assign_levels
+from mask_rcnn_tf.ops.roi_regions import assign_levels
 from mask_rcnn_tf.weights import matterport
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.importer import import_checkpoint
@@ -240,7 +240,7 @@ def test_rois_are_pooled_from_the_level_they_choose():
     rois = np.stack([0 * sides, 0 * sides, sides, 2 * sides], 1)
     expected = np.clip(4 + np.round(np.log2(np.sqrt(2) * sides / 224)), 2, 5)
     roi = mrcnn.load_config("matterport_mask_rcnn_r101_fpn").model.roi
-    levels = assign_levels(rois, roi.canonical_size, roi.canonical_level, 2, 5, roi.level_rule)
+    levels = assign_levels(rois, roi.canonical_size, roi.canonical_level, min_level=2, max_level=5, rule=roi.level_rule)
     np.testing.assert_array_equal(levels, expected)
 
 

@@ -12,6 +12,7 @@ from mask_rcnn_tf.export import signatures, tflite_stages
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.runners.outputs import to_detections
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.steps import with_networks
 
 THREADS = 2
 
@@ -69,10 +70,11 @@ class TfliteNetworks:
         self.config, self.canvas, self.labels = files
         names = interpreter.get_signature_list()
         self._runners = {name: interpreter.get_signature_runner(name) for name in names}
-        self._model = tflite_stages.with_networks(model, {name: self._network(name) for name in names})
+        self._model = model
+        self._steps = with_networks(model.steps(), {name: self._network(name) for name in names})
 
     def run(self, name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs of the network of this name, by name (`tflite_stages.delegated_networks` has both)."""
+        """Outputs of the network of this name, by name (`steps.networks(..., delegated=True)` has both)."""
         return self._runners[name](**inputs)
 
     def predict(self, images: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
@@ -81,19 +83,16 @@ class TfliteNetworks:
 
     def _predict(self, image):
         inputs = tflite_stages.canvas_inputs(self.config, self.canvas, image)
-        outputs = signatures.detect_canvas(self._model, **inputs)
+        outputs = signatures.detect_canvas(self._model, **inputs, steps=self._steps)
         return to_detections(self.config, {name: value.numpy() for name, value in outputs.items()})
 
     def _network(self, name):
-        """One signature as a function from tensors to tensors, with the mask of the asked class alone."""
+        """One signature as a function from tensors to tensors."""
+        wanted = self._runners[name].get_input_details()
 
         def network(inputs):
-            arrays = {key: value.numpy() for key, value in inputs.items() if key != "mask_classes"}
-            outputs = {key: tf.constant(value) for key, value in self.run(name, arrays).items()}
-            if name == "mask_head":
-                channels = tf.transpose(outputs["mask_logits"], [0, 3, 1, 2])
-                outputs["mask_logits"] = tf.gather(channels, tf.maximum(inputs["mask_classes"] - 1, 0), batch_dims=1)
-            return outputs
+            arrays = {key: value.numpy() for key, value in inputs.items() if key in wanted}
+            return {key: tf.constant(value) for key, value in self.run(name, arrays).items()}
 
         return network
 

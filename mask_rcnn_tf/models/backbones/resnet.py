@@ -1,5 +1,8 @@
 """ResNet backbone (He et al., arXiv:1512.03385) with bottleneck or basic blocks, C2..C5."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -26,33 +29,22 @@ class ResidualBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        channels,
-        stride=1,
-        bottleneck=True,
-        project=False,
-        stride_in_1x1=True,
-        norm="batch_norm",
-        norm_epsilon=1e-5,
-        norm_momentum=0.9,
-        groups=1,
-        width_per_group=64,
-        **kwargs,
+        channels: int,
+        stride: int = 1,
+        bottleneck: bool = True,
+        *,
+        project: bool = False,
+        stride_in_1x1: bool = True,
+        norm: str = "batch_norm",
+        norm_epsilon: float = 1e-5,
+        norm_momentum: float = 0.9,
+        groups: int = 1,
+        width_per_group: int = 64,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.supports_jit = True
-        self.filters = channels * EXPANSION if bottleneck else channels
-        self._arguments = {
-            "channels": channels,
-            "stride": stride,
-            "bottleneck": bottleneck,
-            "project": project,
-            "stride_in_1x1": stride_in_1x1,
-            "norm": norm,
-            "norm_epsilon": norm_epsilon,
-            "norm_momentum": norm_momentum,
-            "groups": groups,
-            "width_per_group": width_per_group,
-        }
+        self.stride, self.filters = stride, channels * EXPANSION if bottleneck else channels
 
         def conv(name, filters, kernel_size, stride=1, relu=True, groups=1):
             return ConvNorm(
@@ -80,7 +72,7 @@ class ResidualBlock(keras.layers.Layer):
             self.convs = [conv("conv1", channels, 3, stride), conv("conv2", channels, 3, relu=False)]
         self.shortcut = conv("shortcut", self.filters, 1, stride, relu=False) if project else None
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple):
         """Builds the convolutions for [n, h, w, channels]."""
         shape = input_shape
         for conv in self.convs:
@@ -89,7 +81,7 @@ class ResidualBlock(keras.layers.Layer):
         if self.shortcut is not None:
             self.shortcut.build(input_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[n, h, w, channels] -> [n, h / stride, w / stride, filters]."""
         outputs = inputs
         for conv in self.convs:
@@ -97,15 +89,10 @@ class ResidualBlock(keras.layers.Layer):
         shortcut = inputs if self.shortcut is None else self.shortcut(inputs, training=training)
         return tf.nn.relu(outputs + shortcut)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape after the stride."""
-        stride = self._arguments["stride"]
-        sides = [None if side is None else -(-side // stride) for side in input_shape[1:3]]
+        sides = [None if side is None else -(-side // self.stride) for side in input_shape[1:3]]
         return (input_shape[0], *sides, self.filters)
-
-    def get_config(self):
-        """Keras's configuration."""
-        return {**super().get_config(), **self._arguments}
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -123,36 +110,24 @@ class ResNet(keras.layers.Layer):
 
     def __init__(
         self,
-        block="bottleneck",
-        stage_blocks=(3, 4, 6, 3),
-        stage_channels=(64, 128, 256, 512),
-        stem_channels=64,
-        stem_kernel=7,
-        stride_in_1x1=True,
-        norm="frozen_batch_norm",
-        norm_epsilon=1e-5,
-        norm_momentum=0.9,
-        frozen_stages=0,
-        groups=1,
-        width_per_group=64,
-        **kwargs,
+        block: str = "bottleneck",
+        stage_blocks: Sequence[int] = (3, 4, 6, 3),
+        stage_channels: Sequence[int] = (64, 128, 256, 512),
+        *,
+        stem_channels: int = 64,
+        stem_kernel: int = 7,
+        stride_in_1x1: bool = True,
+        norm: str = "frozen_batch_norm",
+        norm_epsilon: float = 1e-5,
+        norm_momentum: float = 0.9,
+        frozen_stages: int = 0,
+        groups: int = 1,
+        width_per_group: int = 64,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.supports_jit = True
-        self._arguments = {
-            "block": block,
-            "stage_blocks": tuple(stage_blocks),
-            "stage_channels": tuple(stage_channels),
-            "stem_channels": stem_channels,
-            "stem_kernel": stem_kernel,
-            "stride_in_1x1": stride_in_1x1,
-            "norm": norm,
-            "norm_epsilon": norm_epsilon,
-            "norm_momentum": norm_momentum,
-            "frozen_stages": frozen_stages,
-            "groups": groups,
-            "width_per_group": width_per_group,
-        }
+        self.stage_blocks, self.frozen_stages = tuple(stage_blocks), frozen_stages
         norms = {"norm": norm, "norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum, "dtype": self.dtype_policy}
         self.stem = ConvNorm(stem_channels, stem_kernel, 2, relu=True, name="stem", **norms)
         # One flat list: Keras saves the weights of lists of layers, not of lists of lists.
@@ -167,8 +142,8 @@ class ResNet(keras.layers.Layer):
                         channels,
                         stride,
                         block == "bottleneck",
-                        project,
-                        stride_in_1x1,
+                        project=project,
+                        stride_in_1x1=stride_in_1x1,
                         groups=groups,
                         width_per_group=width_per_group,
                         name=f"c{level}_{i}",
@@ -176,13 +151,19 @@ class ResNet(keras.layers.Layer):
                     )
                 )
 
-    def channels_of(self, level):
+    @property
+    def spec(self) -> dict[str, tuple[int, int]]:
+        """{level: (stride, channels)} of what the backbone gives, finest first."""
+        levels = range(2, 2 + len(self.stage_blocks))
+        return {f"C{level}": (2**level, self.channels_of(level)) for level in levels}
+
+    def channels_of(self, level: int) -> int:
         """Output channels of C<level>; level 1 is the stem."""
         if level == 1:
             return self.stem.filters
-        return self.blocks[sum(self._arguments["stage_blocks"][: level - 1]) - 1].filters
+        return self.blocks[sum(self.stage_blocks[: level - 1]) - 1].filters
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple):
         """Builds every block for [n, h, w, 3]."""
         self.stem.build(input_shape)
         shape = (None, None, None, self.stem.filters)
@@ -190,12 +171,12 @@ class ResNet(keras.layers.Layer):
             block.build(shape)
             shape = block.compute_output_shape(shape)
         # Only now: variables that are made later would train all the same (Keras 3).
-        frozen = self._arguments["frozen_stages"]
+        frozen = self.frozen_stages
         stem = [self.stem] if frozen else []
-        for layer in stem + self.blocks[: sum(self._arguments["stage_blocks"][: max(frozen - 1, 0)])]:
+        for layer in stem + self.blocks[: sum(self.stage_blocks[: max(frozen - 1, 0)])]:
             layer.trainable = False
 
-    def call(self, image, training=False):
+    def call(self, image: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Runs the backbone.
 
         Args:
@@ -209,22 +190,18 @@ class ResNet(keras.layers.Layer):
         # Zeros are as good as -inf around the pool: ReLU came before.
         outputs = tf.nn.max_pool2d(tf.pad(outputs, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
         features, blocks = {}, iter(self.blocks)
-        for level, count in enumerate(self._arguments["stage_blocks"], start=2):
+        for level, count in enumerate(self.stage_blocks, start=2):
             for _ in range(count):
                 outputs = next(blocks)(outputs, training=training)
             features[f"C{level}"] = outputs
         return features
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> dict[str, tuple]:
         """Shapes of C2..C5."""
         batch, *sides, _ = input_shape
         sides = [None if side is None else -(-side // 2) for side in sides]
         shapes = {}
-        for level in range(2, 6):
+        for name, (_, channels) in self.spec.items():
             sides = [None if side is None else -(-side // 2) for side in sides]
-            shapes[f"C{level}"] = (batch, *sides, self.channels_of(level))
+            shapes[name] = (batch, *sides, channels)
         return shapes
-
-    def get_config(self):
-        """Keras's configuration."""
-        return {**super().get_config(), **self._arguments}

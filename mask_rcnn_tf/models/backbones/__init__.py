@@ -1,0 +1,1 @@
+"""From an image to feature maps. Every backbone says in `spec` what it gives: {level: (stride, channels)}."""

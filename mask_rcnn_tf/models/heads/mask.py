@@ -1,0 +1,170 @@
+"""Mask head: one M x M mask of the class asked for, for every RoI, and its loss."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mask_rcnn_tf.config import ModelConfig
+from mask_rcnn_tf.models import losses as loss_ops
+from mask_rcnn_tf.models import targets as target_ops
+from mask_rcnn_tf.models.conv_norm import ConvNorm
+from mask_rcnn_tf.models.deconv import Deconv
+from mask_rcnn_tf.models.dtypes import predictor_dtype
+from mask_rcnn_tf.models.heads.base import LossSums, Pool, RoiHead
+from mask_rcnn_tf.models.pooler import Pooler
+from mask_rcnn_tf.models.steps import Step, Tensors
+
+
+@keras.saving.register_keras_serializable("mask_rcnn_tf")
+class MaskHead(RoiHead):
+    """3x3 convolutions, a 2x2 deconvolution of stride 2 with ReLU, a 1x1 convolution to one mask a class.
+
+    Args:
+      num_classes: C, without background.
+      num_convs, channels, norm, norm_momentum: the convolutions; the deconvolution has `channels` too.
+      pool_size: side of the pooled features; M is twice that.
+
+    Source: paper, Figure 4 right; `detectron2/modeling/roi_heads/mask_head.py`, MaskRCNNConvUpsampleHead.
+    """
+
+    loss_names = ("mask",)
+    needs = {"gt_masks": "or set config.model.mask_head.enabled=False"}
+    class_variables = ("kernel", "bias")
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        num_convs: int = 4,
+        channels: int = 256,
+        norm: str = "none",
+        norm_momentum: float = 0.9,
+        pool_size: int = 14,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.num_classes, self.channels, self.pool_size = num_classes, channels, pool_size
+        # Caffe2's MSRAFill: normal with variance 2 / fan_out.
+        fill = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+        dtype = self.dtype_policy
+        self.convs = [
+            ConvNorm(
+                channels,
+                3,
+                norm=norm,
+                relu=True,
+                norm_momentum=norm_momentum,
+                kernel_initializer=fill.clone(),
+                name=f"conv{i}",
+                dtype=dtype,
+            )
+            for i in range(num_convs)
+        ]
+        self.deconv = Deconv(channels, fill.clone(), name="deconv", dtype=dtype)
+
+    def build(self, input_shape: tuple):
+        """Builds for pooled features [n, side, side, c]."""
+        shape = input_shape
+        for conv in self.convs:
+            conv.build(shape)
+            shape = (*shape[:3], self.channels)
+        self.deconv.build(shape)
+        normal = keras.initializers.RandomNormal(stddev=0.001)
+        self.kernel = self.add_weight(shape=(self.num_classes, self.channels), initializer=normal, name="kernel")
+        self.bias = self.add_weight(shape=(self.num_classes,), initializer="zeros", name="bias")
+
+    def call(
+        self, pooled: tf.Tensor, classes: tf.Tensor, training: bool = False, valid: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Runs the head.
+
+        Args:
+          pooled: [n, side, side, c].
+          classes: int32 [n], 1..C; 0 (padding) gives the first class's mask.
+          training: Python bool.
+          valid: bool [n] or None, see `ConvNorm.call`.
+
+        Returns:
+          mask_logits float32 [n, 2 * side, 2 * side] of the given classes.
+        """
+        outputs = self._upsample(pooled, training, valid)
+        # One mask is read: computing the other C - 1 would cost more than the deconvolution.
+        index = tf.maximum(classes - 1, 0)
+        dtype = predictor_dtype(self.compute_dtype)
+        kernel = tf.cast(tf.gather(tf.convert_to_tensor(self.kernel), index), dtype)
+        bias = tf.cast(tf.gather(tf.convert_to_tensor(self.bias), index), tf.float32)
+        logits = tf.einsum("nhwc,nc->nhw", tf.cast(outputs, dtype), kernel)
+        return tf.cast(logits, tf.float32) + bias[:, None, None]
+
+    def all_logits(self, pooled: tf.Tensor) -> tf.Tensor:
+        """mask_logits float32 [n, 2 * side, 2 * side, C] of every class, for runtimes that gather nothing."""
+        outputs = tf.cast(self._upsample(pooled, False, None), tf.float32)
+        kernel = tf.cast(tf.transpose(tf.convert_to_tensor(self.kernel))[None, None], tf.float32)
+        return tf.nn.conv2d(outputs, kernel, 1, "VALID") + tf.cast(tf.convert_to_tensor(self.bias), tf.float32)
+
+    def _upsample(self, pooled, training, valid):
+        for conv in self.convs:
+            pooled = conv(pooled, training=training, valid=valid)
+        return self.deconv(pooled)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Shape of the logits."""
+        return (input_shape[0], 2 * input_shape[1], 2 * input_shape[2])
+
+    def loss_sums(
+        self,
+        batch: Mapping[str, tf.Tensor],
+        sampled: Mapping[str, tf.Tensor],
+        pool: Pool,
+        config: ModelConfig,
+        training: bool,
+    ) -> LossSums:
+        """See `RoiHead`: binary cross entropy on the foreground RoIs."""
+        foreground = int(config.roi.samples * config.roi.positive_fraction)  # positives come first
+        rois, classes, gt_indices = (
+            sampled[name][:, :foreground] for name in ("rois", "roi_classes", "roi_gt_indices")
+        )
+        rows, pooled = pool(rois, classes > 0, self.pool_size)
+        logits = self(pooled, rows.flatten(classes), training=training, valid=rows.counted)
+        targets = target_ops.mask_targets(batch, rois, gt_indices, rows, 2 * self.pool_size, config)
+        return {"mask": loss_ops.mask_loss(logits, targets, rows.counted)}
+
+    def steps(self, config: ModelConfig, pooler: Pooler) -> list[Step]:
+        """See `RoiHead`: pools `detection_boxes`; `detection_masks` are probabilities in the frame of the box."""
+
+        def rows_of(tensors: Tensors):
+            rois, counts = tensors["detection_boxes"], tensors["num_detections"]
+            return pooler.rows(tf.range(rois.shape[1])[None] < counts[:, None])
+
+        def align(tensors: Tensors) -> Tensors:
+            rows = rows_of(tensors)
+            pooled = pooler.pool(tensors["roi_features"], tensors["detection_boxes"], rows, self.pool_size)
+            return {"mask_pooled": pooled, "mask_classes": rows.flatten(tensors["detection_classes"])}
+
+        def run(tensors: Tensors) -> Tensors:
+            return {"mask_logits": self(tensors["mask_pooled"], tensors["mask_classes"])}
+
+        def run_all(tensors: Tensors) -> Tensors:
+            return {"mask_logits": self.all_logits(tensors["mask_pooled"])}
+
+        def finish(tensors: Tensors) -> Tensors:
+            logits, rois = tensors["mask_logits"], tensors["detection_boxes"]
+            if logits.shape.rank == 4:  # of every class, from a network without gathers
+                index = tf.maximum(tensors["mask_classes"] - 1, 0)
+                logits = tf.gather(tf.transpose(logits, [0, 3, 1, 2]), index, batch_dims=1)
+            masks = rows_of(tensors).restore(tf.sigmoid(logits))
+            return {"detection_masks": tf.where(rois[..., 3:, None] > rois[..., 1:2, None], masks, 0.0)}
+
+        delegated = Step("mask_head", run_all, "mask_head", ("mask_pooled",))
+        return [
+            Step("mask_roi_align", align),
+            Step("mask_head", run, "mask_head", ("mask_pooled", "mask_classes"), delegated=delegated),
+            Step("mask_scores", finish),
+        ]
+
+    def output_specs(self, config: ModelConfig) -> dict[str, tf.TensorSpec]:
+        """See `RoiHead`."""
+        side = 2 * self.pool_size
+        return {"detection_masks": tf.TensorSpec([config.detection.max_detections, side, side], tf.float32)}

@@ -1,0 +1,63 @@
+"""RoIAlign by ONNX's operator, one a level: for exports alone."""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from mask_rcnn_tf.ops import onnx_operators, roi_align
+from mask_rcnn_tf.ops.roi_regions import RoiAlignOptions
+
+
+def prepare(features: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Levels [B, Hl, Wl, C], finest first, in float32."""
+    return [tf.cast(level, tf.float32) for level in features]
+
+
+def pool_apart(
+    levels: list[tf.Tensor],
+    rois: tf.Tensor,
+    batch_indices: tf.Tensor,
+    level_indices: tf.Tensor,
+    output_size: tuple[int, int],
+    options: RoiAlignOptions,
+) -> tf.Tensor:
+    """Each level pools its own RoIs: the least work, in shapes that depend on the data. See `roi_align.pool`."""
+    pool = _level_operators(levels, output_size, options)
+    rows = [tf.where(level_indices == index)[:, 0] for index in range(len(levels))]
+    parts = [pool(index, tf.gather(rois, of), tf.gather(batch_indices, of)) for index, of in enumerate(rows)]
+    order = tf.concat(rows, 0)
+    places = tf.scatter_nd(order[:, tf.newaxis], tf.range(tf.shape(rois)[0]), tf.shape(order, tf.int64))
+    return tf.gather(tf.concat(parts, 0), places)
+
+
+def pool_all(
+    levels: list[tf.Tensor],
+    rois: tf.Tensor,
+    batch_indices: tf.Tensor,
+    level_indices: tf.Tensor,
+    output_size: tuple[int, int],
+    options: RoiAlignOptions,
+) -> tf.Tensor:
+    """Each level pools all RoIs, those of the others shrunk to a point and dropped after: shapes stay constant."""
+    pool = _level_operators(levels, output_size, options)
+    parts = []
+    for index in range(len(levels)):
+        own = (level_indices == index)[:, tf.newaxis]
+        pooled = pool(index, tf.where(own, rois, 0.0), batch_indices)
+        parts.append(tf.where(own[:, :, tf.newaxis, tf.newaxis], pooled, 0.0))
+    return tf.add_n(parts)
+
+
+def _level_operators(levels, output_size, options) -> Callable[[int, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """A function from (level index, rois, batch_indices) to what is pooled from that level."""
+
+    def pool(index, rois, batch_indices):
+        stride = options.strides[index]
+        alone = options._replace(strides=(stride,))
+
+        def compute(level, rois, images):
+            return roi_align.pool(roi_align.prepare([level]), rois, images, tf.zeros_like(images), output_size, alone)
+
+        return onnx_operators.roi_align(levels[index], rois, batch_indices, output_size, alone, compute)
+
+    return pool
