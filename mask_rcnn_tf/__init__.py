@@ -1,10 +1,11 @@
 """Mask R-CNN (He et al., arXiv:1703.06870) for TensorFlow and Keras."""
 
 from mask_rcnn_tf import export, weights
-from mask_rcnn_tf.config import Config, ModelConfig, load_config
+from mask_rcnn_tf.config import Config, ModelConfig
 from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.prediction import predict_images
+from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.training import TorchSGD  # known to Keras when a saved model is loaded
 
 MaskRCNN.exporters = {"tf_saved_model": export.saved_model, "onnx": export.onnx, "tflite": export.tflite}

@@ -1,180 +1,203 @@
 """Dataclasses of one experiment: the model, its data, its training and its scoring.
 
-Everything is plain, mutable and typed, so that `ml_collections.config_flags` can override any leaf from the command
-line (`--config.train.learning_rate=0.01`). Models and tools copy the configuration and call `Config.validate` once.
+Plain, mutable and typed, so that `ml_collections.config_flags` overrides any leaf from the command line
+(`--config.train.learning_rate=0.01`). Models and tools copy the configuration and call `Config.validate` once.
 """
 
-import copy
 import dataclasses
-import importlib
-import importlib.util
-import pathlib
-import pkgutil
 import typing
 from typing import Any
 
-from mask_rcnn_tf.validation import validate_data, validate_model, validate_train
+from mask_rcnn_tf.fields import Section, check_fields, field, section, type_name
+from mask_rcnn_tf.validation import NORMS, validate_data, validate_eval, validate_model, validate_train
 
 
 @dataclasses.dataclass
-class PreprocessConfig:
+class PreprocessConfig(Section):
     """From a uint8 RGB image to the network's input; part of the model, because weights depend on it.
 
     The defaults are those of Detectron2's R50/R101 models (`detectron2/config/defaults.py`): BGR, minus mean
     """
 
-    short_side: int = 800  # pixels after resizing
-    max_side: int = 1333  # the long side never exceeds this
-    size_rounding: str = "nearest"  # "nearest": int(x + 0.5), Detectron2; "floor": torchvision
+    short_side: int = field(800, above=0)  # pixels after resizing
+    max_side: int = field(1333, above=0)  # the long side never exceeds this
+    # "nearest": int(x + 0.5), Detectron2; "floor": torchvision
+    size_rounding: str = field("nearest", one_of=("nearest", "floor"))
     antialias: bool = True  # Detectron2 (PIL) antialiases when it shrinks, torchvision does not
     round_resized: bool = True  # round the resized image to whole levels, as uint8 resizing does (Detectron2)
-    channel_order: str = "BGR"
-    pixel_scale: float = 1.0  # levels are multiplied by this before mean and std; torchvision: 1 / 255
-    mean: tuple[float, ...] = (103.53, 116.28, 123.675)  # in channel_order, after pixel_scale
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    size_divisor: int = 32  # canvases are multiples of this
+    channel_order: str = field("BGR", one_of=("RGB", "BGR"), weights="same")
+    # levels are multiplied by this before mean and std; torchvision: 1 / 255
+    pixel_scale: float = field(1.0, above=0, weights="same")
+    # in channel_order, after pixel_scale
+    mean: tuple[float, ...] = field((103.53, 116.28, 123.675), length=3, weights="same")
+    std: tuple[float, ...] = field((1.0, 1.0, 1.0), length=3, above=0, weights="same")
+    size_divisor: int = field(32, above=0, multiple_of=32)  # canvases are multiples of this
 
 
 @dataclasses.dataclass
-class BackboneConfig:
+class BackboneConfig(Section):
     """A ResNet. Depth comes from `stage_blocks`: (3, 4, 6, 3) is R50, (3, 4, 23, 3) is R101."""
 
-    block: str = "bottleneck"  # or "basic"
-    stage_blocks: tuple[int, ...] = (3, 4, 6, 3)
-    stage_channels: tuple[int, ...] = (64, 128, 256, 512)  # inner width; a bottleneck puts out four times as many
-    groups: int = 1  # of a bottleneck's 3x3, which has stage_channels * width_per_group / 64 * groups channels
-    width_per_group: int = 64  # ResNeXt-101 32x8d: 32 groups of 8
-    stem_channels: int = 64
-    stem_kernel: int = 7
-    stride_in_1x1: bool = True  # stride of a bottleneck on its first 1x1 (MSRA, Detectron2 R50/R101), else on the 3x3
-    norm: str = "frozen_batch_norm"
-    norm_epsilon: float = 1e-5
-    norm_momentum: float = 0.9  # Keras's meaning: the share of the running statistics that stays
-    frozen_stages: int = 2  # 0: all trains; 1: the stem is frozen; 2: stem and C2; ... 5: the whole backbone
+    block: str = field("bottleneck", one_of=("bottleneck", "basic"), weights="same")  # or "basic"
+    stage_blocks: tuple[int, ...] = field((3, 4, 6, 3), length=4, above=0, weights="same")
+    # inner width; a bottleneck puts out four times as many
+    stage_channels: tuple[int, ...] = field((64, 128, 256, 512), length=4, above=0, weights="same")
+    # of a bottleneck's 3x3, which has stage_channels * width_per_group / 64 * groups channels
+    groups: int = field(1, above=0, weights="same")
+    width_per_group: int = field(64, above=0, weights="same")  # ResNeXt-101 32x8d: 32 groups of 8
+    stem_channels: int = field(64, above=0, weights="same")
+    stem_kernel: int = field(7, above=0, odd=True, weights="same")
+    # stride of a bottleneck on its first 1x1 (MSRA, Detectron2 R50/R101), else on the 3x3
+    stride_in_1x1: bool = field(True, weights="same")
+    norm: str = field("frozen_batch_norm", one_of=NORMS, weights="norm")
+    norm_epsilon: float = field(1e-5, at_least=0, weights="same")
+    # Keras's meaning: the share of the running statistics that stays
+    norm_momentum: float = field(0.9, at_least=0, at_most=1)
+    # 0: all trains; 1: the stem is frozen; 2: stem and C2; ... 5: the whole backbone
+    frozen_stages: int = field(2, at_least=0, at_most=5)
 
 
 @dataclasses.dataclass
-class FpnConfig:
+class FpnConfig(Section):
     """The feature pyramid: laterals, top-down sums, 3x3 outputs P2..P5, and P6 by a 1x1 max-pool of stride 2."""
 
-    channels: int = 256
-    norm: str = "none"
+    channels: int = field(256, above=0)
+    norm: str = field("none", one_of=NORMS, weights="norm")
 
 
 @dataclasses.dataclass
-class AnchorConfig:
+class AnchorConfig(Section):
     """Anchors of the levels of the RPN."""
 
-    sizes: tuple[tuple[float, ...], ...] = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))  # a tuple a level, pixels
-    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
+    # a tuple a level, pixels
+    sizes: tuple[tuple[float, ...], ...] = field(((32.0,), (64.0,), (128.0,), (256.0,), (512.0,)), some=True, above=0)
+    ratios: tuple[float, ...] = field((0.5, 1.0, 2.0), some=True, above=0)  # height / width
     rounded: bool = False  # torchvision rounds base anchors half to even
-    stride_rule: str = "level"  # "level": 4..64 (Detectron2); "grid": canvas size // grid size (torchvision)
+    # "level": 4..64 (Detectron2); "grid": canvas size // grid size (torchvision)
+    stride_rule: str = field("level", one_of=("level", "grid"))
 
 
 @dataclasses.dataclass
-class RpnConfig:
+class RpnConfig(Section):
     """Region proposal network: head, targets, losses, proposals."""
 
-    levels: tuple[str, ...] = ("P2", "P3", "P4", "P5", "P6")  # names of the features it runs on, finest first
-    num_convs: int = 1
-    channels: int = 256
-    pre_nms_top_n_train: int = 2000  # a level
-    pre_nms_top_n_test: int = 1000
-    post_nms_top_n_train: int = 1000  # an image
-    post_nms_top_n_test: int = 1000
-    nms_iou: float = 0.7
-    min_size: float = 0.0  # a proposal's sides must be positive and at least this, in pixels; torchvision: 1e-3
-    ranking: str = "logit"  # proposals are ordered by "logit" (Detectron2) or "sigmoid" (torchvision)
-    positive_iou: float = 0.7
-    negative_iou: float = 0.3
-    samples: int = 256  # anchors an image
-    positive_fraction: float = 0.5
-    loss_normalizer: str = "batch"  # "batch": samples * B (Detectron2); "sampled": sampled anchors (torchvision)
-    loss_beta: float = 0.0  # of smooth L1; 0 is L1; torchvision: 1/9
+    # names of the features it runs on, finest first
+    levels: tuple[str, ...] = field(("P2", "P3", "P4", "P5", "P6"), some=True)
+    num_convs: int = field(1, above=0)
+    channels: int = field(256, above=0)
+    pre_nms_top_n_train: int = field(2000, above=0)  # a level
+    pre_nms_top_n_test: int = field(1000, above=0)
+    post_nms_top_n_train: int = field(1000, above=0)  # an image
+    post_nms_top_n_test: int = field(1000, above=0)
+    nms_iou: float = field(0.7, at_least=0, at_most=1)
+    # a proposal's sides must be positive and at least this, in pixels; torchvision: 1e-3
+    min_size: float = field(0.0, at_least=0)
+    # proposals are ordered by "logit" (Detectron2) or "sigmoid" (torchvision)
+    ranking: str = field("logit", one_of=("logit", "sigmoid"))
+    positive_iou: float = field(0.7, at_least=0, at_most=1)
+    negative_iou: float = field(0.3, at_least=0, at_most=1)
+    samples: int = field(256, above=0)  # anchors an image
+    positive_fraction: float = field(0.5, at_least=0, at_most=1)
+    # "batch": samples * B (Detectron2); "sampled": sampled anchors (torchvision)
+    loss_normalizer: str = field("batch", one_of=("batch", "sampled"))
+    loss_beta: float = field(0.0, at_least=0)  # of smooth L1; 0 is L1; torchvision: 1/9
 
 
 @dataclasses.dataclass
-class RoiConfig:
+class RoiConfig(Section):
     """Which RoIs the heads train on, and how features are pooled for them."""
 
-    levels: tuple[str, ...] = ("P2", "P3", "P4", "P5")  # names of the features RoIs are pooled from, finest first
-    samples: int = 512  # RoIs an image
-    positive_fraction: float = 0.25
-    positive_iou: float = 0.5
-    canonical_size: float = 224.0  # a box of this side is pooled from canonical_level
-    canonical_level: int = 4
-    level_rule: str = "detectron2"  # where the epsilon stands: "detectron2" or "torchvision"
+    # names of the features RoIs are pooled from, finest first
+    levels: tuple[str, ...] = field(("P2", "P3", "P4", "P5"), some=True)
+    samples: int = field(512, above=0)  # RoIs an image
+    positive_fraction: float = field(0.25, at_least=0, at_most=1)
+    positive_iou: float = field(0.5, at_least=0, at_most=1)
+    canonical_size: float = field(224.0, above=0)  # a box of this side is pooled from canonical_level
+    canonical_level: int = field(4, at_least=0)
+    # where the epsilon stands: "detectron2" or "torchvision"
+    level_rule: str = field("detectron2", one_of=("detectron2", "torchvision"))
     aligned: bool = True  # half-pixel aligned RoIAlign (Detectron2's ROIAlignV2); torchvision: False
-    sampling_ratio: int = 2  # samples a bin and axis; 0: adaptive, ceil(roi / bin)
-    max_sampling: int = 8  # cap of the adaptive grid in the xla kernels, which need a constant
+    sampling_ratio: int = field(2, at_least=0)  # samples a bin and axis; 0: adaptive, ceil(roi / bin)
+    max_sampling: int = field(8, above=0)  # cap of the adaptive grid in the xla kernels, which need a constant
 
 
 @dataclasses.dataclass
-class BoxHeadConfig:
+class BoxHeadConfig(Section):
     """Convolutions, then fully connected layers, then class logits and box deltas."""
 
-    pool_size: int = 7
-    num_convs: int = 0
-    conv_channels: int = 256
-    num_fcs: int = 2
-    fc_channels: int = 1024
-    norm: str = "none"
-    delta_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0)  # (dy, dx, dh, dw)
-    loss_beta: float = 0.0
+    pool_size: int = field(7, above=0)
+    num_convs: int = field(0, at_least=0)
+    conv_channels: int = field(256, above=0)
+    num_fcs: int = field(2, at_least=0)
+    fc_channels: int = field(1024, above=0)
+    norm: str = field("none", one_of=NORMS, weights="norm")
+    # (dy, dx, dh, dw)
+    delta_weights: tuple[float, ...] = field((10.0, 10.0, 5.0, 5.0), length=4, above=0, weights="same")
+    loss_beta: float = field(0.0, at_least=0)
 
 
 @dataclasses.dataclass
-class MaskHeadConfig:
+class MaskHeadConfig(Section):
     """Convolutions, a 2x2 deconvolution of stride 2, one mask a class. M = 2 * pool_size."""
 
     enabled: bool = True
-    pool_size: int = 14
-    num_convs: int = 4
-    channels: int = 256
-    norm: str = "none"
-    mask_frame: str = "box"  # frame of gt_masks. "box": binary targets; "canvas": torchvision's soft targets
+    pool_size: int = field(14, above=0)
+    num_convs: int = field(4, at_least=0)
+    channels: int = field(256, above=0)
+    norm: str = field("none", one_of=NORMS, weights="norm")
+    # frame of gt_masks. "box": binary targets; "canvas": torchvision's soft targets
+    mask_frame: str = field("box", one_of=("box", "canvas"))
 
 
 @dataclasses.dataclass
-class DetectionConfig:
+class DetectionConfig(Section):
     """From class scores and deltas to the final detections, and from mask probabilities to pasted masks."""
 
-    score_threshold: float = 0.05
-    nms_iou: float = 0.5
-    max_detections: int = 100
-    min_size: float = 0.0  # torchvision: 1e-2
-    max_candidates: int = 2000  # xla kernels only: (box, class) pairs an image that enter NMS, best first
-    mask_threshold: float = 0.5
-    paste: str = "continuous"  # "continuous": Detectron2; "integer": torchvision's grown and truncated box
+    score_threshold: float = field(0.05, at_least=0, at_most=1)
+    nms_iou: float = field(0.5, at_least=0, at_most=1)
+    max_detections: int = field(100, above=0)
+    min_size: float = field(0.0, at_least=0)  # torchvision: 1e-2
+    # xla kernels only: (box, class) pairs an image that enter NMS, best first
+    max_candidates: int = field(2000, above=0)
+    mask_threshold: float = field(0.5, at_least=0, at_most=1)
+    # "continuous": Detectron2; "integer": torchvision's grown and truncated box
+    paste: str = field("continuous", one_of=("continuous", "integer"))
 
 
 @dataclasses.dataclass
-class ModelConfig:
+class ModelConfig(Section):
     """Everything `mask_rcnn_tf.MaskRCNN` is built from; saved inside the `.keras` file."""
 
-    num_classes: int = 80  # C, without background
+    num_classes: int = field(80, above=0)  # C, without background
     class_names: tuple[str, ...] = ()  # () or C names, in the order of classes 1..C
     category_ids: tuple[int, ...] = ()  # () for 1..C, or the file's ids in the order of classes 1..C
-    preprocess: PreprocessConfig = dataclasses.field(default_factory=PreprocessConfig)
-    backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)
-    fpn: FpnConfig = dataclasses.field(default_factory=FpnConfig)
-    anchors: AnchorConfig = dataclasses.field(default_factory=AnchorConfig)
-    rpn: RpnConfig = dataclasses.field(default_factory=RpnConfig)
-    roi: RoiConfig = dataclasses.field(default_factory=RoiConfig)
-    box_head: BoxHeadConfig = dataclasses.field(default_factory=BoxHeadConfig)
-    mask_head: MaskHeadConfig = dataclasses.field(default_factory=MaskHeadConfig)
-    detection: DetectionConfig = dataclasses.field(default_factory=DetectionConfig)
-    kernels: str = "native"  # a set of ops.kernels: "xla" for jit_compile; "onnx", "tensorrt", "tflite" for exports
+    preprocess: PreprocessConfig = section(PreprocessConfig)
+    backbone: BackboneConfig = section(BackboneConfig)
+    fpn: FpnConfig = section(FpnConfig)
+    anchors: AnchorConfig = section(AnchorConfig)
+    rpn: RpnConfig = section(RpnConfig)
+    roi: RoiConfig = section(RoiConfig)
+    box_head: BoxHeadConfig = section(BoxHeadConfig)
+    mask_head: MaskHeadConfig = section(MaskHeadConfig)
+    detection: DetectionConfig = section(DetectionConfig)
+    # a set of ops.kernels: "xla" for jit_compile; "onnx", "tensorrt", "tflite" for exports
+    kernels: str = field("native", one_of=("native", "xla", "onnx", "tensorrt", "tflite"))
     # Or "mixed_bfloat16", or "auto": that where the hardware has it; or "bfloat16", which keeps the weights in it too
     # and does not train (exports). Geometry and losses are float32 in any case.
-    dtype: str = "float32"
-    sampler: str = "random"  # "evenly": deterministic, in index order, to compare with another program
-    seed: int = 0  # of the random sampler
+    dtype: str = field("float32", one_of=("float32", "mixed_bfloat16", "bfloat16", "auto"))
+    # "evenly": deterministic, in index order, to compare with another program
+    sampler: str = field("random", one_of=("random", "evenly"))
+    seed: int = field(0, at_least=0, below=2**62)  # of the random sampler
 
     @property
     def has_masks(self) -> bool:
         """Whether the model predicts masks, and needs them to train."""
         return self.mask_head.enabled
+
+    @property
+    def masks_on_canvas(self) -> bool:
+        """Whether `gt_masks` are bitmaps of the canvas, and not in the frame of their box."""
+        return self.has_masks and self.mask_head.mask_frame == "canvas"
 
     @property
     def mask_size(self) -> int:
@@ -188,92 +211,97 @@ class ModelConfig:
 
 
 @dataclasses.dataclass
-class ShapesConfig:
+class ShapesConfig(Section):
     """Synthetic scenes of `mask_rcnn_tf.data.shapes`."""
 
-    size: int = 192  # scenes are square, pixels
-    train_scenes: int = 3000
-    val_scenes: int = 200
-    min_objects: int = 3
-    max_objects: int = 8
-    min_side: int = 16  # pixels, longer side of an object
-    max_side: int = 96
-    num_keypoints: int = 0  # 0: no keypoints
-    seed: int = 0
+    size: int = field(192, above=0)  # scenes are square, pixels
+    train_scenes: int = field(3000, above=0)
+    val_scenes: int = field(200, above=0)
+    min_objects: int = field(3, above=0)
+    max_objects: int = field(8, above=0)
+    min_side: int = field(16, above=0)  # pixels, longer side of an object
+    max_side: int = field(96, above=0)
+    num_keypoints: int = field(0, at_least=0)  # 0: no keypoints
+    seed: int = field(0, at_least=0)
 
 
 @dataclasses.dataclass
-class DataConfig:
+class DataConfig(Section):
     """Where examples come from and how they become batches."""
 
-    dataset: str = "coco_json"  # or "mrcnn_shapes"
+    dataset: str = field("coco_json", one_of=("coco_json", "mrcnn_shapes"))  # or "mrcnn_shapes"
     train_annotations: str = ""
     train_images: str = ""
     val_annotations: str = ""
     val_images: str = ""
     data_dir: str = ""  # where prepared examples are cached; "" is TFDS's default
-    shapes: ShapesConfig = dataclasses.field(default_factory=ShapesConfig)
-    train_short_sides: tuple[int, ...] = (640, 672, 704, 736, 768, 800)  # one is drawn for each image
-    canvases: tuple[tuple[int, int], ...] = ((800, 1344), (1344, 800))  # (H, W); the smallest that holds an image
+    shapes: ShapesConfig = section(ShapesConfig)
+    # one is drawn for each image
+    train_short_sides: tuple[int, ...] = field((640, 672, 704, 736, 768, 800), some=True, above=0)
+    # (H, W); the smallest that holds an image
+    canvases: tuple[tuple[int, int], ...] = field(((800, 1344), (1344, 800)), some=True, at_least=32, multiple_of=32)
     flip_horizontal: bool = True
     flip_vertical: bool = False
-    max_gt: int = 100  # G; annotations above it are dropped and counted
-    gt_mask_size: int = 112  # side of gt_masks in the box frame
+    max_gt: int = field(100, above=0)  # G; annotations above it are dropped and counted
+    gt_mask_size: int = field(112, above=0)  # side of gt_masks in the box frame
     skip_empty: bool = True  # leave images without annotations out of training, counted
-    shuffle_buffer: int = 1000
+    shuffle_buffer: int = field(1000, above=0)
     cache: bool = False  # keep decoded examples in memory
-    keypoint_flip_pairs: tuple[tuple[int, int], ...] = ()
-    keypoint_sigmas: tuple[float, ...] = ()
+    keypoint_flip_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
+    keypoint_sigmas: tuple[float, ...] = field((), above=0)
 
 
 @dataclasses.dataclass
-class TrainConfig:
+class TrainConfig(Section):
     """Optimizer, schedule and what is written while training."""
 
-    batch_size: int = 16  # images a step over all replicas
-    steps: int = 90_000
-    optimizer: str = "torch_sgd"  # or "adam"
-    learning_rate: float = 0.02  # for base_batch_size images; scaled linearly with batch_size
-    base_batch_size: int = 16
-    momentum: float = 0.9
-    adam_beta_2: float = 0.999
-    weight_decay: float = 1e-4  # none on norm parameters
-    clip_norm: float = 0.0  # of all gradients together; 0: off
-    warmup_steps: int = 1000
-    warmup_factor: float = 1e-3
-    schedule: str = "step"  # or "cosine"
-    decay_steps: tuple[int, ...] = (60_000, 80_000)  # of "step"
-    decay_factor: float = 0.1
-    checkpoint_every: int = 1000  # steps
-    evaluate_every: int = 5000  # steps
-    summary_every: int = 20  # steps between TensorBoard points
-    seed: int = 0  # of shuffling and augmentation
+    batch_size: int = field(16, above=0)  # images a step over all replicas
+    steps: int = field(90_000, above=0)
+    optimizer: str = field("torch_sgd", one_of=("torch_sgd", "adam"))  # or "adam"
+    learning_rate: float = field(0.02, above=0)  # for base_batch_size images; scaled linearly with batch_size
+    base_batch_size: int = field(16, above=0)
+    momentum: float = field(0.9, at_least=0, below=1)
+    adam_beta_2: float = field(0.999, at_least=0, below=1)
+    weight_decay: float = field(1e-4, at_least=0)  # none on norm parameters
+    clip_norm: float = field(0.0, at_least=0)  # of all gradients together; 0: off
+    warmup_steps: int = field(1000, at_least=0)
+    warmup_factor: float = field(1e-3, at_least=0, at_most=1)
+    warmup_rule: str = field("product", one_of=("product", "ramp"))  # see `training.schedule.WarmupSchedule`
+    schedule: str = field("step", one_of=("step", "cosine"))  # or "cosine"
+    decay_steps: tuple[int, ...] = field((60_000, 80_000), above=0)  # of "step"
+    decay_factor: float = field(0.1, above=0)
+    checkpoint_every: int = field(1000, above=0)  # steps
+    evaluate_every: int = field(5000, above=0)  # steps
+    summary_every: int = field(20, above=0)  # steps between TensorBoard points
+    seed: int = field(0, at_least=0)  # of shuffling and augmentation
     init_from: str = ""  # .keras file whose weights the run starts from; "": random weights
 
 
 @dataclasses.dataclass
-class EvalConfig:
+class EvalConfig(Section):
     """Scoring."""
 
-    batch_size: int = 1
-    max_dets: tuple[int, ...] = (1, 10, 100)
+    batch_size: int = field(1, above=0)
+    max_dets: tuple[int, ...] = field((1, 10, 100), some=True, above=0)
 
 
 @dataclasses.dataclass
-class Config:
+class Config(Section):
     """One experiment."""
 
     name: str = ""
-    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
-    data: DataConfig = dataclasses.field(default_factory=DataConfig)
-    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
-    eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    train: TrainConfig = section(TrainConfig)
+    eval: EvalConfig = section(EvalConfig)
 
     def validate(self) -> "Config":
         """Checks every section. Returns self. Raises ValueError naming the field, what came and what is allowed."""
+        check_fields(self, "")
         validate_model(self.model)
         validate_data(self.data)
         validate_train(self.train)
+        validate_eval(self.eval)
         return self
 
 
@@ -314,37 +342,8 @@ def _restore(value: Any) -> Any:
 
 
 def _checked(value: Any, kind: Any, name: str) -> Any:
-    """The value, if it is of the annotated type; a whole number is a float too, a bool is no number."""
+    """The value, if it is of the annotated type, of which the items of a tuple are checked later."""
     allowed = (int, float) if kind is float else typing.get_origin(kind) or kind
     if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
-        raise ValueError(f"{name} is {value!r}; allowed: a value of type {getattr(kind, '__name__', kind)}.")
+        raise ValueError(f"{name} is {value!r}; allowed: a value of type {type_name(kind)}.")
     return value
-
-
-def preset_names() -> list[str]:
-    """Names of the presets in `mask_rcnn_tf/configs`."""
-    import mask_rcnn_tf.configs as presets
-
-    return sorted(module.name for module in pkgutil.iter_modules(presets.__path__))
-
-
-def load_config(name_or_path: str) -> Config:
-    """Loads a preset by name (`mask_rcnn_r50_fpn`) or a Python file that defines `get_config() -> Config`.
-
-    Raises:
-      ValueError: no such preset or file, or what `get_config` returns does not validate.
-    """
-    path = pathlib.Path(name_or_path)
-    if path.suffix == ".py":
-        if not path.is_file():
-            raise ValueError(f"config is {name_or_path!r}; there is no such file.")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    elif name_or_path in preset_names():
-        module = importlib.import_module(f"mask_rcnn_tf.configs.{name_or_path}")
-    else:
-        raise ValueError(
-            f"config is {name_or_path!r}; allowed: a path to a .py file, or one of {', '.join(preset_names())}."
-        )
-    return copy.deepcopy(module.get_config()).validate()

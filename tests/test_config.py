@@ -1,7 +1,9 @@
 """The typed configuration: validation, JSON, presets, overrides from the command line."""
 
+import copy
 import dataclasses
 import json
+import pickle
 import sys
 
 import pytest
@@ -9,7 +11,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from mask_rcnn_tf import config as configuration
-from mask_rcnn_tf.config import Config, from_dict, load_config, preset_names, to_dict
+from mask_rcnn_tf.config import Config, from_dict, to_dict
+from mask_rcnn_tf.fields import weight_fields
+from mask_rcnn_tf.presets import load_config, preset_names
 
 
 def leaves(section, prefix=""):
@@ -96,6 +100,23 @@ def test_sections_are_not_shared_between_configs():
         ("train.learning_rate", -0.1),
         ("train.learning_rate", float("nan")),
         ("train.warmup_steps", -1),
+        ("train.momentum", 7.0),
+        ("train.warmup_rule", "line"),
+        ("train.decay_steps", (8, 4)),
+        ("train.batch_size", 2.5),
+        ("train.weight_decay", float("inf")),
+        ("eval.batch_size", 0),
+        ("eval.max_dets", (100, 1)),
+        ("model.roi.sampling_ratio", -1),
+        ("model.roi.positive_fraction", 0.0001),
+        ("model.roi.levels", ("P2", "P2")),
+        ("model.backbone.stem_kernel", 6),
+        ("model.anchors.ratios", (1.0, -0.5)),
+        ("model.box_head.delta_weights", (10.0, 10.0, 0.0, 5.0)),
+        ("model.preprocess.mean", (1.0, float("nan"), 1.0)),
+        ("model.seed", -1),
+        ("data.cache", 1),
+        ("data.keypoint_sigmas", (0.1, 0.0)),
     ],
 )
 def test_a_bad_value_is_named_with_what_came_and_what_is_allowed(name, value):
@@ -104,6 +125,40 @@ def test_a_bad_value_is_named_with_what_came_and_what_is_allowed(name, value):
     with pytest.raises(ValueError, match=rf"^config\.{name.rsplit('.', 1)[0]}.* is .*; allowed: .+") as error:
         config.validate()
     assert name.rsplit(".", 1)[1] in str(error.value) and repr(value).strip("(),") in str(error.value)
+
+
+def test_every_field_is_checked():
+    """By its type at least: what is no value of it is refused, whatever the field."""
+    for name, value in leaves(Config()):
+        config = Config()
+        assign(config, name, {"not": "a value"})
+        with pytest.raises(ValueError, match=rf"^config\.{name} is .*; allowed: .+"):
+            config.validate()
+        if not isinstance(value, bool | str | tuple):
+            assign(config, name, float("nan"))
+            with pytest.raises(ValueError, match=rf"^config\.{name} is nan; allowed: .+"):
+                config.validate()
+
+
+@pytest.mark.parametrize("section, name", [("train", "learning_rte"), ("data", "cashe"), ("eval", "max_det")])
+def test_a_misspelt_field_is_an_error_where_it_is_written(section, name):
+    config = Config()
+    with pytest.raises(AttributeError, match=rf"^\w+Config has no field '{name}'; allowed: \w+.*\.$") as error:
+        setattr(getattr(config, section), name, 5)
+    assert "learning_rate" in str(error.value) or section != "train"
+    with pytest.raises(AttributeError, match="Config has no field 'modle'; allowed: model"):
+        config.modle = config.model
+
+
+def test_sections_can_be_copied_and_pickled():
+    config = Config(name="mine")
+    assert copy.deepcopy(config) == pickle.loads(pickle.dumps(config)) == config
+
+
+def test_fields_that_weights_depend_on():
+    same, norm = (set(weight_fields(configuration.ModelConfig, kind)) for kind in ("same", "norm"))
+    assert norm == {"backbone.norm", "fpn.norm", "box_head.norm", "mask_head.norm"}
+    assert {"preprocess.mean", "backbone.stage_blocks", "box_head.delta_weights"} <= same and len(same) == 14
 
 
 def test_anchors_need_five_equal_levels():

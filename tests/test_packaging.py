@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 
@@ -38,7 +39,11 @@ def _requirements(text: str) -> set[str]:
 def _imported_distributions() -> set[str]:
     """Distributions of every third-party module that the package or a tool imports."""
     modules = set()
-    for path in [*(ROOT / "mask_rcnn_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]:
+    for path in [
+        *(ROOT / "mask_rcnn_tf").rglob("*.py"),
+        *(ROOT / "configs").glob("*.py"),
+        *(ROOT / "tools").rglob("*.py"),
+    ]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.split(".")[0] for alias in node.names}
@@ -85,44 +90,81 @@ def test_build_system_and_lint_agree_on_python(setup_cfg):
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """A wheel built from a copy, by setuptools alone: no network, nothing written into the checkout."""
+def source(tmp_path_factory):
+    """A copy of what is published, in which setuptools may write."""
     copy = tmp_path_factory.mktemp("source")
     for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, copy)
-    for name in ("mask_rcnn_tf", "tests", "tools"):
+        shutil.copy(ROOT / name, copy)
+    for name in ("mask_rcnn_tf", "configs", "tests", "tools"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "golden"))
-    code = "import setuptools.build_meta as b; b.build_wheel('dist')"
-    (copy / "dist").mkdir()
-    subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True, timeout=300)
-    (path,) = (copy / "dist").glob("*.whl")
+    return copy
+
+
+def build(source, kind):
+    """What setuptools alone builds: no network, nothing written into the checkout. Kind: wheel, sdist or editable."""
+    code = f"import setuptools.build_meta as b; b.build_{kind}('{kind}')"
+    (source / kind).mkdir()
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True, timeout=300)
+    (path,) = (source / kind).iterdir()
     return path
+
+
+@pytest.fixture(scope="module")
+def wheel(source):
+    return build(source, "wheel")
+
+
+def published():
+    """Where each module of the package lies once it is installed."""
+    package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mask_rcnn_tf").rglob("*.py")}
+    return package | {f"mask_rcnn_tf/configs/{path.name}" for path in (ROOT / "configs").glob("*.py")}
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {p.relative_to(ROOT).as_posix() for p in (ROOT / "mask_rcnn_tf").rglob("*.py")}
+    expected = published() | {"mask_rcnn_tf/py.typed"}
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.startswith("mask_rcnn_tf/configs/mask_rcnn") for name in names)
     assert [name for name in names if name.endswith("LICENSE")]
 
 
-def test_wheel_works_outside_the_checkout(wheel, tmp_path):
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+def test_sdist_builds_the_same_wheel(source, wheel, tmp_path):
+    with tarfile.open(build(source, "sdist")) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    again = zipfile.ZipFile(build(unpacked, "wheel")).namelist()
+    assert sorted(again) == sorted(zipfile.ZipFile(wheel).namelist())
+
+
+def presets_of(site, tmp_path):
+    """Where the package was found, and how many presets load, in a process that has `site` before everything else."""
     code = (
-        "import pathlib, mask_rcnn_tf; from mask_rcnn_tf import config\n"
+        f"import pathlib, site; site.addsitedir({str(site)!r})\n"
+        "import mask_rcnn_tf; from mask_rcnn_tf import presets\n"
         "print(pathlib.Path(mask_rcnn_tf.__file__).parent.parent)\n"
-        "print(len([config.load_config(name) for name in config.preset_names()]))"
+        "import mask_rcnn_tf.configs; print(mask_rcnn_tf.configs.__path__[0])\n"
+        "print(len([presets.load_config(name) for name in presets.preset_names()]))"
     )
-    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "CUDA_VISIBLE_DEVICES": ""}
+    env = {**os.environ, "PYTHONPATH": str(site), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    where, presets = done.stdout.split()[-2:]
-    assert pathlib.Path(where).samefile(tmp_path / "site")
-    assert int(presets) == len([path for path in (ROOT / "mask_rcnn_tf/configs").glob("[!_]*.py")])
+    where, configs, count = done.stdout.split()[-3:]
+    assert int(count) == len([path for path in (ROOT / "configs").glob("[!_]*.py")])
+    return pathlib.Path(where), pathlib.Path(configs)
+
+
+def test_wheel_works_outside_the_checkout(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    where, configs = presets_of(tmp_path / "site", tmp_path)
+    assert where.samefile(tmp_path / "site") and configs.samefile(tmp_path / "site/mask_rcnn_tf/configs")
+
+
+def test_editable_install_finds_the_presets(source, tmp_path):
+    zipfile.ZipFile(build(source, "editable")).extractall(tmp_path / "site")
+    where, configs = presets_of(tmp_path / "site", tmp_path)
+    assert where.samefile(source) and configs.samefile(source / "configs")
 
 
 @pytest.fixture

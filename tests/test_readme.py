@@ -44,7 +44,7 @@ def tool_commands(heading, tools):
 
 
 def small_config(name="mask_rcnn_shapes"):
-    config = mrcnn.config.load_config(name)
+    config = mrcnn.presets.load_config(name)
     config.data.shapes.train_scenes, config.data.shapes.val_scenes = 16, 8
     config.data.shuffle_buffer = 16
     return config

@@ -1,9 +1,12 @@
 """Times inference, stage by stage and as a whole."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
 from mask_rcnn_tf.benchmark import timing
+from mask_rcnn_tf.config import DetectionConfig
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.steps import Step, Tensors
 from mask_rcnn_tf.ops import images as image_ops
@@ -23,7 +26,9 @@ def stages(model: MaskRCNN) -> list[Step]:
     return [Step(PREPROCESS, preprocess), *model.steps()]
 
 
-def paste_all(detections, image_shapes, original_shape, config):
+def paste_all(
+    detections: Tensors, image_shapes: tf.Tensor, original_shape: tuple[int, int], config: DetectionConfig
+) -> list[np.ndarray]:
     """Pastes every mask of a batch into an image of its own.
 
     Args:
@@ -47,7 +52,7 @@ def paste_all(detections, image_shapes, original_shape, config):
     return pasted
 
 
-def benchmark_inference(model, images, runs):
+def benchmark_inference(model: MaskRCNN, images: np.ndarray, runs: int) -> Iterator[dict]:
     """Times a model on a batch.
 
     Args:

@@ -3,8 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 
-def random_images(batch_size, height, width, seed=0):
+
+def random_images(batch_size: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     """Patches of random colours at several scales, so that no two places look alike.
 
     Args:
@@ -23,7 +25,16 @@ def random_images(batch_size, height, width, seed=0):
     return image.astype(np.uint8)
 
 
-def labelled_batch(model, batch_size, height, width, objects=8, mask_size=112, seed=0):
+def labelled_batch(
+    model: MaskRCNN,
+    batch_size: int,
+    height: int,
+    width: int,
+    *,
+    objects: int = 8,
+    mask_size: int = 112,
+    seed: int = 0,
+) -> dict[str, tf.Tensor]:
     """A training batch: random images with ellipses as ground truth.
 
     Args:
@@ -43,7 +54,7 @@ def labelled_batch(model, batch_size, height, width, objects=8, mask_size=112, s
     sides = random.uniform(0.1, 0.5, (batch_size, objects, 2))
     corners = random.uniform(0, 1, (batch_size, objects, 2)) * (1 - sides)
     boxes = (np.concatenate([corners, corners + sides], -1) * size).astype(np.float32)
-    if model.config.mask_head.mask_frame == "canvas":
+    if model.config.masks_on_canvas:
         masks = _ellipses(boxes, *image.shape[1:3])
     else:
         unit = np.tile(np.float32([0, 0, mask_size, mask_size]), (batch_size, objects, 1))
@@ -67,7 +78,7 @@ def _ellipses(boxes, height, width):
     return np.where(distance <= 1, 255, 0).astype(np.uint8)
 
 
-def spread_predictions(model, image, image_shape):
+def spread_predictions(model: MaskRCNN, image: tf.Tensor, image_shape: tf.Tensor):
     """Scales the kernels of the last layers until their outputs spread as a trained network's do.
 
     Under the usual initial values every class gets the same score: no detection passes the threshold, and the stages

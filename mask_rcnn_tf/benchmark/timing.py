@@ -6,6 +6,8 @@ import platform
 import resource
 import statistics
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,7 +16,7 @@ STATUS = pathlib.Path("/proc/self/status")
 CLEAR_REFS = pathlib.Path("/proc/self/clear_refs")
 
 
-def measure(function, runs, warm_up=1):
+def measure(function: Callable[[], Any], runs: int, warm_up: int = 1) -> tuple[list[float], Any]:
     """Runs a function repeatedly.
 
     Args:
@@ -35,7 +37,7 @@ def measure(function, runs, warm_up=1):
     return seconds, result
 
 
-def summary(seconds):
+def summary(seconds: Sequence[float]) -> dict[str, float]:
     """Figures of some runs.
 
     Args:
@@ -62,7 +64,7 @@ def reset_peak_memory():
         tf.config.experimental.reset_memory_stats(device)
 
 
-def peak_memory():
+def peak_memory() -> dict[str, Any]:
     """Peaks since `reset_peak_memory`.
 
     Returns:
@@ -82,7 +84,7 @@ def _gpus():
     return [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
 
 
-def environment():
+def environment() -> dict[str, Any]:
     """What a figure depends on besides the code.
 
     Returns:

@@ -1,14 +1,18 @@
 """Times the training step by phase, and the input pipeline."""
 
+from collections.abc import Iterator, Mapping
+
 import tensorflow as tf
 
 from mask_rcnn_tf.benchmark import timing
+from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import pipeline
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.ops.kernels import get_kernels
 from mask_rcnn_tf.training.schedule import make_optimizer
 
 
-def benchmark_training(model, config, batch, runs):
+def benchmark_training(model: MaskRCNN, config: Config, batch: Mapping[str, tf.Tensor], runs: int) -> Iterator[dict]:
     """Times training steps on one batch; the model trains while it is timed.
 
     Args:
@@ -62,7 +66,7 @@ def _positive_rois(model, batch):
     return tf.reduce_sum(tf.cast(sampled["roi_classes"] > 0, tf.int32), 1).numpy().tolist()
 
 
-def benchmark_loader(config, runs):
+def benchmark_loader(config: Config, runs: int) -> Iterator[dict]:
     """Times the batches of the training pipeline, with nobody else using the machine.
 
     Args:

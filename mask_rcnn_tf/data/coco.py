@@ -115,7 +115,7 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
     options = examples.ScanOptions(
         category_ids=category_ids,
         num_keypoints=num_keypoints(config),
-        require_masks=config.model.mask_head.enabled,
+        require_masks=config.model.has_masks,
         strict=split == "val",
     )
     folder = str(pathlib.Path(images).resolve())

@@ -59,7 +59,7 @@ def compact(config: Config, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor
     """The part of the work that no augmentation changes: keeps the first G objects, puts masks into the box frame.
 
     Args:
-      config: `data.max_gt`, `data.gt_mask_size` and `model.mask_head` are read.
+      config: `data.max_gt`, `data.gt_mask_size` and whether the model has masks are read.
       record: `image` u8 [h, w, 3], `image_id` int64 [], `boxes` f32 [g, 4] and `keypoints` f32 [g, J, 3], original
         pixels, `classes` int32 [g], `mask_counts` int32 ragged [g, None].
 
@@ -72,10 +72,10 @@ def compact(config: Config, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor
     image_shape = tf.shape(record["image"])[:2]
     # clipped first: the frame of a mask is the box that the network will see
     record["boxes"] = box_ops.clip_boxes(record["boxes"][tf.newaxis], image_shape[tf.newaxis])[0]
-    if config.model.mask_head.enabled and config.model.mask_head.mask_frame == "canvas":
+    if config.model.masks_on_canvas:
         return record
     counts = record.pop("mask_counts")
-    if config.model.mask_head.enabled:
+    if config.model.has_masks:
         record["masks"] = _box_frame_masks(counts, record["boxes"], image_shape, config.data.gt_mask_size)
     return record
 
@@ -179,7 +179,7 @@ def example(
     """Resizes, flips, normalises and pads one image with its annotations.
 
     Args:
-      config: `model.preprocess`, `model.mask_head`, `data` are read.
+      config: `model.preprocess`, whether it has masks, and `data` are read.
       compacted: from `compact`.
       draws: from `augment_draws` or `no_augmentation`.
       canvas: (H, W), ints or int32 tensors, at least as large as the resized image.

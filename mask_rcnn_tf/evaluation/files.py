@@ -220,7 +220,7 @@ def score_results(
     Returns:
       The tables of `coco_metrics.score`.
     """
-    masked = config.mask_head.enabled and any(item.get("segmentation") for item in ground_truth["annotations"])
+    masked = config.has_masks and any(item.get("segmentation") for item in ground_truth["annotations"])
     iou_types = ("bbox",) + ("segm",) * masked + ("keypoints",) * any("keypoints" in result for result in results)
     return coco_metrics.score(ground_truth, results, iou_types, max_dets)
 

@@ -58,7 +58,8 @@ def detect_canvas(
     rows = tf.range(tf.shape(image)[1])[None] < image_shape[:, :1]
     columns = tf.range(tf.shape(image)[2])[None] < image_shape[:, 1:]
     inside = tf.cast(rows[:, :, None] & columns[:, None, :], tf.float32)
-    detections = model.detect(normalized * inside[..., None], image_shape, steps)
+    normalized = tf.ensure_shape(normalized * inside[..., None], image.shape)  # anchors are constants where sides are
+    detections = model.detect(normalized, image_shape, steps)
     return with_category_ids(model.config, model.to_original(detections, image_shape, original_shape))
 
 

@@ -1,8 +1,6 @@
 """A model cut into the networks, which a phone's accelerator or int8 speeds up, and the geometry that joins them.
 
-network     image -> pyramid features, RPN logits and deltas
-box_head    pooled features of the proposals -> class logits and box deltas
-mask_head   pooled features of the detections -> mask logits
+networks    `steps.networks`: image -> features, RPN logits and deltas; and each head's, from pooled features.
 geometry    everything else: boxes, NMS, RoIAlign, scores. It has the networks' outputs as inputs and their inputs as
             outputs, so that it is one graph; `tflite_merge` puts the networks between.
 """

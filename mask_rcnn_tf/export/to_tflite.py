@@ -38,9 +38,8 @@ TENSORS = {  # what the metadata says of inputs and outputs
     "box_deltas": "(dy, dx, dh, dw) of classes 1..C, to be divided by config.json's delta_weights.",
     "mask_pooled": "RoIAlign of P2..P5 at the detections.",
     "mask_logits": "Of classes 1..C.",
-    "objectness": "RPN logits in the order of anchors.f32.",
-    "deltas": "(dy, dx, dh, dw) to the anchors.",
-    "P": "Features of the pyramid.",
+    "objectness_": "RPN logits in the order of anchors.f32.",
+    "deltas_": "(dy, dx, dh, dw) to the anchors.",
 }
 FILES = {
     "labels.txt": "Line i, from 0: the name of category id i.",
@@ -55,6 +54,7 @@ def tflite(
     model: MaskRCNN,
     path: str | os.PathLike,
     images: list[np.ndarray] | None = None,
+    *,
     canvas: Canvas | None = None,
     quantization: str = "none",
     calibration: list[np.ndarray] | None = None,
@@ -182,10 +182,12 @@ def _described(converted, signature, config):
     names = {item.tensorIndex: tflite_file.text(item.name) for item in (*signature.inputs, *signature.outputs)}
     texts = {name: text.format(**vars(config.preprocess)) for name, text in TENSORS.items()}
     inputs, outputs = (
-        {
-            names[index]: texts.get(names[index]) or texts[names[index].rstrip("23456").removesuffix("_P")]
-            for index in side
-        }
+        {names[index]: texts.get(names[index]) or _text_of_level(texts, names[index]) for index in side}
         for side in (graph.inputs, graph.outputs)
     )
     return tflite_metadata.Graph(tflite_file.text(signature.signatureKey), inputs, outputs)
+
+
+def _text_of_level(texts, name):
+    kinds = (kind for kind in texts if kind.endswith("_") and name.startswith(kind))
+    return texts.get(next(kinds, None), f"Features of level {name}.")

@@ -1,5 +1,7 @@
 """Convolution with symmetric padding, followed by a normalisation and an activation: the brick of every stage."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -18,7 +20,7 @@ class ConvNorm(keras.layers.Layer):
       kernel_size: odd side of the kernel.
       stride: of the convolution.
       groups: of channels that are convolved apart (ResNeXt, arXiv:1611.05431).
-      norm: one of `config.NORMS`; there is a bias only with "none", as in the references.
+      norm: one of `validation.NORMS`; there is a bias only with "none", as in the references.
       relu: whether a ReLU follows.
       norm_epsilon, norm_momentum: of the norm; momentum is the share of the running statistics that stays.
       kernel_initializer: a Keras initializer; biases start at 0.
@@ -26,16 +28,17 @@ class ConvNorm(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        stride=1,
-        norm="none",
-        relu=False,
-        norm_epsilon=1e-5,
-        norm_momentum=0.9,
-        kernel_initializer="he_normal",
-        groups=1,
-        **kwargs,
+        filters: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        norm: str = "none",
+        relu: bool = False,
+        norm_epsilon: float = 1e-5,
+        norm_momentum: float = 0.9,
+        kernel_initializer: str | keras.initializers.Initializer = "he_normal",
+        groups: int = 1,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.filters, self.kernel_size, self.stride, self.relu, self.groups = filters, kernel_size, stride, relu, groups
@@ -45,7 +48,7 @@ class ConvNorm(keras.layers.Layer):
         self.splits_groups = True  # False for exports: their runtimes have a grouped convolution that is worth having
         self.supports_jit = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple):
         """Creates kernel [k, k, in / groups, filters], bias [filters] or the norm's weights."""
         side = self.kernel_size
         # Float32 whatever the dtype: folding multiplies in float32 and rounds once.
@@ -59,7 +62,7 @@ class ConvNorm(keras.layers.Layer):
             self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias", autocast=False)
         self.norm = make_norm(self.norm_name, self.filters, self.norm_epsilon, self.norm_momentum, self.dtype_policy)
 
-    def call(self, inputs, training=False, valid=None):
+    def call(self, inputs: tf.Tensor, training: bool = False, valid: tf.Tensor | None = None) -> tf.Tensor:
         """Applies the layer.
 
         Args:
@@ -107,13 +110,13 @@ class ConvNorm(keras.layers.Layer):
             outputs = tf.concat([tf.nn.conv2d(part, weights, stride, padding) for part, weights in parts], -1)
         return outputs if bias is None else tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(bias), inputs.dtype))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape after padding, kernel and stride."""
         batch, height, width, _ = input_shape
         sides = [None if side is None else -(-side // self.stride) for side in (height, width)]
         return (batch, *sides, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Keras's configuration."""
         return {
             **super().get_config(),

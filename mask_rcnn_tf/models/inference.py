@@ -50,7 +50,7 @@ def inference_steps(config: ModelConfig, stages: Stages, pooler: Pooler) -> list
     rpn_alone = tuple(name for name in stages.spec if name not in config.roi.levels)
     steps = [
         Step("backbone_fpn", backbone, "network", ("normalized",), rpn_alone),
-        Step("rpn_head", rpn_head, "network", config.rpn.levels),
+        Step("rpn_head", rpn_head, "network"),
         Step("proposals", proposals),
         Step("roi_features", roi_features),
     ]

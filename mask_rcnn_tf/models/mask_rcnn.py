@@ -16,7 +16,7 @@ from mask_rcnn_tf.models.heads.base import RoiHead
 from mask_rcnn_tf.models.norms import FrozenBatchNorm
 from mask_rcnn_tf.models.pooler import Pooler, RoiOperator
 from mask_rcnn_tf.models.rpn import select_proposals
-from mask_rcnn_tf.models.stages import Stages, make_stages
+from mask_rcnn_tf.models.stages import HEADS, Stages, make_stages
 from mask_rcnn_tf.models.steps import Step, Tensors, run_steps
 from mask_rcnn_tf.models.sublayers import sublayers
 from mask_rcnn_tf.ops import images as image_ops
@@ -47,7 +47,6 @@ class MaskRCNN(keras.Model):
 
     # Set by the package's face: exporters build on models, so models cannot import them.
     exporters: dict[str, Callable] = {}
-    box_head = mask_head = None  # where the list of heads has none
 
     def __init__(
         self,
@@ -72,6 +71,8 @@ class MaskRCNN(keras.Model):
         self._own = {"backbone": backbone is not None, "heads": heads is not None}
         self._operator = roi_operator
         self.backbone, self.pyramid, self.rpn_head = stages[:3]
+        for name in HEADS:
+            setattr(self, name, None)
         for head in stages.roi_heads:
             setattr(self, head.name, head)  # one attribute each: the names under which `.keras` files hold weights
         self.roi_heads = stages.roi_heads

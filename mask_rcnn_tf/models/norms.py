@@ -1,5 +1,7 @@
 """Normalisation layers: frozen, plain and synchronised batch norm, group norm."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -18,12 +20,12 @@ class FrozenBatchNorm(keras.layers.Layer):
     Source: `detectron2/layers/batch_norm.py`, FrozenBatchNorm2d.
     """
 
-    def __init__(self, epsilon=1e-5, **kwargs):
+    def __init__(self, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.supports_jit = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple):
         """Creates gamma, beta, moving_mean and moving_variance, float32 [channels], none trainable."""
         for name, initial in (
             ("gamma", "ones"),
@@ -41,19 +43,15 @@ class FrozenBatchNorm(keras.layers.Layer):
             )
             setattr(self, name, weight)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Normalises [..., channels]."""
         scale, shift = scale_and_shift(self)
         return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
 
-    def is_identity(self):
+    def is_identity(self) -> bool:
         """True as long as no pretrained statistics were loaded (eager only)."""
         ones = tf.reduce_all(self.gamma == 1.0) & tf.reduce_all(self.moving_variance == 1.0)
         return bool(ones & tf.reduce_all(self.beta == 0.0) & tf.reduce_all(self.moving_mean == 0.0))
-
-    def get_config(self):
-        """Keras's configuration."""
-        return {**super().get_config(), "epsilon": self.epsilon}
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -64,7 +62,7 @@ class RowBatchNorm(keras.layers.BatchNormalization):
     then stand in and stay as they are.
     """
 
-    def call(self, inputs, training=None, valid=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None, valid: tf.Tensor | None = None) -> tf.Tensor:
         """Normalises [n, h, w, channels]; `valid` is bool [n], or None for all rows."""
         if valid is None or not (training and self.trainable):
             return super().call(inputs, training=training)
@@ -89,7 +87,7 @@ class RowBatchNorm(keras.layers.BatchNormalization):
         return tf.where(some, mean, self.moving_mean), tf.where(some, variance, self.moving_variance)
 
 
-def sum_over_replicas(value):
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
     """The sum of a tensor over the replicas of `tf.distribute`, on each of them."""
     context = tf.distribute.get_replica_context()
     # None in Keras's symbolic build.
@@ -98,14 +96,16 @@ def sum_over_replicas(value):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
-def scale_and_shift(norm):
+def scale_and_shift(norm: keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor]:
     """The two float32 [channels] tensors that a batch norm in inference multiplies by and adds."""
     scale = tf.convert_to_tensor(norm.gamma) * tf.math.rsqrt(tf.convert_to_tensor(norm.moving_variance) + norm.epsilon)
     return scale, tf.convert_to_tensor(norm.beta) - tf.convert_to_tensor(norm.moving_mean) * scale
 
 
-def make_norm(norm, channels, epsilon, momentum, dtype):
-    """Builds the normalisation layer called `norm` (see `config.NORMS`) for [..., channels], or None for "none"."""
+def make_norm(
+    norm: str, channels: int, epsilon: float, momentum: float, dtype: str | keras.DTypePolicy
+) -> keras.layers.Layer | None:
+    """Builds the normalisation layer called `norm` (see `validation.NORMS`) for [..., channels], or None for "none"."""
     if norm == "none":
         return None
     if norm == "frozen_batch_norm":

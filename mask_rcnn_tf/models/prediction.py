@@ -1,14 +1,16 @@
 """Predicts images of different sizes, which Keras's `predict` cannot batch."""
 
 import os
+from collections.abc import Iterable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from mask_rcnn_tf.ops.decode_image import decode_image
 
 
-def predict_images(model, images):
+def predict_images(model: keras.Model, images: Iterable[str | os.PathLike | np.ndarray]) -> list[dict[str, np.ndarray]]:
     """Detections of a list of images of any sizes, one by one.
 
     Args:

@@ -92,7 +92,7 @@ def pyramid_anchors(
     """
     anchors = []
     for stride, sizes in zip(strides, config.sizes, strict=True):
-        grid = tuple(-(-side // stride) for side in canvas_shape)
+        grid = tuple((side + stride - 1) // stride for side in canvas_shape)
         steps = (stride, stride)
         if config.stride_rule == "grid":
             steps = tuple(side // cells for side, cells in zip(canvas_shape, grid, strict=True))

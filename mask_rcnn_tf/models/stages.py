@@ -14,6 +14,8 @@ from mask_rcnn_tf.models.heads.box import BoxHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.rpn import RpnHead
 
+HEADS = ("box_head", "mask_head")  # names of the configuration's heads: attributes of the model, None where it has none
+
 
 class Stages(NamedTuple):
     """Built Keras layers.

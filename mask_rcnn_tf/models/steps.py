@@ -17,7 +17,7 @@ class Step(NamedTuple):
       name: of the step, as the benchmark prints it.
       run: from the tensors so far to new ones.
       network: the network that the step is part of, "" for geometry. Steps of one network follow each other.
-      inputs: of a network: the names that `run` reads.
+      inputs: of a network: the names that `run` reads, without those that earlier steps of the same network made.
       inner: of a network: the names of its outputs that only later steps of the same network read.
       delegated: the same step without gathers, which delegates of phones do not take; None: `run` has none.
     """
@@ -61,8 +61,7 @@ def networks(steps: Sequence[Step], delegated: bool = False) -> dict[str, Networ
 
 def _join(group: Sequence[Step]) -> Network:
     inner = {name for step in group for name in step.inner}
-    inputs = dict.fromkeys(name for step in group for name in step.inputs)
-    inputs = tuple(name for name in inputs if name not in inner)
+    inputs = tuple(dict.fromkeys(name for step in group for name in step.inputs))
 
     def run(tensors: Tensors) -> Tensors:
         given = {name: tensors[name] for name in inputs}

@@ -1,12 +1,12 @@
 """Every layer inside a layer, by the way that leads to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import keras
 
 
 def sublayers(layer: keras.layers.Layer, path: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layer itself and all that it holds in public attributes and in lists of them, outer before inner.
+    """The layer itself and all that it holds in public attributes, lists and dicts, outer before inner.
 
     Args:
       layer: a Keras layer or model.
@@ -23,9 +23,13 @@ def sublayers(layer: keras.layers.Layer, path: str = "") -> Iterator[tuple[str, 
                 return
             seen.add(id(item))
             yield path, item
-            parts = ((name, value) for name, value in sorted(vars(item).items()) if not name.startswith("_"))
+            parts = [(name, value) for name, value in sorted(vars(item).items()) if not name.startswith("_")]
+            # Keras's own models hold their layers elsewhere.
+            parts += [("layers", item.layers)] if isinstance(item, keras.Model) else []
+        elif isinstance(item, Mapping):
+            parts = [(str(name), value) for name, value in item.items()]
         elif isinstance(item, list | tuple):
-            parts = ((str(index), value) for index, value in enumerate(item))
+            parts = [(str(index), value) for index, value in enumerate(item)]
         else:
             return
         for name, value in parts:

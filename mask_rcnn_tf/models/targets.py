@@ -153,14 +153,14 @@ def mask_targets(
       gt_indices: int32 [B, F].
       rows: `RoiRows` over [B, F].
       size: M.
-      config: `mask_head.mask_frame`, "box" (binary targets, as Detectron2's polygons give) or "canvas" (torchvision's
-        soft targets), and `kernels` are read.
+      config: `masks_on_canvas` (False: binary targets, as Detectron2's polygons give; True: torchvision's soft
+        targets) and `kernels` are read.
 
     Returns:
       float32 [n, M, M], a row for each of `rows`.
     """
     flat_rois = rows.flatten(rois)
-    if config.mask_head.mask_frame == "canvas":
+    if config.masks_on_canvas:
         targets = get_kernels(config.kernels).canvas_targets
         indices = rows.flatten(gt_indices)
         return targets(batch["gt_masks"], batch["image_shape"], flat_rois, rows.batch_indices, indices, size)

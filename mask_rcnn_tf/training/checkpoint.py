@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import pathlib
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.training.callbacks import StepCallback, write_atomically
@@ -16,8 +19,8 @@ KEPT = 3  # checkpoints
 class Checkpointing(StepCallback):
     """Stores weights, optimizer and step together, and restores them; a kill at any moment leaves a whole checkpoint.
 
-    Variables are stored by position, not as a graph of objects: TensorFlow's does not look into Python lists of Keras
-    layers, and would leave their weights out (tried).
+    Variables are stored by their paths, not as a graph of objects: TensorFlow's does not look into Python lists of
+    Keras layers, and would leave their weights out (tried). Checkpoints of older versions, by position, are read too.
 
     Args:
       model: compiled `keras.Model` whose optimizer is built.
@@ -25,19 +28,17 @@ class Checkpointing(StepCallback):
       due: function of a step (from 1) that says whether to store after it.
     """
 
-    def __init__(self, model, model_dir, due):
+    def __init__(self, model: keras.Model, model_dir: str | os.PathLike, due: Callable[[int], bool]):
         super().__init__()
-        self.due, self.names = due, {}
+        self.due = due
         metrics = {id(variable) for variable in model.metrics_variables}
         weights = [variable for variable in model.variables if id(variable) not in metrics]
-        self.weights, slots = weights, model.optimizer.variables
-        self.checkpoint = tf.train.Checkpoint(
-            weights=[variable.value for variable in weights], optimizer=[variable.value for variable in slots]
-        )
+        self.weights, self.slots = weights, model.optimizer.variables
+        self.checkpoint = tf.train.Checkpoint(weights=_by_path(weights), optimizer=_by_path(self.slots))
         folder = str(pathlib.Path(model_dir) / "checkpoints")
         self.manager = tf.train.CheckpointManager(self.checkpoint, folder, max_to_keep=KEPT, checkpoint_name="step")
 
-    def restore(self):
+    def restore(self) -> bool:
         """Restores the newest checkpoint, if there is one.
 
         Returns:
@@ -50,14 +51,21 @@ class Checkpointing(StepCallback):
         if path is None:
             return False
         try:
-            self.checkpoint.restore(path).assert_consumed()
+            self._reader(path).restore(path).assert_consumed()
         except (AssertionError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"checkpoint {path} is of another model or optimizer: {reason}") from error
         LOG.info("resumed from %s", path)
         return True
 
-    def on_step(self, step, logs):
+    def _reader(self, path):
+        """What reads a checkpoint: its names are paths, or positions in older ones."""
+        if not any(name.startswith("weights/0/") for name, _ in tf.train.list_variables(path)):
+            return self.checkpoint
+        positions = {"weights": self.weights, "optimizer": self.slots}
+        return tf.train.Checkpoint(**{name: [item.value for item in group] for name, group in positions.items()})
+
+    def on_step(self, step: int, logs: dict):
         """Stores a checkpoint if one is due.
 
         Raises:
@@ -69,7 +77,17 @@ class Checkpointing(StepCallback):
         self.manager.save(checkpoint_number=step)
 
 
-def check_finite(variables, step):
+def _by_path(variables):
+    """{path: TensorFlow variable}. Raises ValueError: two have one path."""
+    named = {variable.path: variable.value for variable in variables}
+    if len(named) < len(variables):
+        paths = [variable.path for variable in variables]
+        twice = sorted({path for path in paths if paths.count(path) > 1})
+        raise ValueError(f"variables share the path {', '.join(twice)}; allowed: a name of its own for each layer.")
+    return named
+
+
+def check_finite(variables: Sequence[keras.Variable], step: int):
     """Raises FloatingPointError, naming the first few, if `variables` (Keras variables) hold NaN or infinity."""
     bad = [
         variable.path
@@ -91,7 +109,7 @@ class BestModel(StepCallback):
       monitor: name in the logs, such as "val_segm_AP"; larger is better.
     """
 
-    def __init__(self, model_dir, monitor):
+    def __init__(self, model_dir: str | os.PathLike, monitor: str):
         super().__init__()
         self.folder, self.monitor = pathlib.Path(model_dir), monitor
         self.path = self.folder / "state.json"
@@ -99,7 +117,7 @@ class BestModel(StepCallback):
         if self.path.exists():
             self.state.update(json.loads(self.path.read_text()))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None):
         """Compares, saves, remembers.
 
         Raises:
@@ -117,7 +135,7 @@ class BestModel(StepCallback):
         write_atomically(self.path, json.dumps(self.state, indent=2) + "\n")
 
 
-def save_model(model, path):
+def save_model(model: keras.Model, path: str | os.PathLike):
     """Saves a `.keras` file so that a kill leaves the old one or the new one."""
     path = pathlib.Path(path)
     partial = path.with_name(f"{path.stem}.partial.keras")

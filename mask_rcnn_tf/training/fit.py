@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import os
 import pathlib
 import sys
 
@@ -10,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
+from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import pipeline, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, write_json
 from mask_rcnn_tf.evaluation.files import load_model
@@ -27,7 +29,7 @@ LOG = logging.getLogger("mask_rcnn_tf")
 FREE_FIELDS = ("eval.", "train.steps", "train.checkpoint_every", "train.evaluate_every", "train.summary_every")
 
 
-def train(config, model_dir):
+def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.History:
     """Trains, or continues the run that `model_dir` holds, and scores the result.
 
     Writes to `model_dir`: `config.json` (resolved), `checkpoints/`, `log.jsonl`, `tensorboard/`, `state.json`,
@@ -76,7 +78,7 @@ def train(config, model_dir):
     return callbacks["history"]
 
 
-def resolve(config):
+def resolve(config: Config) -> Config:
     """A validated copy of `config` (`Config`) with the dataset's classes."""
     config = copy.deepcopy(config).validate()
     category_ids, class_names = sources.categories(config)
@@ -87,13 +89,17 @@ def resolve(config):
     return config.validate()
 
 
-def check_same_run(config, folder):
+def check_same_run(config: Config, folder: pathlib.Path):
     """Raises ValueError, naming the fields, if `folder` (a Path) holds checkpoints of another configuration."""
     path = folder / "config.json"
     if not path.exists() or tf.train.latest_checkpoint(str(folder / "checkpoints")) is None:
         return
     ours = _flatten(json.loads(json.dumps(configuration.to_dict(config))))
-    theirs = _flatten(json.loads(path.read_text()))
+    try:  # a field that is newer than the run has its default
+        stored = configuration.from_dict(configuration.Config, json.loads(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f"model_dir is {str(folder)!r}, whose config.json is not of this version: {error}") from None
+    theirs = _flatten(json.loads(json.dumps(configuration.to_dict(stored))))
     changed = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
     changed = [name for name in changed if not name.startswith(FREE_FIELDS)]
     if changed:
@@ -111,7 +117,7 @@ def _flatten(values, prefix=""):
     return {name: leaf for key, value in values.items() for name, leaf in _flatten(value, f"{prefix}{key}.").items()}
 
 
-def build_model(config):
+def build_model(config: Config) -> MaskRCNN:
     """A compiled `MaskRCNN` with random weights (by `config.train.seed`), on all devices."""
     keras.utils.set_random_seed(config.train.seed)
     strategy = make_strategy()
@@ -124,7 +130,7 @@ def build_model(config):
     return model
 
 
-def initialize_from(model, path):
+def initialize_from(model: MaskRCNN, path: str):
     """Gives a run the weights of a saved model to start from, and logs which variables keep their random values.
 
     Args:
@@ -142,11 +148,13 @@ def initialize_from(model, path):
         LOG.info("init_from %s: %s", path, line)
 
 
-def make_callbacks(config, folder, checkpointing):
+def make_callbacks(
+    config: Config, folder: pathlib.Path, checkpointing: run_checkpoint.Checkpointing
+) -> dict[str, keras.callbacks.Callback]:
     """The callbacks of a run by name, in the order in which they must be called."""
     train = config.train
     truth = sources.ground_truth(config, "val")
-    iou_types = ("bbox", "segm") if config.model.mask_head.enabled else ("bbox",)
+    iou_types = config.model.iou_types
     evaluation = CocoEvaluation(
         pipeline.val_dataset(config),
         truth,
@@ -174,7 +182,7 @@ def _checkpoint_due(train):
     return lambda step: step % train.checkpoint_every == 0 or step % train.evaluate_every == 0 or step == train.steps
 
 
-def segments(start, steps, every):
+def segments(start: int, steps: int, every: int) -> list[tuple[int, int, int, int]]:
     """Splits what is left into calls of `fit`, in which all epochs have the same length.
 
     Args:
@@ -195,14 +203,14 @@ def segments(start, steps, every):
     return parts
 
 
-def end_epoch(config, model, callbacks, step):
+def end_epoch(config: Config, model: MaskRCNN, callbacks: dict[str, keras.callbacks.Callback], step: int):
     """Does what `fit` does at the end of the epoch that ends at `step`: evaluation, log, pictures, best model."""
     group = keras.callbacks.CallbackList(list(callbacks.values()), model=model)
     group.on_train_begin()
     group.on_epoch_end((step - 1) // config.train.evaluate_every, {})
 
 
-def finish(config, folder, model, callbacks):
+def finish(config: Config, folder: pathlib.Path, model: MaskRCNN, callbacks: dict[str, keras.callbacks.Callback]):
     """Scores the final weights, unless the last epoch's end just did, and writes `model.keras` and `metrics.json`."""
     evaluation = callbacks["evaluation"]
     if not evaluation.metrics:

@@ -4,13 +4,13 @@ import dataclasses
 import logging
 import re
 import sys
-import typing
 
 import absl.logging
 from absl import app, flags
 from ml_collections import config_flags
 
-from mask_rcnn_tf.config import Config, load_config, preset_names
+from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.presets import load_config, preset_names
 
 OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]*)")
 
@@ -54,7 +54,6 @@ def parse(argv, flag_values=flags.FLAGS, config_required=True):
     if len(rest) > 1:
         raise ValueError(f"arguments are {rest[1:]}; allowed: flags only, --name=value.")
     if "config" in flag_values:
-        _check_tuples(flag_values["config"].value, "config")
         flag_values["config"].value.validate()
     return rest
 
@@ -96,24 +95,3 @@ def _check_keys(argv, required):
         if section:
             keys = ", ".join(sorted(field.name for field in dataclasses.fields(section)))
             raise ValueError(f"{'.'.join(names)} is a section; give a value to one of its keys: {keys}.")
-
-
-def _check_tuples(section, path):
-    """`ml_collections` checks the types of leaves, but not what tuples hold."""
-    for field in dataclasses.fields(section):
-        value, name = getattr(section, field.name), f"{path}.{field.name}"
-        if dataclasses.is_dataclass(value):
-            _check_tuples(value, name)
-        elif isinstance(value, tuple) and not _fits(value, field.type):
-            raise ValueError(f"{name} is {value!r}; allowed: {str(field.type).replace('typing.', '')}.")
-
-
-def _fits(value, kind):
-    if typing.get_origin(kind) is not tuple:
-        return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
-    if not isinstance(value, tuple):
-        return False
-    kinds = typing.get_args(kind)
-    if kinds[-1] is Ellipsis:
-        return all(_fits(item, kinds[0]) for item in value)
-    return len(value) == len(kinds) and all(map(_fits, value, kinds))

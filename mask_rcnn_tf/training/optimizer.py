@@ -1,7 +1,12 @@
 """SGD as PyTorch computes it: the optimizer of Detectron2's and torchvision's recipes."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
+
+from mask_rcnn_tf.models.sublayers import sublayers
 
 NORM_LAYERS = (
     keras.layers.BatchNormalization,
@@ -37,7 +42,13 @@ class TorchSGD(keras.optimizers.Optimizer):
     """
 
     def __init__(
-        self, learning_rate=0.02, momentum=0.9, weight_decay=1e-4, clip_norm=0.0, name="torch_sgd", excluded=()
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.02,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        clip_norm: float = 0.0,
+        name: str = "torch_sgd",
+        excluded: Sequence[int] = (),
     ):
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum is {momentum!r}; allowed: a number from 0 to 1.")
@@ -48,9 +59,12 @@ class TorchSGD(keras.optimizers.Optimizer):
         # Not `self.weight_decay` and `self.global_clipnorm`: Keras would apply those as well, in its own way.
         self.momentum, self.l2_coefficient, self.clip_norm = float(momentum), float(weight_decay), float(clip_norm)
         self._excluded = set(excluded)
-        self._excluded_keys = set()
+        self._exclude = []  # variables, by identity
+        self._places = {}  # id of a variable, and of each of its parts on the replicas -> position
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[keras.Variable] | None = None, var_names: Sequence[str] | None = None
+    ):
         """Takes variables out of weight decay, by identity; before or after the optimizer is built.
 
         Args:
@@ -62,22 +76,26 @@ class TorchSGD(keras.optimizers.Optimizer):
         """
         if var_names is not None:
             raise ValueError(f"var_names is {var_names!r}; allowed: None. Give the variables themselves in var_list.")
-        self._excluded_keys |= {self._var_key(variable) for variable in var_list or ()}
+        self._exclude += var_list or ()
         if self.built:
-            self._find_excluded(self._trainable_variables)
+            self._find_excluded()
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]):
         """Creates one velocity a variable, zeros of its shape and dtype."""
         if self.built:
             return
         super().build(variables)
         self.velocities = self.add_optimizer_variables(variables, "velocity")
-        self._find_excluded(variables)
+        strategy = tf.distribute.get_strategy()
+        for position, variable in enumerate(variables):
+            parts = (variable, variable.value, *strategy.experimental_local_results(variable.value))
+            self._places |= {id(part): position for part in parts}
+        self._find_excluded()
 
-    def _find_excluded(self, variables):
-        self._excluded |= {i for i, variable in enumerate(variables) if self._var_key(variable) in self._excluded_keys}
+    def _find_excluded(self):
+        self._excluded |= {self._places[id(variable)] for variable in self._exclude if id(variable) in self._places}
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads: Sequence[tf.Tensor | None], trainable_variables: Sequence[keras.Variable] | None = None):
         """Updates the variables; in a replica context under `tf.distribute`, gradients are summed over replicas.
 
         Args:
@@ -99,9 +117,9 @@ class TorchSGD(keras.optimizers.Optimizer):
         clipped = iter([gradient * tf.cast(scale, gradient.dtype) for gradient in present])
         return [None if gradient is None else next(clipped) for gradient in grads]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable | tf.Variable, learning_rate: tf.Tensor):
         """Applies the summed `gradient` to one variable and its velocity."""
-        index = self._get_variable_index(variable)
+        index = self._places[id(variable)]
         gradient = tf.cast(gradient, variable.dtype)
         if self.l2_coefficient and index not in self._excluded:
             gradient += self.l2_coefficient * tf.convert_to_tensor(variable)
@@ -110,14 +128,14 @@ class TorchSGD(keras.optimizers.Optimizer):
         self.assign(velocity, gradient)
         self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * gradient)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Keras's configuration.
 
         Raises:
           ValueError: variables were excluded from weight decay and the optimizer is not built, so that their positions
             are not known.
         """
-        if self._excluded_keys and not self.built:
+        if self._exclude and not self.built:
             raise ValueError("TorchSGD has excluded variables and is not built; call build(model.trainable_variables).")
         learning_rate = super().get_config()["learning_rate"]
         return {
@@ -130,7 +148,7 @@ class TorchSGD(keras.optimizers.Optimizer):
         }
 
 
-def norm_variables(model):
+def norm_variables(model: keras.layers.Layer) -> list[keras.Variable]:
     """The trainable parameters (gamma and beta) of every normalisation layer in `model`, however deep.
 
     Args:
@@ -139,6 +157,5 @@ def norm_variables(model):
     Returns:
       List of Keras variables, each once. Frozen norms have none.
     """
-    # The public `layers` lists the first level only, and `tf.train.TrackableView` does not look into lists (tried).
-    norms = [layer for layer in model._flatten_layers() if isinstance(layer, NORM_LAYERS)]
+    norms = [layer for _, layer in sublayers(model) if isinstance(layer, NORM_LAYERS)]
     return list({id(variable): variable for norm in norms for variable in norm.trainable_variables}.values())

@@ -13,7 +13,7 @@ import dataclasses
 
 import numpy as np
 
-from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.weights import caffe2_names, detectron2
 from mask_rcnn_tf.weights import detectron2_layers as layers
 from mask_rcnn_tf.weights.errors import CheckpointError

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.weights import caffe2_names
 from mask_rcnn_tf.weights import detectron2_layers as layers
 from mask_rcnn_tf.weights.coco_categories import set_coco_classes

@@ -5,16 +5,14 @@ import re
 
 import numpy as np
 
+from mask_rcnn_tf.config import ModelConfig
+from mask_rcnn_tf.fields import weight_fields
+
 # Variables with one part a class; what they learnt is of no use under other classes.
 CLASS_DEPENDENT = re.compile(r"box_head/(class_logits|box_deltas)/.*|mask_head/(kernel|bias)")
 # Fields that say what the weights mean: loaded into a model that differs in one, they compute something else.
-SAME_FIELDS = (
-    *(f"preprocess.{name}" for name in ("channel_order", "pixel_scale", "mean", "std")),
-    *(f"backbone.{name}" for name in ("block", "stage_blocks", "stage_channels", "groups", "width_per_group")),
-    *(f"backbone.{name}" for name in ("stem_channels", "stem_kernel", "stride_in_1x1", "norm_epsilon")),
-    "box_head.delta_weights",
-)
-NORM_FIELDS = ("backbone.norm", "fpn.norm", "box_head.norm", "mask_head.norm")
+SAME_FIELDS = tuple(weight_fields(ModelConfig, "same"))
+NORM_FIELDS = tuple(weight_fields(ModelConfig, "norm"))
 BATCH_NORMS = ("frozen_batch_norm", "batch_norm", "sync_batch_norm")  # the same four tensors
 
 OTHER_CLASSES = "class-dependent, and class_names are not the same in both"

@@ -11,7 +11,7 @@ import re
 import keras
 import numpy as np
 
-from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.weights import keras_layouts as layouts
 from mask_rcnn_tf.weights.errors import CheckpointError
 

@@ -16,7 +16,7 @@ import operator
 
 import numpy as np
 
-from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.weights import keras_layouts as layouts
 from mask_rcnn_tf.weights.coco_categories import COCO_NAMES, set_coco_classes
 from mask_rcnn_tf.weights.errors import CheckpointError

@@ -5,7 +5,7 @@ Source: `torchvision/models/detection/{mask_rcnn,keypoint_rcnn,faster_rcnn,rpn}.
 
 import re
 
-from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.weights import torch_layouts as layouts
 from mask_rcnn_tf.weights.coco_categories import set_coco_classes
 from mask_rcnn_tf.weights.mapping import count_classes

@@ -45,7 +45,7 @@ def model():
 @pytest.fixture(scope="module")
 def path(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("phone") / "model.tflite"
-    tflite(model, path, drawn_scenes(model.config, 2), CANVAS)
+    tflite(model, path, drawn_scenes(model.config, 2), canvas=CANVAS)
     return path
 
 
@@ -110,7 +110,7 @@ def test_labels_and_metadata(path):
 def test_int8(model, path, tmp_path):
     """Every convolution is int8; boxes, suppression and scores stay float."""
     scenes = drawn_scenes(model.config, 2)
-    tflite(model, tmp_path / "int8.tflite", scenes, CANVAS, "int8", scenes)
+    tflite(model, tmp_path / "int8.tflite", scenes, canvas=CANVAS, quantization="int8", calibration=scenes)
     found = operators(tmp_path / "int8.tflite")
     kinds = {name: {types for other, types in found if other == name} for name, _ in found}
     assert {*kinds["CONV_2D"], *kinds["FULLY_CONNECTED"]} == {("INT8",)}
@@ -157,7 +157,7 @@ def test_a_difference_is_refused(path, tmp_path, monkeypatch):
     changed.box_head.classes.bias.assign_add([0.0, 0.3, 0.0, 0.0])
     monkeypatch.setattr(to_tflite, "_whole", lambda *_: read(path))
     with pytest.raises(ExportError, match=r"the exported model differs from the Keras model in \d+ of \d+ detections"):
-        tflite(changed, tmp_path / "model.tflite", drawn_scenes(changed.config, 1), CANVAS)
+        tflite(changed, tmp_path / "model.tflite", drawn_scenes(changed.config, 1), canvas=CANVAS)
     assert list(tmp_path.iterdir()) == []
 
 

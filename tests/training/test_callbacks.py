@@ -19,7 +19,8 @@ class Regression(keras.Model):
 
     def __init__(self, units=3):
         super().__init__()
-        self.stages = [keras.layers.Dense(units), keras.layers.BatchNormalization(), keras.layers.Dense(1)]
+        dense, norm = keras.layers.Dense, keras.layers.BatchNormalization
+        self.stages = [dense(units, name="first"), norm(name="norm"), dense(1, name="last")]
         for layer, width in zip(self.stages, (2, units, units), strict=True):
             layer.build((None, width))
         self.means = [keras.metrics.Mean(name="loss"), keras.metrics.Mean(name="box")]
@@ -190,3 +191,29 @@ def test_write_atomically(tmp_path):
     write_atomically(path, "new")
     assert path.read_text() == "new"
     assert [file.name for file in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_variables_are_stored_by_path(tmp_path):
+    """Two of one shape that change places in the list of variables are restored to their own."""
+
+    class Swapped(keras.Model):
+        def __init__(self, names):
+            super().__init__()
+            self.parts_ = [keras.layers.Dense(2, name=name) for name in names]
+            for part in self.parts_:
+                part.build((None, 2))
+            self.built = True
+
+    def checkpointing(names):
+        model = Swapped(names)
+        model.compile(optimizer=TorchSGD(0.1))
+        model.optimizer.build(model.trainable_variables)
+        return model, Checkpointing(model, tmp_path, lambda step: True)
+
+    model, callback = checkpointing(["left", "right"])
+    callback.on_step(1, {})
+    expected = {variable.path: variable.numpy() for variable in model.weights}
+    again, callback = checkpointing(["right", "left"])
+    assert callback.restore()
+    for variable in again.weights:
+        np.testing.assert_array_equal(variable, expected[variable.path])

@@ -39,7 +39,7 @@ def test_without_warmup_or_decay():
 
 
 def test_serialisable():
-    schedule = WarmupSchedule(0.5, 10, 3, 0.1, "step", (4, 8), 0.3)
+    schedule = WarmupSchedule(0.5, 10, 3, 0.1, "step", (4, 8), decay_factor=0.3)
     copy = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
     assert isinstance(copy, WarmupSchedule)
     assert [float(copy(step)) for step in range(10)] == [float(schedule(step)) for step in range(10)]
@@ -78,3 +78,33 @@ def test_make_optimizer(name, kind, caplog):
         assert "learning rate 0.02, not scaled" in caplog.text
         assert optimizer.global_clipnorm == 2.0
         assert optimizer.beta_2 == 0.999
+
+
+def warmup_param_scheduler(step, rate, total, warmup, factor):
+    """Detectron2's WarmupParamScheduler over a cosine, `rescale_interval=False`, in float64."""
+    cosine = lambda share: 0.5 * rate * (1 + np.cos(np.pi * share))  # noqa: E731
+    if step / total < warmup / total:
+        start, end = factor * cosine(0.0), cosine(warmup / total)
+        return start + (end - start) * (step / total) / (warmup / total)
+    return cosine(step / total)
+
+
+def warmup_cosine_lr(step, rate, total, warmup, factor):
+    """Detectron2's older WarmupCosineLR, in float64."""
+    done = min(step / warmup, 1.0)
+    return rate * (factor * (1 - done) + done) * 0.5 * (1 + np.cos(np.pi * step / total))
+
+
+@pytest.mark.parametrize("rule, expected", [("ramp", warmup_param_scheduler), ("product", warmup_cosine_lr)])
+def test_cosine_with_warmup(rule, expected):
+    schedule = WarmupSchedule(0.02, 100, 30, 0.001, "cosine", warmup_rule=rule)
+    steps = range(0, 100)
+    ours = [float(schedule(step)) for step in steps]
+    theirs = [expected(step, 0.02, 100, 30, 0.001) for step in steps]
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-8)
+    assert abs(warmup_cosine_lr(20, 0.02, 100, 30, 0.001) - warmup_param_scheduler(20, 0.02, 100, 30, 0.001)) > 1e-4
+
+
+def test_unknown_warmup_rule_is_refused():
+    with pytest.raises(ValueError, match="warmup_rule is 'line'; allowed: 'product', 'ramp'"):
+        WarmupSchedule(0.5, 10, warmup_rule="line")

@@ -17,7 +17,7 @@ class FeaturePyramid(keras.layers.Layer):
       spec: {level: (stride, channels)} of the backbone, finest first, each stride twice that before it. Level C<n>
         becomes P<n>, n being the logarithm of the stride.
       channels: of every level.
-      norm: one of `config.NORMS`, after laterals and outputs (no ReLU).
+      norm: one of `validation.NORMS`, after laterals and outputs (no ReLU).
       norm_momentum: of a trainable batch norm.
 
     Source: `detectron2/modeling/backbone/fpn.py`; `torchvision/ops/feature_pyramid_network.py`.

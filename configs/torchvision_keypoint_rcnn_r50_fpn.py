@@ -6,8 +6,9 @@
 torchvision's val2017 box AP (person): 54.6. The keypoint head is not built here yet.
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import torchvision_mask_rcnn_r50_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:

@@ -6,8 +6,9 @@ The zoo's val2017 box/mask AP: 44.3/39.5 (3x; there is no 1x); Faster R-CNN, the
 backbone (32 groups of 8 channels), strides are in the 3x3, and pixels are divided by a standard deviation.
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import detectron2_mask_rcnn_r101_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:

@@ -6,8 +6,9 @@ The zoo's val2017 box AP of persons: 55.4 (3x), 53.6 (1x). Inference is that of 
 class; training differs: 1500 proposals an image, smooth L1 of beta 0.5. The keypoint head is not built here yet.
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import detectron2_mask_rcnn_r50_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:

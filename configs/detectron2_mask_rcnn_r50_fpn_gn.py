@@ -8,8 +8,9 @@ Besides the norms: 4 convolutions and 1 fully connected layer in the box head, s
 `config.model.roi.sampling_ratio = 0`.
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import detectron2_mask_rcnn_r50_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:

@@ -8,8 +8,9 @@ set here: BGR minus means of its own, unaligned RoIAlign with two samples, pixel
 antialiasing, proposals ranked by probability, masks pasted into integer boxes, and smooth L1 (RPN 1/9, boxes 1).
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import mask_rcnn_r50_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:

@@ -4,8 +4,9 @@ The command is that of `mask_rcnn_r50_fpn`, with this name. Frozen batch norm ne
 here.
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import mask_rcnn_r50_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:

@@ -7,8 +7,9 @@ torchvision's val2017 box/mask AP: 47.4/41.8. Not v1 with better weights: two co
 fully connected layer in the box head, batch norm that trains everywhere (arXiv:2111.11429), epsilon 1e-5.
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import torchvision_mask_rcnn_r50_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:

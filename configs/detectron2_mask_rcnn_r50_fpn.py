@@ -7,8 +7,9 @@ The zoo's val2017 box/mask AP: 41.0/37.2 (3x), 38.6/35.2 (1x); Faster R-CNN, the
 and the schedule is the zoo's 3x. The weights are CC BY-SA 3.0.
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import mask_rcnn_r50_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:

@@ -5,8 +5,9 @@
 The zoo's val2017 box/mask AP: 42.9/38.6 (3x; there is no 1x); Faster R-CNN, the same without masks, 42.0.
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import detectron2_mask_rcnn_r50_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:

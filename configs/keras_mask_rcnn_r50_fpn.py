@@ -11,8 +11,9 @@ For ResNet-101 import `resnet101` and add `--config.model.backbone.stage_blocks=
 trained here.
 """
 
-from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.configs import mask_rcnn_r50_fpn
+
+from mask_rcnn_tf.config import Config
 
 
 def get_config() -> Config:
