@@ -8,7 +8,7 @@ from mask_rcnn_tf.models.box_head import select_detections
 from mask_rcnn_tf.models.roi_rows import RoiRows
 from mask_rcnn_tf.models.rpn import LEVELS, pyramid_anchors, select_proposals
 from mask_rcnn_tf.ops import images as image_ops
-from mask_rcnn_tf.ops.masks import paste_mask
+from mask_rcnn_tf.ops.masks import paste_bitmap
 
 
 class Stages:
@@ -138,8 +138,8 @@ def paste_all(detections, image_shapes, original_shape, config):
     for index, count in enumerate(detections["num_detections"].numpy()):
         canvas = np.zeros((count, *original_shape), np.uint8)
         for mask, probabilities, box in zip(canvas, masks[index, :count], boxes[index], strict=False):
-            crop, (top, left) = paste_mask(probabilities, box, original_shape, config.paste)
-            mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop >= config.mask_threshold
+            crop, (top, left) = paste_bitmap(probabilities, box, original_shape, config.mask_threshold, config.paste)
+            mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
         pasted.append(canvas)
     return pasted
 
