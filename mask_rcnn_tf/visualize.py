@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from pycocotools import mask as coco_mask
+
+from mask_rcnn_tf.coco.rle import bitmap
+from mask_rcnn_tf.coco.segmentation import mask_runs
 
 MIN_SIDE = 400  # pixels; smaller pictures are magnified so that text is readable
 MASK_ALPHA = 0.38
@@ -30,6 +32,7 @@ def draw(
     masks: Sequence[np.ndarray] | None = None,
     scores: Sequence[float] | None = None,
     color_numbers: Sequence[int] | None = None,
+    *,
     min_side: int = MIN_SIDE,
 ) -> np.ndarray:
     """Draws instances on an image: tinted masks with an outline, boxes, and a label with the score.
@@ -176,11 +179,7 @@ def write_image(image: np.ndarray, path: str | pathlib.Path):
 def _decode(segmentation: dict | list | None, image_shape: tuple[int, int]) -> np.ndarray:
     if not segmentation:
         return np.zeros(image_shape, bool)
-    if isinstance(segmentation, list):
-        segmentation = coco_mask.merge(coco_mask.frPyObjects(segmentation, *image_shape))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = coco_mask.frPyObjects(segmentation, *image_shape)
-    return coco_mask.decode(segmentation).astype(bool)
+    return bitmap(mask_runs(segmentation, *image_shape, may_be_empty=True), *image_shape)
 
 
 def _tint(picture: np.ndarray, masks: Sequence[np.ndarray], colors: Sequence[tuple], factor: int, line: int):

@@ -5,13 +5,12 @@
 Exits with 1 when anything differs by more than the tolerances.
 """
 
-import json
-import pathlib
 import sys
 
 from absl import app, flags
 
-from mask_rcnn_tf.evaluation.compare_results import Tolerance, compare
+from mask_rcnn_tf.coco.reader import read_results
+from mask_rcnn_tf.evaluation.compare_results import Comparison, Tolerance, compare
 
 RESULTS = flags.DEFINE_string("results", None, "COCO results (JSON).", required=True)
 REFERENCE = flags.DEFINE_string("reference", None, "COCO results (JSON) to compare with.", required=True)
@@ -26,23 +25,23 @@ PASTE = flags.DEFINE_enum(
 SHOWN = 20
 
 
-def _read(path):
-    try:
-        return json.loads(pathlib.Path(path).read_text())
-    except (OSError, ValueError) as error:
-        sys.exit(f"compare_results: {path}: {error}")
-
-
-def main(_):
-    """Compares and prints."""
-    found = compare(
-        _read(RESULTS.value),
-        _read(REFERENCE.value),
+def _compare() -> Comparison:
+    return compare(
+        read_results(RESULTS.value),
+        read_results(REFERENCE.value),
         Tolerance(BOX.value, SCORE.value, MASK_IOU.value),
         SCORE_THRESHOLD.value,
         MAX_DETECTIONS.value,
         PASTE.value,
     )
+
+
+def main(_):
+    """Compares and prints."""
+    try:
+        found = _compare()
+    except ValueError as error:
+        sys.exit(f"compare_results: {error}")
     print(f"{found.matched} detections in both, {found.edge} of one alone at the threshold or the last place")
     print(f"largest differences: box {found.box:.2g} px, score {found.score:.2g}")
     if len(found.mask_ious):

@@ -16,6 +16,7 @@ ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO-format JSON.", requ
 IMAGES = flags.DEFINE_string("images", None, "Folder of its images.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "Where to write the tables (JSON).", required=True)
 RESULTS = flags.DEFINE_string("results", None, "Where to write the COCO results (JSON), if anywhere.")
+SIGMAS = flags.DEFINE_list("keypoint_sigmas", [], "One number a keypoint (config.data.keypoint_sigmas); none: COCO's.")
 MAX_DETS = flags.DEFINE_list("max_dets", ["1", "10", "100"], "Detections an image that count, ascending.")
 
 
@@ -25,10 +26,11 @@ def main(_):
         raise SystemExit(f"evaluate: max_dets is {','.join(MAX_DETS.value)}; allowed: numbers such as 1,10,100.")
     max_dets = tuple(int(count) for count in MAX_DETS.value)
     try:
+        sigmas = [float(sigma) for sigma in SIGMAS.value] or None
         model = files.load_model(MODEL.value)
         predict = functools.partial(mask_rcnn_tf.predict_images, model)
         metrics, results, failures = files.evaluate_files(
-            predict, ANNOTATIONS.value, IMAGES.value, model.config, max_dets
+            predict, ANNOTATIONS.value, IMAGES.value, model.config, max_dets, sigmas=sigmas
         )
     except ValueError as error:
         raise SystemExit(f"evaluate: {error}") from None

@@ -10,7 +10,8 @@ from absl import app, flags
 
 import mask_rcnn_tf
 from mask_rcnn_tf import evaluation, visualize
-from mask_rcnn_tf.evaluation import coco_results, files
+from mask_rcnn_tf.coco import results as coco_results
+from mask_rcnn_tf.evaluation import files
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
 INPUT = flags.DEFINE_string("input", None, "An image file, a folder of images, or a glob pattern.", required=True)

@@ -7,8 +7,8 @@ A folder for what reads images from one: checks of exports, int8 calibration, AP
 
 from absl import app, flags
 
-from mask_rcnn_tf.config import load_config
 from mask_rcnn_tf.data import shapes
+from mask_rcnn_tf.presets import load_config
 
 SPLIT = flags.DEFINE_enum("split", "val", shapes.SPLITS, "Scenes of training or of validation.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder that is to be; must not exist, or be empty.", required=True)

@@ -40,7 +40,7 @@ def coco_results(detections: dict, image_id: int, config: dict | None = None) ->
         model. That needs this package where the client runs.
     """
     if config is not None:
-        from mask_rcnn_tf.evaluation.coco_results import to_results
+        from mask_rcnn_tf.coco.results import to_results
 
         ids, rules = range(1, 2**31), config["detection"]  # the server's classes are category ids already
         shape = tuple(int(side) for side in detections["original_shape"])

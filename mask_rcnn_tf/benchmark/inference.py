@@ -11,7 +11,7 @@ from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.steps import Step, Tensors
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops.kernels import get_kernels
-from mask_rcnn_tf.ops.masks import paste_mask
+from mask_rcnn_tf.ops.masks import paste_bitmap
 
 PREPROCESS = "preprocess"
 WORK = ("num_proposals", "num_detections")
@@ -46,8 +46,8 @@ def paste_all(
     for index, count in enumerate(detections["num_detections"].numpy()):
         canvas = np.zeros((count, *original_shape), np.uint8)
         for mask, probabilities, box in zip(canvas, masks[index, :count], boxes[index], strict=False):
-            crop, (top, left) = paste_mask(probabilities, box, original_shape, config.paste)
-            mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop >= config.mask_threshold
+            crop, (top, left) = paste_bitmap(probabilities, box, original_shape, config.mask_threshold, config.paste)
+            mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
         pasted.append(canvas)
     return pasted
 

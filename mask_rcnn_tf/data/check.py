@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from mask_rcnn_tf.data import annotations as parsing
+from mask_rcnn_tf.coco import reader, rle
 from mask_rcnn_tf.data import examples
 from mask_rcnn_tf.data.report import Report
 from mask_rcnn_tf.ops.decode_image import decode_image
@@ -40,9 +40,9 @@ def check(annotations: str, images: str, max_gt: int = 100, pictures: int = 0) -
     Raises:
       ValueError: the file or the folder is missing, or the file is not in COCO format.
     """
-    coco = parsing.read_annotations(annotations)
-    category_ids, class_names = parsing.category_table(coco)
-    options = examples.ScanOptions(category_ids, parsing.keypoint_count(coco), require_masks=False)
+    coco = reader.read_annotations(annotations)
+    category_ids, class_names = reader.category_table(coco)
+    options = examples.ScanOptions(category_ids, reader.keypoint_count(coco), require_masks=False)
     report, samples = Report(annotations_file=annotations), []
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     every = max(1, len(names) // max(1, pictures))
@@ -60,14 +60,8 @@ def _sample(example: dict, name: str, class_names: tuple[str, ...]) -> Sample:
         image=decode_image(tf.constant(example["image"])).numpy(),
         boxes=example["boxes"],
         labels=[class_names[index - 1] for index in example["classes"]],
-        masks=[mask_of_runs(runs, *shape) for runs in example["runs"]] if masked else None,
+        masks=[rle.bitmap(runs, *shape) for runs in example["runs"]] if masked else None,
     )
-
-
-def mask_of_runs(runs: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The bitmap, bool [height, width], of a mask given by its run lengths."""
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(width, height).T
 
 
 def _lines(report: Report, category_ids: tuple, class_names: tuple, keypoints: int, max_gt: int) -> Iterator[str]:

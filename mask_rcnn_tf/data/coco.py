@@ -3,18 +3,21 @@
 import dataclasses
 import functools
 import hashlib
+import logging
 import os
 import pathlib
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from mask_rcnn_tf.coco import completion, reader
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import annotations as parsing
 from mask_rcnn_tf.data import coco_builder, examples
 from mask_rcnn_tf.data.quiet import quiet
-from mask_rcnn_tf.data.report import Rejected, Report
+from mask_rcnn_tf.data.report import Report
 from mask_rcnn_tf.ops.decode_image import decode_image
+
+LOG = logging.getLogger("mask_rcnn_tf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +40,11 @@ def _header(path: str) -> _Header:
 
 @functools.lru_cache(maxsize=8)
 def _header_of_version(path: str, size: int, mtime: int) -> _Header:
-    coco = parsing.read_annotations(path)
-    category_ids, class_names = parsing.category_table(coco)
+    coco = reader.read_annotations(path)
+    category_ids, class_names = reader.category_table(coco)
     digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
     file_names = tuple(image["file_name"] for image in coco["images"])
-    return _Header(digest, category_ids, class_names, parsing.keypoint_count(coco), file_names)
+    return _Header(digest, category_ids, class_names, reader.keypoint_count(coco), file_names)
 
 
 def _source(config: Config, split: str) -> tuple[str, str]:
@@ -127,7 +130,7 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
         builder = coco_builder.CocoJson(config=wanted, data_dir=config.data.data_dir or None)
         prepared = builder.is_prepared()
     if not prepared:
-        print(f"coco_json {split}: preparing {annotations} once, into {builder.data_dir}", flush=True)
+        LOG.info("coco_json %s: preparing %s once, into %s", split, annotations, builder.data_dir)
     with quiet():
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     return builder
@@ -203,43 +206,6 @@ def ground_truth(config: Config, split: str) -> dict:
       ValueError: an annotation has an unknown category or image, or a box or mask that cannot be read.
     """
     path, _ = _source(config, split)
-    coco = parsing.read_annotations(path)
-    known, images = set(categories(config)[0]), {image["id"]: image for image in coco["images"]}
-    rows = []
-    for row in coco["annotations"]:
-        try:
-            if row["image_id"] not in images:
-                raise Rejected("annotation of an unknown image")
-            if row["category_id"] not in known:
-                raise Rejected("unknown category id", f"{row['category_id']}; allowed: {sorted(known)}"[:300])
-            rows.append(_scored(row, images[row["image_id"]]))
-        except Rejected as error:
-            raise ValueError(
-                f"annotations {path}: annotation {row.get('id')} of image {row['image_id']}: {error}."
-            ) from None
-    ids = {row.get("id") for row in rows}
-    if len(ids) < len(rows) or not all(isinstance(value, int) and value > 0 for value in ids):
-        rows = [row | {"id": index + 1} for index, row in enumerate(rows)]
-    return {
-        "info": coco.get("info", {}),
-        "images": coco["images"],
-        "annotations": rows,
-        "categories": coco["categories"],
-    }
-
-
-def _scored(row: dict, image: dict) -> dict:
-    """A copy with `bbox`, `area` and `iscrowd`, checked. Raises Rejected."""
-    row = row | {"iscrowd": int(bool(row.get("iscrowd")))}
-    height, width = image["height"], image["width"]
-    if parsing.has_segmentation(row):
-        parsing.check_segmentation(row["segmentation"], height, width)
-        if row.get("bbox") is None or row.get("area") is None:
-            runs = parsing.mask_runs(row["segmentation"], height, width)
-            y1, x1, y2, x2 = parsing.box_of_runs(runs, height, width).tolist()
-            filled = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": parsing.runs_area(runs)}
-            row = filled | {key: value for key, value in row.items() if value is not None}
-    elif row.get("bbox") is None:
-        raise Rejected("annotation has neither box nor mask")
-    parsing.check_box(row["bbox"])
-    return row if row.get("area") is not None else row | {"area": row["bbox"][2] * row["bbox"][3]}
+    coco = reader.read_annotations(path)
+    categories(config)  # raises where the file's categories are not the training's
+    return completion.complete(coco, where=f"annotations {path}")

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from mask_rcnn_tf.data import annotations as parsing
+from mask_rcnn_tf.coco import reader as parsing
 from mask_rcnn_tf.data import examples
 from mask_rcnn_tf.data.report import Report
 

@@ -10,8 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from mask_rcnn_tf.data import annotations as parsing
-from mask_rcnn_tf.data.report import BadRecord, Rejected, Report
+from mask_rcnn_tf.coco import rle
+from mask_rcnn_tf.coco.completion import owner
+from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.coco.judge import Instance, judge
+from mask_rcnn_tf.coco.segmentation import has_segmentation
+from mask_rcnn_tf.data.report import BadRecord, Report
 from mask_rcnn_tf.ops.decode_image import decode_image
 
 AHEAD = 4 * (os.cpu_count() or 1)  # images that are read before they are needed
@@ -90,7 +94,7 @@ def scan(coco: dict, folder: str, options: ScanOptions, report: Report) -> Itera
 
 def _check_masks(coco: dict, options: ScanOptions, report: Report):
     instances = [row for row in coco["annotations"] if not row.get("iscrowd")]
-    if options.require_masks and instances and not any(map(parsing.has_segmentation, instances)):
+    if options.require_masks and instances and not any(map(has_segmentation, instances)):
         raise ValueError(
             f"annotations {report.annotations_file} has boxes but no masks, and config.model.mask_head.enabled "
             "is True; set config.model.mask_head.enabled=False, or add 'segmentation' to the annotations."
@@ -100,21 +104,24 @@ def _check_masks(coco: dict, options: ScanOptions, report: Report):
 def _group(coco: dict, options: ScanOptions, report: Report) -> dict[int, list]:
     """Counts all annotations and returns the usable kind by image id."""
     report.images, report.annotations = len(coco["images"]), len(coco["annotations"])
-    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    images = {image["id"]: image for image in coco["images"]}
     known = set(options.category_ids)
     by_image = collections.defaultdict(list)
     for row in coco["annotations"]:
-        if row["image_id"] not in names:
-            error = Rejected("annotation of an unknown image", f"image_id {row['image_id']}")
-        elif row["category_id"] not in known:
-            error = Rejected("unknown category id", f"{row['category_id']}")
-        elif row.get("iscrowd"):
-            report.crowd += 1
+        name = images.get(row["image_id"], {}).get("file_name", "")
+        try:
+            image = owner(row, images, known)
+        except Rejected as error:
+            _reject(report, options, error, row["image_id"], row.get("id", -1), name, fatal=True)
             continue
-        else:
+        if not row.get("iscrowd"):
             by_image[row["image_id"]].append(row)
             continue
-        _reject(report, options, error, row["image_id"], row.get("id", -1), names.get(row["image_id"], ""), fatal=True)
+        report.crowd += 1
+        try:
+            judge(row, image, may_be_empty=True)  # as scoring does, which keeps crowds
+        except Rejected as error:
+            _reject(report, options, error, row["image_id"], row.get("id", -1), name)
     return by_image
 
 
@@ -125,6 +132,7 @@ def _reject(
     image_id: int,
     annotation_id: int | None,
     name: str,
+    *,
     fatal: bool = False,
 ):
     record = BadRecord(error.kind, error.detail, image_id, annotation_id, name)
@@ -146,14 +154,16 @@ def _ahead(pool: concurrent.futures.Executor, images: list[dict], folder: pathli
 
 def _instances(image: dict, rows: list[dict], options: ScanOptions, report: Report) -> dict:
     classes = {category_id: index + 1 for index, category_id in enumerate(options.category_ids)}
-    used, instances = [], []
+    used: list[dict] = []
+    instances: list[Instance] = []
     for row in rows:
         try:
-            instances.append(_instance(row, image, options))
+            judged = judge(row, image, num_keypoints=options.num_keypoints, need_mask=options.require_masks)
+            instances.append(judged)
             used.append(row)
         except Rejected as error:
             _reject(report, options, error, image["id"], row.get("id", -1), image["file_name"])
-    boxes, runs, keypoints = zip(*instances, strict=True) if instances else ((), (), ())
+    boxes, runs = [instance.box for instance in instances], [instance.runs for instance in instances]
     report.without_mask += sum(not len(counts) for counts in runs)
     areas = [_area(box, counts) for box, counts in zip(boxes, runs, strict=True)]
     report.add_image(image["height"], image["width"], [row["category_id"] for row in used], areas)
@@ -164,29 +174,17 @@ def _instances(image: dict, rows: list[dict], options: ScanOptions, report: Repo
         "boxes": np.reshape(np.asarray(boxes, np.float32), (-1, 4)),
         "classes": np.asarray([classes[row["category_id"]] for row in used], np.int32),
         "annotation_ids": [row.get("id", -1) for row in used],
-        "runs": list(runs),
-        "keypoints": np.reshape(np.asarray(keypoints, np.float32), (-1, options.num_keypoints, 3))
-        if options.num_keypoints
-        else None,
+        "runs": runs,
+        "keypoints": _stacked_keypoints(instances, options.num_keypoints),
     }
 
 
-def _instance(row: dict, image: dict, options: ScanOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Box, runs and keypoints of one annotation. Raises Rejected."""
-    height, width = image["height"], image["width"]
-    runs = np.zeros(0, np.int32)
-    if parsing.has_segmentation(row):
-        runs = parsing.mask_runs(row["segmentation"], height, width)
-    elif options.require_masks:
-        raise Rejected("annotation has no mask")
-    if row.get("bbox") is not None:
-        box = parsing.clipped_box(row["bbox"], height, width)
-    elif len(runs):
-        box = parsing.box_of_runs(runs, height, width)
-    else:
-        raise Rejected("annotation has neither box nor mask")
-    return box, runs, parsing.keypoint_rows(row.get("keypoints"), options.num_keypoints)
+def _stacked_keypoints(instances: list[Instance], num_keypoints: int) -> np.ndarray | None:
+    if not num_keypoints:
+        return None
+    rows = [instance.keypoints for instance in instances]
+    return np.reshape(np.asarray(rows, np.float32), (-1, num_keypoints, 3))
 
 
 def _area(box: np.ndarray, runs: np.ndarray) -> float:
-    return parsing.runs_area(runs) if len(runs) else float(np.prod(box[2:] - box[:2]))
+    return rle.area(runs) if len(runs) else float(np.prod(box[2:] - box[:2]))

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mask_rcnn_tf.evaluation import coco_metrics, coco_results
+from mask_rcnn_tf.coco import results as coco_results
+from mask_rcnn_tf.evaluation import coco_metrics
 from mask_rcnn_tf.ops import images as image_ops
 
 
@@ -64,6 +65,7 @@ def evaluate(
     category_ids: Sequence[int] = (),
     iou_types: Sequence[str] = ("bbox", "segm"),
     max_dets: Sequence[int] = (1, 10, 100),
+    *,
     sigmas: Sequence[float] | None = None,
     verbose: int = 1,
 ) -> tuple[dict[str, dict], list[dict]]:
@@ -85,9 +87,9 @@ def evaluate(
     Raises:
       ValueError: see `predict_results` and `coco_metrics.score`.
     """
-    category_ids = category_ids or coco_results.category_ids(model.config)
-    results = predict_results(model, dataset, category_ids, verbose)
-    return coco_metrics.score(ground_truth, results, iou_types, max_dets, sigmas), results
+    truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas)
+    results = predict_results(model, dataset, category_ids or coco_results.category_ids(model.config), verbose)
+    return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results
 
 
 class CocoEvaluation(keras.callbacks.Callback):
@@ -105,6 +107,7 @@ class CocoEvaluation(keras.callbacks.Callback):
         iou_types: Sequence[str] = ("bbox", "segm"),
         every: int = 1,
         output: str | pathlib.Path | None = None,
+        *,
         prefix: str = "val_",
         max_dets: Sequence[int] = (1, 10, 100),
         sigmas: Sequence[float] | None = None,
@@ -118,15 +121,14 @@ class CocoEvaluation(keras.callbacks.Callback):
           prefix: of the names in the logs.
 
         Raises:
-          ValueError: `every` is below 1.
+          ValueError: `every` is below 1, or an annotation cannot be scored: now, not at the end of an epoch.
         """
         super().__init__()
         if every < 1:
             raise ValueError(f"every is {every!r}; allowed: 1 or more epochs.")
-        self.dataset, self.ground_truth, self.every = dataset, ground_truth, every
-        self.options = dict(
-            category_ids=category_ids, iou_types=iou_types, max_dets=max_dets, sigmas=sigmas, verbose=verbose
-        )
+        self.dataset, self.every, self.category_ids, self.verbose = dataset, every, category_ids, verbose
+        self.options = {"iou_types": iou_types, "max_dets": max_dets, "sigmas": sigmas}
+        self.truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas)
         self.output, self.prefix = output, prefix
         self.metrics, self.results = {}, []
 
@@ -134,7 +136,9 @@ class CocoEvaluation(keras.callbacks.Callback):
         """Scores the model and adds the figures to `logs`."""
         if (epoch + 1) % self.every:
             return
-        self.metrics, self.results = evaluate(self.model, self.dataset, self.ground_truth, **self.options)
+        category_ids = self.category_ids or coco_results.category_ids(self.model.config)
+        self.results = predict_results(self.model, self.dataset, category_ids, self.verbose)
+        self.metrics = coco_metrics.score_truth(self.truth, self.results, **self.options)
         if self.output is not None:
             coco_results.write_json(self.results, str(self.output).format(epoch=epoch + 1))
         if logs is not None:

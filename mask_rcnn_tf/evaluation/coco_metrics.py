@@ -2,13 +2,14 @@
 
 import contextlib
 import io
-import json
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 from pycocotools import coco, cocoeval
-from pycocotools import mask as coco_mask
+
+from mask_rcnn_tf.coco import completion, reader
+from mask_rcnn_tf.coco.segmentation import has_segmentation
 
 RESULT_KEY = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}  # what a result must hold to be scored
 AREAS = {"s": "small", "m": "medium", "l": "large"}
@@ -41,16 +42,40 @@ def score(
 
     Raises:
       ValueError: an unknown type, an image or category that the ground truth lacks, annotations or results without
-        what a type needs, or sigmas that do not fit.
+        what a type needs or that the judge rejects, or sigmas that do not fit.
 
     Source: `cocoapi/PythonAPI/pycocotools/cocoeval.py`, whose `summarize` knows maxDets = 100 only.
     """
     _check_arguments(iou_types, max_dets)
-    if not isinstance(ground_truth, dict):
-        ground_truth = json.loads(pathlib.Path(ground_truth).read_text())
+    truth = load_truth(ground_truth, iou_types, sigmas)
+    return score_truth(truth, reader.judge_results(results), iou_types, max_dets, sigmas)
+
+
+def score_truth(
+    truth: coco.COCO,
+    results: list[dict],
+    iou_types: Sequence[str] = ("bbox", "segm"),
+    max_dets: Sequence[int] = (1, 10, 100),
+    sigmas: Sequence[float] | None = None,
+) -> dict[str, dict]:
+    """As `score`, of a ground truth that `load_truth` has read, and of results that need no judge because we made them.
+
+    Args:
+      truth: of `load_truth`, with the same `iou_types` and `sigmas`.
+      results: see `score`.
+      iou_types: see `score`.
+      max_dets: see `score`.
+      sigmas: see `score`.
+
+    Returns:
+      See `score`.
+
+    Raises:
+      ValueError: see `score`.
+    """
+    _check_arguments(iou_types, max_dets)
+    _check_results(truth, results, iou_types)
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = _load_truth(ground_truth, iou_types)
-        _check_results(truth, results, iou_types)
         evals = {kind: _evaluate(truth, results, kind, max_dets, sigmas) for kind in iou_types}
     tables = {kind: _table(evaluation, kind) for kind, evaluation in evals.items()}
     names = _category_names(truth)
@@ -76,39 +101,49 @@ def _check_arguments(iou_types: Sequence[str], max_dets: Sequence[int]):
         raise ValueError(f"max_dets is {max_dets!r}; allowed: ascending whole numbers above 0.")
 
 
-def _load_truth(ground_truth: dict, iou_types: Sequence[str]) -> coco.COCO:
-    """Indexes copies of the annotations, completed with what pycocotools reads but files may lack."""
-    missing = [key for key in ("images", "annotations", "categories") if key not in ground_truth]
-    if missing:
-        raise ValueError(f"ground_truth has no {missing[0]!r}; a COCO-format dict has images, annotations, categories.")
-    truth = coco.COCO()
-    # Ids start at 1: pycocotools takes a match with annotation 0 for no match.
-    annotations = [dict(item, id=number) for number, item in enumerate(ground_truth["annotations"], start=1)]
-    truth.dataset = dict(ground_truth, annotations=annotations)
-    truth.createIndex()
+def load_truth(
+    ground_truth: dict | str | pathlib.Path,
+    iou_types: Sequence[str] = ("bbox", "segm"),
+    sigmas: Sequence[float] | None = None,
+) -> coco.COCO:
+    """Judges, completes and indexes a ground truth, so that a bad annotation is known before anything is predicted.
+
+    Args:
+      ground_truth: a COCO-format dict, or the path of its JSON file; it is not changed.
+      iou_types: what will be scored.
+      sigmas: one of each keypoint, or None.
+
+    Returns:
+      pycocotools' index of completed copies of the annotations.
+
+    Raises:
+      ValueError: the file or dict is not in COCO format, an annotation cannot be used or lacks what a type needs, or
+        the number of sigmas is not that of the keypoints.
+    """
+    where = "ground_truth" if isinstance(ground_truth, dict) else f"ground_truth {ground_truth}"
+    table = ground_truth if isinstance(ground_truth, dict) else reader.read_truth(ground_truth)
+    reader.check_scored(table)
     if "segm" in iou_types:
-        bare = [item for item in annotations if not item.get("segmentation")]
-        if bare:
-            raise ValueError(
-                f"ground_truth has {len(bare)} of {len(annotations)} annotations without segmentation (the first: "
-                f'image {bare[0]["image_id"]}); "segm" needs masks: leave it out of iou_types.'
-            )
-    joints = max((len(item.get("keypoints") or ()) for item in annotations), default=0)
-    for item in annotations:
-        _complete(item, truth, joints)
+        _check_masks(table["annotations"])
+    num_keypoints = reader.keypoint_count(table) if "keypoints" in iou_types or sigmas is not None else None
+    if sigmas is not None and len(sigmas) != num_keypoints:
+        _refuse_sigmas(len(sigmas), num_keypoints)
+    truth = coco.COCO()
+    truth.dataset = completion.complete(
+        table, num_keypoints=num_keypoints if "keypoints" in iou_types else None, where=where
+    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
     return truth
 
 
-def _complete(item: dict, truth: coco.COCO, joints: int):
-    item.setdefault("iscrowd", 0)
-    if "bbox" not in item:
-        item["bbox"] = coco_mask.toBbox(truth.annToRLE(item)).tolist()
-    if "area" not in item:
-        masked = item.get("segmentation")
-        item["area"] = float(coco_mask.area(truth.annToRLE(item))) if masked else item["bbox"][2] * item["bbox"][3]
-    if joints:
-        item["keypoints"] = item.get("keypoints") or [0] * joints
-        item.setdefault("num_keypoints", int(np.count_nonzero(item["keypoints"][2::3])))
+def _check_masks(annotations: list[dict]):
+    bare = [item for item in annotations if not has_segmentation(item)]
+    if bare:
+        raise ValueError(
+            f"ground_truth has {len(bare)} of {len(annotations)} annotations without segmentation (the first: "
+            f'image {bare[0]["image_id"]}); "segm" needs masks: leave it out of iou_types.'
+        )
 
 
 def _check_results(truth: coco.COCO, results: list[dict], iou_types: Sequence[str]):
@@ -138,7 +173,9 @@ def _load_results(truth: coco.COCO, results: list[dict], kind: str) -> coco.COCO
     return truth.loadRes([{key: result[key] for key in keys if key in result} for result in results])
 
 
-def _evaluate(truth: coco.COCO, results: list[dict], kind: str, max_dets: Sequence[int], sigmas) -> cocoeval.COCOeval:
+def _evaluate(
+    truth: coco.COCO, results: list[dict], kind: str, max_dets: Sequence[int], sigmas: Sequence[float] | None
+) -> cocoeval.COCOeval:
     evaluation = cocoeval.COCOeval(truth, _load_results(truth, results, kind), kind)
     if kind == "keypoints":
         _set_sigmas(evaluation, truth, results, sigmas)
@@ -149,7 +186,7 @@ def _evaluate(truth: coco.COCO, results: list[dict], kind: str, max_dets: Sequen
     return evaluation
 
 
-def _set_sigmas(evaluation: cocoeval.COCOeval, truth: coco.COCO, results: list[dict], sigmas):
+def _set_sigmas(evaluation: cocoeval.COCOeval, truth: coco.COCO, results: list[dict], sigmas: Sequence[float] | None):
     if sigmas is not None:
         evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, float)
     expected = len(evaluation.params.kpt_oks_sigmas)
@@ -157,10 +194,14 @@ def _set_sigmas(evaluation: cocoeval.COCOeval, truth: coco.COCO, results: list[d
     lengths |= {len(result["keypoints"]) for result in results}
     wrong = sorted(lengths - {3 * expected})
     if wrong:
-        raise ValueError(
-            f"sigmas has {expected} values{'' if sigmas is not None else ' (None is COCO)'}, but keypoints has "
-            f"{wrong[0] // 3} joints; allowed: one sigma a joint."
-        )
+        _refuse_sigmas(expected, wrong[0] // 3, " (None is COCO)" if sigmas is None else "")
+
+
+def _refuse_sigmas(came: int, joints: int, note: str = ""):
+    raise ValueError(
+        f"sigmas has {came} values{note}, but keypoints has {joints} joints; allowed: one sigma a joint "
+        "(config.data.keypoint_sigmas)."
+    )
 
 
 def _mean(values: np.ndarray) -> float:
@@ -168,7 +209,9 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else -1.0
 
 
-def _figure(evaluation: cocoeval.COCOeval, name: str, iou: float | None = None, area="all", max_det=-1) -> float:
+def _figure(
+    evaluation: cocoeval.COCOeval, name: str, iou: float | None = None, area: str = "all", max_det: int = -1
+) -> float:
     """One figure of COCOeval's arrays: precision [T, R, K, A, M] for "AP", recall [T, K, A, M] for "AR"."""
     params = evaluation.params
     values = evaluation.eval["precision" if name == "AP" else "recall"]

@@ -50,6 +50,7 @@ def compare(
     score_threshold: float,
     max_detections: int,
     paste: str = "continuous",
+    *,
     mask_size: int = 28,
 ) -> Comparison:
     """Pairs the detections of each image and category by their boxes and compares the pairs.
@@ -99,7 +100,14 @@ def compare(
 
 
 def compare_masks(a: dict, b: dict) -> tuple[float, int]:
-    """IoU of two results' masks (two empty ones agree), and how many pixels one of them alone has."""
+    """IoU of two results' masks (two empty ones agree), and how many pixels one of them alone has.
+
+    Raises:
+      ValueError: they are masks of images of different sizes.
+    """
+    sizes = [list(item["segmentation"]["size"]) for item in (a, b)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"masks of image {b.get('image_id')} have sizes {sizes[0]} and {sizes[1]}; allowed: one size.")
     union = int(coco_mask.area(coco_mask.merge([a["segmentation"], b["segmentation"]])))
     both = int(coco_mask.area(coco_mask.merge([a["segmentation"], b["segmentation"]], intersect=True)))
     return (both / union if union else 1.0), union - both

@@ -2,7 +2,6 @@
 
 import dataclasses
 import glob
-import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -11,8 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mask_rcnn_tf.coco import reader
+from mask_rcnn_tf.coco import results as coco_results
+from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.config import ModelConfig
-from mask_rcnn_tf.evaluation import coco_metrics, coco_results
+from mask_rcnn_tf.evaluation import coco_metrics
 from mask_rcnn_tf.ops.decode_image import decode_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # what TensorFlow decodes
@@ -56,12 +58,7 @@ def list_images(ground_truth: dict, folder: str) -> list[ImageFile]:
     """Image files of a COCO file, in its order, with its ids and sizes."""
     root = pathlib.Path(folder)
     return [
-        ImageFile(
-            image["id"],
-            root / image["file_name"],
-            image["file_name"],
-            (image["height"], image["width"]) if "height" in image and "width" in image else None,
-        )
+        ImageFile(image["id"], root / image["file_name"], image["file_name"], (image["height"], image["width"]))
         for image in ground_truth["images"]
     ]
 
@@ -164,6 +161,8 @@ def evaluate_files(
     folder: str,
     config: ModelConfig,
     max_dets: Sequence[int] = (1, 10, 100),
+    *,
+    sigmas: Sequence[float] | None = None,
     verbose: int = 1,
 ) -> tuple[dict[str, dict], list[dict], list[str]]:
     """Scores a model on the images of a COCO file.
@@ -176,6 +175,7 @@ def evaluate_files(
       folder: where its images are.
       config: the model's. Of its categories those that the file lacks are left out of the results.
       max_dets: detections an image that count, ascending.
+      sigmas: one of each keypoint; None is COCO's 17.
       verbose: 0 hides the progress bar.
 
     Returns:
@@ -183,15 +183,17 @@ def evaluate_files(
       counts as an image without detections).
 
     Raises:
-      ValueError: a missing or unusable file or folder, or a category of the file that the model does not know.
+      ValueError: a missing or unusable file or folder, an annotation that cannot be scored (before anything is
+        predicted), or a category of the file that the model does not know.
     """
-    ground_truth = read_annotations(annotations)
+    ground_truth = reader.read_annotations(annotations)
     if not os.path.isdir(folder):
         raise ValueError(f"images is {folder!r}; there is no such folder.")
     wanted = known_categories(ground_truth, config)
+    coco_metrics.load_truth(ground_truth, _iou_types(ground_truth, config), sigmas)
     results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
     results = [result for result in results if result["category_id"] in wanted]
-    return score_results(ground_truth, results, config, max_dets), results, failures
+    return score_results(ground_truth, results, config, max_dets, sigmas=sigmas), results, failures
 
 
 def known_categories(ground_truth: dict, config: ModelConfig) -> set[int]:
@@ -207,7 +209,12 @@ def known_categories(ground_truth: dict, config: ModelConfig) -> set[int]:
 
 
 def score_results(
-    ground_truth: dict, results: list[dict], config: ModelConfig, max_dets: Sequence[int] = (1, 10, 100)
+    ground_truth: dict,
+    results: list[dict],
+    config: ModelConfig,
+    max_dets: Sequence[int] = (1, 10, 100),
+    *,
+    sigmas: Sequence[float] | None = None,
 ) -> dict[str, dict]:
     """Scores COCO results by what the model and the file have: boxes, masks, keypoints.
 
@@ -216,23 +223,18 @@ def score_results(
       results: COCO results of its images and categories.
       config: the model's.
       max_dets: detections an image that count, ascending.
+      sigmas: one of each keypoint; None is COCO's 17.
 
     Returns:
       The tables of `coco_metrics.score`.
+
+    Raises:
+      ValueError: see `coco_metrics.score`.
     """
-    masked = config.has_masks and any(item.get("segmentation") for item in ground_truth["annotations"])
-    iou_types = ("bbox",) + ("segm",) * masked + ("keypoints",) * any("keypoints" in result for result in results)
-    return coco_metrics.score(ground_truth, results, iou_types, max_dets)
+    iou_types = _iou_types(ground_truth, config) + ("keypoints",) * any("keypoints" in result for result in results)
+    return coco_metrics.score(ground_truth, results, iou_types, max_dets, sigmas)
 
 
-def read_annotations(path: str) -> dict:
-    """Reads a COCO JSON. Raises ValueError: no such file, not JSON, or without images, annotations or categories."""
-    if not os.path.isfile(path):
-        raise ValueError(f"annotations is {path!r}; there is no such file.")
-    try:
-        content = json.loads(pathlib.Path(path).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict) or {"images", "annotations", "categories"} - set(content):
-        raise ValueError(f"{path} is no COCO file: it needs images, annotations and categories.")
-    return content
+def _iou_types(ground_truth: dict, config: ModelConfig) -> tuple[str, ...]:
+    """Boxes, and masks where the model and the file have them."""
+    return ("bbox",) + ("segm",) * (config.has_masks and any(map(has_segmentation, ground_truth["annotations"])))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mask_rcnn_tf.coco.reader import read_annotations
 from mask_rcnn_tf.evaluation import files as image_files
 from mask_rcnn_tf.evaluation.compare_results import compare_masks
 from mask_rcnn_tf.export.agreement import MIN_IOU, agreement
@@ -129,7 +130,7 @@ def _list_files(images, annotations, limit):
     """The image files, and the COCO dictionary of them alone, or None."""
     if annotations is None:
         return image_files.find_images(images)[:limit], None
-    truth = image_files.read_annotations(annotations)
+    truth = read_annotations(annotations)
     truth = {**truth, "images": truth["images"][:limit]}
     kept = {image["id"] for image in truth["images"]}
     truth["annotations"] = [item for item in truth["annotations"] if item["image_id"] in kept]

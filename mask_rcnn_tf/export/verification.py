@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mask_rcnn_tf.coco.results import category_ids, to_results
 from mask_rcnn_tf.config import ModelConfig
-from mask_rcnn_tf.evaluation.coco_results import category_ids, to_results
 from mask_rcnn_tf.evaluation.compare_results import Comparison, Tolerance, compare
 from mask_rcnn_tf.export.agreement import agreement
 from mask_rcnn_tf.export.errors import ExportError
@@ -140,5 +140,5 @@ def compare_strictly(results: Sequence[dict], reference: Sequence[dict], config:
         detection.score_threshold,
         detection.max_detections,
         paste,
-        config.mask_size,
+        mask_size=config.mask_size,
     )

@@ -221,6 +221,30 @@ def paste_mask(
     return rows @ mask @ columns.T, (y0, x0)
 
 
+def paste_bitmap(
+    probabilities: np.ndarray, box: np.ndarray, image_shape: tuple[int, int], threshold: float, paste: str
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Pastes one predicted mask within its box and thresholds it.
+
+    Args:
+      probabilities: float32 [M, M].
+      box: float32 [4], pixels of the image.
+      image_shape: (height, width).
+      threshold: probability from which on a pixel belongs to the mask.
+      paste: as in `paste_mask`; "continuous" compares with >=, "integer" with >.
+
+    Returns:
+      bool crop [ch, cw], possibly empty, and the image pixel (y0, x0) of its corner; the mask has no pixel elsewhere.
+
+    Raises:
+      ValueError: for an unknown paste.
+
+    Source: detectron2/layers/mask_ops.py `paste_masks_in_image`; torchvision `references/detection/coco_eval.py`.
+    """
+    crop, origin = paste_mask(probabilities, box, image_shape, paste)
+    return (crop >= threshold if paste == "continuous" else crop > threshold), origin
+
+
 def _continuous_paste(interval: np.ndarray, pixels: int, side: int) -> tuple[np.ndarray, int]:
     """Bilinear weights [c, side] of mask cells at the centres of image pixels along an axis, zero beyond the mask."""
     start, end = interval

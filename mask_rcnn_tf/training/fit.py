@@ -161,6 +161,7 @@ def make_callbacks(
         config.model.category_ids,
         iou_types,
         max_dets=config.eval.max_dets,
+        sigmas=config.data.keypoint_sigmas or None,
         verbose=int(sys.stdout.isatty()),
     )
     log = run_callbacks.StepLog(folder, train.summary_every, make_schedule(train), train.batch_size)

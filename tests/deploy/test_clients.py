@@ -22,7 +22,7 @@ pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not 
 from tensorflow_serving.apis import predict_pb2
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.evaluation.coco_results import to_results
+from mask_rcnn_tf.coco.results import to_results
 
 RECORDED = pathlib.Path(__file__).parents[1] / "golden" / "serving"
 SCRIPTS = pathlib.Path(__file__).parents[2] / "deploy" / "tf_serving"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mask_rcnn_tf.evaluation.coco_results import encode_crop
+from mask_rcnn_tf.coco.rle import encode_crop
 from mask_rcnn_tf.export.agreement import agreement
 from mask_rcnn_tf.export.errors import ExportError
 

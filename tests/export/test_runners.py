@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 from tiny import tiny_config, tiny_model
 
 from mask_rcnn_tf import predict_images
-from mask_rcnn_tf.evaluation.coco_results import to_results
+from mask_rcnn_tf.coco.results import to_results
 from mask_rcnn_tf.export import runners
 from mask_rcnn_tf.export.canvas import place_on_canvas
 from mask_rcnn_tf.export.check_images import drawn_scenes, read_folder

@@ -12,6 +12,7 @@ from absl import flags
 from PIL import Image
 
 import mask_rcnn_tf
+from mask_rcnn_tf.coco import reader
 from mask_rcnn_tf.config import BackboneConfig, ModelConfig
 from mask_rcnn_tf.evaluation import files
 
@@ -171,9 +172,9 @@ def test_one_line_errors(run, folder, tmp_path):
     with pytest.raises(SystemExit, match="^predict: input is .*nowhere'; there are no image files"):
         run("predict", model="none.keras", input=tmp_path / "nowhere", output=tmp_path)
     with pytest.raises(ValueError, match="annotations is 'none.json'; there is no such file"):
-        files.read_annotations("none.json")
+        reader.read_annotations("none.json")
     with pytest.raises(ValueError, match="text.json is not JSON"):
-        files.read_annotations(tmp_path / "text.json")
+        reader.read_annotations(tmp_path / "text.json")
 
 
 def test_jpeg_pixels_equal_pillow(folder):

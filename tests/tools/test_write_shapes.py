@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from pycocotools import coco
 
-from mask_rcnn_tf.config import load_config
 from mask_rcnn_tf.data import shapes
+from mask_rcnn_tf.presets import load_config
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "write_shapes.py"
 

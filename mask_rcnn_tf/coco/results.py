@@ -3,72 +3,24 @@
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from mask_rcnn_tf.config import ModelConfig
-from mask_rcnn_tf.ops import masks as mask_ops
+from mask_rcnn_tf.coco.rle import encode_crop
+from mask_rcnn_tf.ops.masks import paste_bitmap
 
 
-def category_ids(config: ModelConfig) -> tuple[int, ...]:
+class Classes(Protocol):
+    """What is read of a model's configuration."""
+
+    num_classes: int
+    category_ids: tuple[int, ...]
+
+
+def category_ids(config: Classes) -> tuple[int, ...]:
     """The file's ids of classes 1..C: the model's own, or 1..C where it has none."""
     return tuple(config.category_ids) or tuple(range(1, config.num_classes + 1))
-
-
-def encode_crop(crop: np.ndarray, origin: tuple[int, int], image_shape: tuple[int, int]) -> dict:
-    """Encodes a mask that is given inside a window of the image only, without painting the image.
-
-    Args:
-      crop: bool [ch, cw], the mask inside the window.
-      origin: (y0, x0) of the window in the image, whole pixels; the window lies inside the image.
-      image_shape: (h, w) of the image.
-
-    Returns:
-      Compressed COCO RLE {"size": [h, w], "counts": str}, byte for byte what `pycocotools.mask.encode` gives for the
-      whole image.
-
-    Source: column-major runs that start with zeros, `cocoapi/common/maskApi.c` (rleEncode).
-    """
-    height, width = (int(side) for side in image_shape)
-    rows, columns = crop.shape
-    padded = np.zeros((columns, rows + 2), np.int8)  # a column a row, zeros around it: a run never crosses columns here
-    padded[:, 1:-1] = crop.T
-    change = np.diff(padded, axis=1)
-    start_column, start_row = np.nonzero(change == 1)
-    end_column, end_row = np.nonzero(change == -1)
-    starts = (start_column + int(origin[1])) * height + start_row + int(origin[0])
-    ends = (end_column + int(origin[1])) * height + end_row + int(origin[0])
-    if rows == height and starts.size:  # only then may a run go on from the bottom of one column to the top of the next
-        separate = ends[:-1] != starts[1:]
-        starts, ends = starts[np.r_[True, separate]], ends[np.r_[separate, True]]
-    edges = np.stack([starts, ends], axis=1).ravel()
-    counts = np.diff(np.r_[0, edges, height * width])
-    if edges.size and counts[-1] == 0:  # the mask reaches the last pixel: no run of zeros after it
-        counts = counts[:-1]
-    rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
-    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
-
-
-def encode_mask(
-    probabilities: np.ndarray, box: np.ndarray, image_shape: tuple[int, int], mask_threshold: float, paste: str
-) -> dict:
-    """Pastes one mask inside its box, thresholds it and encodes it.
-
-    Args:
-      probabilities: float32 [M, M], in the box's frame.
-      box: float32 [4] yxyx, original pixels.
-      image_shape: (h, w) of the original image.
-      mask_threshold: a pixel belongs to the mask from this probability on.
-      paste: "continuous" compares with >= (Detectron2 `mask_ops.py`), "integer" with > (torchvision
-        `roi_heads.paste_masks_in_image`, `references/detection/coco_eval.py`).
-
-    Returns:
-      Compressed COCO RLE of the whole image.
-    """
-    crop, origin = mask_ops.paste_mask(probabilities, box, image_shape, paste)
-    inside = crop >= mask_threshold if paste == "continuous" else crop > mask_threshold
-    return encode_crop(inside, origin, image_shape)
 
 
 def to_results(
@@ -118,7 +70,8 @@ def to_results(
         }
         if "detection_masks" in detections:
             probabilities = detections["detection_masks"][row]
-            result["segmentation"] = encode_mask(probabilities, box, image_shape, mask_threshold, paste)
+            inside, origin = paste_bitmap(probabilities, box, image_shape, mask_threshold, paste)
+            result["segmentation"] = encode_crop(inside, origin, image_shape)
         elif "detection_bitmaps" in detections:
             result["segmentation"] = encode_crop(detections["detection_bitmaps"][row], (0, 0), image_shape)
         if "detection_keypoints" in detections:

@@ -1,40 +1,14 @@
-"""Run-length encoding and COCO results against pycocotools on whole images."""
+"""COCO results against pycocotools on whole images."""
 
 import json
 import sys
-import types
 
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mask_rcnn_tf.evaluation import coco_results
-
-CASES = {
-    "inside": ((3, 5), (7, 9), (20, 30)),
-    "corner": ((0, 0), (6, 4), (20, 30)),
-    "last_pixel": ((14, 26), (6, 4), (20, 30)),
-    "full_height": ((0, 3), (20, 8), (20, 30)),
-    "full_image": ((0, 0), (20, 30), (20, 30)),
-    "one_pixel": ((19, 29), (1, 1), (20, 30)),
-    "one_row_image": ((0, 2), (1, 5), (1, 9)),
-    "empty_window": ((4, 4), (0, 0), (20, 30)),
-}
-
-
-def whole(crop, origin, image_shape):
-    image = np.zeros(image_shape, np.uint8)
-    image[origin[0] : origin[0] + crop.shape[0], origin[1] : origin[1] + crop.shape[1]] = crop
-    rle = coco_mask.encode(np.asfortranarray(image))
-    return {"size": list(rle["size"]), "counts": rle["counts"].decode()}
-
-
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("density", [0.0, 0.3, 0.5, 0.97, 1.0])
-def test_encode_crop_equals_pycocotools(name, density):
-    origin, crop_shape, image_shape = CASES[name]
-    crop = np.random.default_rng(7).random(crop_shape) < density
-    assert coco_results.encode_crop(crop, origin, image_shape) == whole(crop, origin, image_shape)
+from mask_rcnn_tf.coco import results as coco_results
+from mask_rcnn_tf.ops import masks
 
 
 @pytest.fixture
@@ -45,7 +19,7 @@ def paste_nearest(monkeypatch):
         assert paste in ("continuous", "integer")
         return np.kron(probabilities, np.ones((2, 2), np.float32)), (int(box[0]), int(box[1]))
 
-    monkeypatch.setattr(coco_results, "mask_ops", types.SimpleNamespace(paste_mask=paste_mask))
+    monkeypatch.setattr(masks, "paste_mask", paste_mask)
 
 
 def detections():

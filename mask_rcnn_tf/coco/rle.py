@@ -1,0 +1,140 @@
+"""Masks as run lengths: COCO's RLE, read, written and measured without painting images.
+
+Runs are int32 [n]: lengths down the columns of the image, the first of zeros; they sum to height * width.
+"""
+
+import math
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from mask_rcnn_tf.coco.errors import Rejected
+
+
+def decode_counts(text: str | bytes) -> np.ndarray:
+    """Run lengths of a compressed RLE, without going through the bitmap.
+
+    Args:
+      text: COCO's compressed counts.
+
+    Returns:
+      int64 [n]: lengths of runs down the columns, the first of zeros.
+
+    Raises:
+      Rejected: the text is not such an encoding.
+
+    Source: `rleFrString` in cocoapi `common/maskApi.c`: six bits a character from "0" on, five of them payload with the
+      lowest first, then a flag that more follow; from the fourth run on the difference to the run two before.
+    """
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text  # not ASCII: out of range below
+    codes = np.frombuffer(data, np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((codes & 32) == 0)
+    if codes.size == 0 or codes.min() < 0 or codes.max() > 63 or ends.size == 0 or ends[-1] != codes.size - 1:
+        raise Rejected("RLE counts cannot be decoded")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 8:
+        raise Rejected("RLE counts cannot be decoded")
+    shifts = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((codes & 31) << shifts, starts)
+    runs -= np.where(codes[ends] & 16, np.int64(1) << (5 * lengths), 0)  # sign extension
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
+
+
+def runs_of_rle(rle: dict, height: int, width: int) -> np.ndarray:
+    """Runs of a compressed or an uncompressed RLE.
+
+    Args:
+      rle: `size` [h, w] and `counts`, text or a list of numbers.
+      height: of the image, pixels.
+      width: of the image, pixels.
+
+    Returns:
+      int32 [n].
+
+    Raises:
+      Rejected: malformed, or of another image.
+    """
+    counts = rle.get("counts")
+    if not isinstance(counts, str | bytes | list) or not counts:
+        raise Rejected("RLE without counts")
+    if rle.get("size") not in ([height, width], (height, width)):
+        raise Rejected(
+            "RLE of another size than the image", f"{rle.get('size')!r:.60}, the image has [{height}, {width}]"
+        )
+    runs = _whole_numbers(counts) if isinstance(counts, list) else decode_counts(counts)
+    # Runs that are longer than the image first: the sum of such may overflow and come out right.
+    if runs.min() < 0 or runs.max() > height * width or runs.sum() != height * width:
+        raise Rejected("RLE counts do not add up to the image", f"to {sum(runs.tolist())}, not {height * width}")
+    return runs.astype(np.int32)
+
+
+def _whole_numbers(counts: list) -> np.ndarray:
+    try:
+        return np.asarray([int(count) for count in counts], np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Rejected("RLE counts cannot be decoded") from error
+
+
+def runs_of_polygons(polygons: list, height: int, width: int) -> np.ndarray:
+    """Runs int32 [n] of the union of well-formed polygons, lists of x, y in pixels of the image."""
+    rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return decode_counts(rle["counts"]).astype(np.int32)
+
+
+def encode(runs: np.ndarray, height: int, width: int) -> dict:
+    """Compressed COCO RLE {"size": [h, w], "counts": str} of runs."""
+    rle = coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)
+    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
+
+
+def encode_crop(crop: np.ndarray, origin: tuple[int, int], image_shape: tuple[int, int]) -> dict:
+    """Encodes a mask that is given inside a window of the image only, without painting the image.
+
+    Args:
+      crop: bool [ch, cw], the mask inside the window.
+      origin: (y0, x0) of the window in the image, whole pixels; the window lies inside the image.
+      image_shape: (h, w) of the image.
+
+    Returns:
+      Compressed COCO RLE {"size": [h, w], "counts": str}, byte for byte what `pycocotools.mask.encode` gives for the
+      whole image.
+
+    Source: column-major runs that start with zeros, `cocoapi/common/maskApi.c` (rleEncode).
+    """
+    height, width = (int(side) for side in image_shape)
+    rows, columns = crop.shape
+    padded = np.zeros((columns, rows + 2), np.int8)  # a column a row, zeros around it: a run never crosses columns here
+    padded[:, 1:-1] = crop.T
+    change = np.diff(padded, axis=1)
+    start_column, start_row = np.nonzero(change == 1)
+    end_column, end_row = np.nonzero(change == -1)
+    starts = (start_column + int(origin[1])) * height + start_row + int(origin[0])
+    ends = (end_column + int(origin[1])) * height + end_row + int(origin[0])
+    if rows == height and starts.size:  # only then may a run go on from the bottom of one column to the top of the next
+        separate = ends[:-1] != starts[1:]
+        starts, ends = starts[np.r_[True, separate]], ends[np.r_[separate, True]]
+    edges = np.stack([starts, ends], axis=1).ravel()
+    runs = np.diff(np.r_[0, edges, height * width])
+    if edges.size and runs[-1] == 0:  # the mask reaches the last pixel: no run of zeros after it
+        runs = runs[:-1]
+    return encode(runs, height, width)
+
+
+def bitmap(runs: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The bitmap, bool [height, width], of a mask given by its runs."""
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(width, height).T
+
+
+def area(runs: np.ndarray) -> float:
+    """Pixels that a mask covers, given its runs."""
+    return math.fsum(runs[1::2])
+
+
+def box(runs: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The tight box, float32 [4] [y1, x1, y2, x2], of a mask given by its runs; zeros where it has no pixel."""
+    x, y, w, h = coco_mask.toBbox(encode(runs, height, width))
+    return np.array([y, x, y + h, x + w], np.float32)

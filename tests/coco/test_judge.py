@@ -1,0 +1,71 @@
+"""The judge of annotations and results: every reason to reject, and what passes."""
+
+import numpy as np
+import pytest
+
+from mask_rcnn_tf.coco import judge
+from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.coco.segmentation import mask_runs
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "reason"),
+    [
+        ([[1, 1, 5, 5]], "fewer than 6"),
+        ([[1, 1, 5, 5, 3, 4, 2]], "odd number"),
+        ([[]], "fewer than 6"),
+        ([[1, 1, 5, 1, 5, 5], [1, 2]], "fewer than 6"),
+        ([1, 1, 5, 1, 5, 5], "polygon is not a list"),
+        ([[1, 1, "a", 1, 5, 5]], "not a list of numbers"),
+        ([[1, 1, float("nan"), 1, 5, 5]], "not finite"),
+        ([[1, 1, 1e12, 1, 5, 5]], "far outside"),
+        ([[30, 1, 35, 1, 35, 5]], "polygon lies outside the image"),
+        ([[3, -9, 5, -9, 5, -5]], "polygon lies outside the image"),
+        ([[3, 3, 5, 5, 3, 3]], "polygon has no area"),
+        ({"size": [20, 15], "counts": [0, 300]}, "another size"),
+        ({"counts": [0, 300]}, "another size"),
+        ({"size": [15, 20], "counts": []}, "without counts"),
+        ({"size": [15, 20], "counts": [0, 299]}, "do not add up"),
+        ({"size": [15, 20], "counts": [10, -5, 295]}, "do not add up"),
+        ({"size": [15, 20], "counts": ["x"]}, "cannot be decoded"),
+        ({"size": [15, 20], "counts": [300]}, "no area"),
+        ({"size": [15, 20], "counts": "0"}, "do not add up"),
+        ("AAAA", "neither polygons nor RLE"),
+    ],
+)
+def test_bad_segmentation(segmentation, reason):
+    with pytest.raises(Rejected, match=reason):
+        mask_runs(segmentation, 15, 20)
+
+
+def test_boxes_are_clipped():
+    np.testing.assert_array_equal(judge.clipped_box([-2, 3, 10, 100], 15, 20), [3, 0, 15, 8])
+    np.testing.assert_array_equal(judge.clipped_box([1.5, 2.25, 3, 4], 15, 20), [2.25, 1.5, 6.25, 4.5])
+
+
+@pytest.mark.parametrize(
+    ("bbox", "reason"),
+    [
+        ([1, 1, 0, 5], "box has no area"),
+        ([1, 1, 5, -5], "box has no area"),
+        ([20, 1, 5, 5], "box lies outside the image"),
+        ([1, -6, 5, 5], "box lies outside the image"),
+        ([1, float("nan"), 5, 5], "not finite"),
+        ([1, 1, float("inf"), 5], "not finite"),
+        ([1, 1, 5], "not four numbers"),
+        ([1, None, "b", 5], "not a list of numbers"),
+        ({"x": 1}, "not a list of numbers"),
+    ],
+)
+def test_bad_box(bbox, reason):
+    with pytest.raises(Rejected, match=reason):
+        judge.clipped_box(bbox, 15, 20)
+
+
+def test_keypoints():
+    rows = judge.keypoint_rows([3, 4, 2, 7, 8, 0, 1.5, 2, 1], 3)
+    np.testing.assert_array_equal(rows, [[3.5, 4.5, 2], [0, 0, 0], [2, 2.5, 1]])
+    np.testing.assert_array_equal(judge.keypoint_rows(None, 2), np.zeros((2, 3)))
+    for bad in ([1, 2, 2], [1, 2, 3, 1, 2, 2], [1, float("nan"), 2, 1, 2, 2]):
+        with pytest.raises(Rejected, match="keypoints"):
+            judge.keypoint_rows(bad, 2)
