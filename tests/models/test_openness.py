@@ -2,16 +2,13 @@
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 from tiny import enliven, tiny_batch, tiny_config
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.benchmark.inference import benchmark_inference
-from mask_rcnn_tf.models.heads.base import RoiHead
-from mask_rcnn_tf.models.pooler import RoiOperator
-from mask_rcnn_tf.models.stages import make_heads
-from mask_rcnn_tf.models.steps import Step
+from mask_rcnn_tf.models import pooler, stages, steps
+from mask_rcnn_tf.models.heads import base
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -24,12 +21,11 @@ class TwoLevels(keras.layers.Layer):
         self.coarse.build((None, None, None, 16))
 
     def call(self, image, training=False):
-        fine = self.fine(image)
-        return {"fine": fine, "coarse": self.coarse(fine)}
+        return {"fine": self.fine(image), "coarse": self.coarse(self.fine(image))}
 
 
 @keras.saving.register_keras_serializable("tests")
-class CentrePixel(RoiOperator):
+class CentrePixel(pooler.RoiOperator):
     def prepare(self, features, strides):
         return [tf.cast(level, tf.float32) for level in features], tf.constant(strides, tf.float32)
 
@@ -38,65 +34,55 @@ class CentrePixel(RoiOperator):
         for level, stride in zip(prepared[0], tf.unstack(prepared[1]), strict=True):
             pixel = tf.minimum(tf.cast((rois[:, :2] + rois[:, 2:]) / 2 / stride, tf.int32), tf.shape(level)[1:3] - 1)
             pooled.append(tf.gather_nd(level, tf.concat([batch_indices[:, None], pixel], 1)))
-        pooled = tf.where((level_indices == 0)[:, None], *pooled)
-        return tf.tile(pooled[:, None, None], [1, size, size, 1])
+        return tf.tile(tf.where((level_indices == 0)[:, None], *pooled)[:, None, None], [1, size, size, 1])
 
 
 @keras.saving.register_keras_serializable("tests")
-class MeanColour(RoiHead):
+class MeanColour(base.RoiHead):
     loss_names, pool_size = ("colour",), 3
 
     def build(self, shape):
-        self.dense = keras.layers.Dense(3, name="dense")
+        self.dense = keras.layers.Dense(3)
         self.dense.build((None, shape[-1]))
-
-    def call(self, pooled):
-        return self.dense(tf.reduce_mean(pooled, [1, 2]))
 
     def loss_sums(self, batch, sampled, pool, config, training):
         rows, pooled = pool(sampled["rois"], sampled["roi_valid"], self.pool_size)
         boxes = rows.flatten(sampled["rois"]) / tf.cast(tf.tile(tf.shape(batch["image"])[1:3] - 1, [2]), tf.float32)
         crops = tf.image.crop_and_resize(batch["image"], boxes, rows.batch_indices, [7, 7])
-        errors = tf.abs(self(pooled) - tf.reduce_mean(crops, [1, 2]))
+        errors = tf.abs(self.dense(pooled[:, 1, 1]) - tf.reduce_mean(crops, [1, 2]))
         return {"colour": (tf.reduce_sum(errors), tf.cast(tf.size(errors), tf.float32))}
 
     def steps(self, config, pooler):
         def colour(tensors):
             rows = pooler.rows(tensors["detection_scores"] > 0)
             pooled = pooler.pool(tensors["roi_features"], tensors["detection_boxes"], rows, self.pool_size)
-            return {"detection_colours": rows.restore(self(pooled))}
+            return {"colours": rows.restore(self.dense(pooled[:, 1, 1]))}
 
-        return [Step("colour", colour)]
+        return [steps.Step("colour", colour)]
 
     def output_specs(self, config):
-        return {"detection_colours": tf.TensorSpec([config.detection.max_detections, 3], tf.float32)}
+        return {"colours": tf.TensorSpec([config.detection.max_detections, 3], tf.float32)}
 
 
-@pytest.fixture(scope="module")
-def model():
+def test_everything_works_with_parts_of_ones_own(tmp_path):
     keras.utils.set_random_seed(5)
-    config = tiny_config()
+    config, image = tiny_config(), np.random.default_rng(0).integers(0, 256, (1, 96, 120, 3)).astype(np.uint8)
     config.class_names, config.detection.score_threshold = ("ball", "box", "star"), 0.2
     config.rpn.levels = config.roi.levels = ("fine", "coarse")
     config.anchors.sizes, config.roi.canonical_size = ((32.0,), (64.0,)), 64.0
-    heads = [*make_heads(config), MeanColour(name="colour_head")]
-    return enliven(mrcnn.MaskRCNN(config, backbone=TwoLevels(), heads=heads, roi_operator=CentrePixel()))
-
-
-def test_everything_works_with_parts_of_ones_own(model, tmp_path):
+    heads = [*stages.make_heads(config), MeanColour(name="colour_head")]
+    model = enliven(mrcnn.MaskRCNN(config, backbone=TwoLevels(), heads=heads, roi_operator=CentrePixel()))
     model.compile(keras.optimizers.SGD(1e-4))
     before = model.colour_head.dense.kernel.numpy()
     assert model.train_on_batch(tiny_batch(), return_dict=True)["colour"] > 0
     assert np.abs(model.colour_head.dense.kernel - before).max() > 0
-    image = np.random.default_rng(0).integers(0, 256, (1, 96, 120, 3)).astype(np.uint8)
     found = model.predict(image, verbose=0)
-    assert found["num_detections"][0] > 0 and np.abs(found["detection_colours"][0, 0]).max() > 0
+    assert found["num_detections"][0] > 0 and np.abs(found["colours"][0, 0]).max() > 0
     model.save(tmp_path / "own.keras")
     loaded = keras.models.load_model(tmp_path / "own.keras").predict(image, verbose=0)
-    for name, value in found.items():
-        np.testing.assert_array_equal(loaded[name], value)
+    assert loaded.keys() == found.keys() and all(np.array_equal(loaded[name], found[name]) for name in found)
     mrcnn.export.saved_model(model, tmp_path / "own")
     served = tf.saved_model.load(tmp_path / "own").signatures["serving_default"](images=tf.constant(image))
-    np.testing.assert_allclose(served["detection_colours"], found["detection_colours"], atol=1e-4)
+    np.testing.assert_allclose(served["colours"], found["colours"], atol=1e-4)
     mrcnn.export.onnx(model, tmp_path / "own.onnx")
     assert "colour" in [line["stage"] for line in benchmark_inference(model, image, 1)]
