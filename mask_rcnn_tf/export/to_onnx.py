@@ -4,6 +4,8 @@ import importlib
 import json
 import logging
 import os
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -112,7 +114,7 @@ def _convert_model(folded, canvas):
     return proto
 
 
-def convert(function, specs: list[tf.TensorSpec]):
+def convert(function: Callable[..., Any], specs: list[tf.TensorSpec]) -> Any:
     """Converts a function that may hold `ops.onnx_operators`.
 
     Args:

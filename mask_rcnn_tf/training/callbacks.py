@@ -3,13 +3,18 @@
 import json
 import logging
 import math
+import os
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from mask_rcnn_tf import visualize
+from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.training.tensorboard import EventWriter
 
 LOG = logging.getLogger("mask_rcnn_tf")
@@ -23,16 +28,16 @@ class StepCallback(keras.callbacks.Callback):
 
     step = 0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None):
         """Takes the count from the optimizer, which a checkpoint may have restored."""
         self.step = int(self.model.optimizer.iterations.numpy())
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None):
         """Counts, and calls `on_step` with the logs (means since the epoch's start)."""
         self.step += 1
         self.on_step(self.step, logs or {})
 
-    def on_step(self, step, logs):
+    def on_step(self, step: int, logs: dict[str, float]):
         """Called after update number `step`, from 1."""
 
 
@@ -47,11 +52,11 @@ class StopOnNonFinite(StepCallback):
         `image_id` int64 [B] in each.
     """
 
-    def __init__(self, batches_from):
+    def __init__(self, batches_from: Callable[[int], tf.data.Dataset]):
         super().__init__()
         self.batches_from = batches_from
 
-    def on_step(self, step, logs):
+    def on_step(self, step: int, logs: dict[str, float]):
         """Raises FloatingPointError if a loss is NaN or infinite. Means since the epoch's start stay so."""
         if all(math.isfinite(value) for value in logs.values()):
             return
@@ -71,7 +76,7 @@ class WindowMeans:
     def __init__(self):
         self._count, self._sums = 0, {}
 
-    def take(self, count, means):
+    def take(self, count: int, means: dict[str, float]) -> dict[str, float]:
         """Means over the steps since the last call, or since the epoch's start.
 
         Args:
@@ -98,14 +103,16 @@ class StepLog(StepCallback):
       batch_size: int, images a step over all replicas.
     """
 
-    def __init__(self, model_dir, every, learning_rate, batch_size):
+    def __init__(
+        self, model_dir: str | os.PathLike, every: int, learning_rate: Callable[[int], tf.Tensor], batch_size: int
+    ):
         super().__init__()
         self.path = pathlib.Path(model_dir) / "log.jsonl"
         self.every, self.learning_rate, self.batch_size = every, learning_rate, batch_size
         self.writer = EventWriter(pathlib.Path(model_dir) / "tensorboard")
         self.said = 0.0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None):
         """Removes lines beyond the current step."""
         super().on_train_begin(logs)
         lines = self.path.read_text().splitlines() if self.path.exists() else []
@@ -113,12 +120,12 @@ class StepLog(StepCallback):
         if len(kept) < len(lines):
             write_atomically(self.path, "".join(line + "\n" for line in kept))
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None):
         """Starts the clock and the means again: evaluation is not training time."""
         self.epoch_start = self.window_start = self.step
         self.means, self.clock = WindowMeans(), time.perf_counter()
 
-    def on_step(self, step, logs):
+    def on_step(self, step: int, logs: dict[str, float]):
         """Writes a point."""
         if step % self.every:
             return
@@ -138,13 +145,13 @@ class StepLog(StepCallback):
         rate, rest = point["images_per_second"], {n: v for n, v in point.items() if n != "images_per_second"}
         LOG.info("step %d, %.1f images/s, %s", step, rate, ", ".join(f"{n} {v:.4g}" for n, v in rest.items()))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None):
         """Writes the figures of an evaluation (names that start with `val_`)."""
         figures = {name: float(value) for name, value in (logs or {}).items() if name.startswith("val_")}
         if figures:
             self.write("validation", figures)
 
-    def write(self, group, point):
+    def write(self, group: str, point: dict[str, float]):
         """Adds one line, and a TensorBoard scalar for each of `point` (dict of float) under `group`."""
         with self.path.open("a") as file:
             rounded = {name: float(f"{value:.6g}") for name, value in point.items()}
@@ -163,7 +170,14 @@ class PredictionPictures(StepCallback):
       writer: `EventWriter`.
     """
 
-    def __init__(self, model_dir, images, evaluation, ground_truth, writer):
+    def __init__(
+        self,
+        model_dir: str | os.PathLike,
+        images: list[tuple[int, np.ndarray]],
+        evaluation: CocoEvaluation,
+        ground_truth: dict,
+        writer: EventWriter,
+    ):
         super().__init__()
         self.path, self.writer = pathlib.Path(model_dir) / "predictions.png", writer
         self.images, self.evaluation = images, evaluation
@@ -171,7 +185,7 @@ class PredictionPictures(StepCallback):
         shown = {image_id for image_id, _ in images}
         self.truth = [row for row in ground_truth["annotations"] if row["image_id"] in shown]
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None):
         """Draws."""
         pairs = [(self._draw(self.truth, *image), self._draw(self.evaluation.results, *image)) for image in self.images]
         if not pairs:
@@ -185,7 +199,7 @@ class PredictionPictures(StepCallback):
         return visualize.draw_results(image, rows, self.names, PICTURE_SCORE)
 
 
-def is_whole(line):
+def is_whole(line: str) -> bool:
     """Whether a line of a log is a JSON object; a killed run may have left half of one."""
     try:
         return isinstance(json.loads(line), dict)
@@ -193,7 +207,7 @@ def is_whole(line):
         return False
 
 
-def write_atomically(path, text):
+def write_atomically(path: str | os.PathLike, text: str):
     """Writes a text file so that a kill leaves the old one or the new one, never half of one."""
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")

@@ -4,6 +4,8 @@ import dataclasses
 import logging
 import re
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import absl.logging
 from absl import app, flags
@@ -15,7 +17,7 @@ from mask_rcnn_tf.presets import load_config, preset_names
 OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]*)")
 
 
-def define_config(flag_values=flags.FLAGS):
+def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder:
     """Defines `--config NAME_OR_PATH` and, after it, `--config.section.key=value` for every key of `Config`.
 
     Bools take `--config.data.cache`, `--noconfig.data.cache` and `--config.data.cache=true`. Tuples take Python's
@@ -31,7 +33,7 @@ def define_config(flag_values=flags.FLAGS):
     return config_flags.DEFINE_config_dataclass("config", Config(), help_string, flag_values, parse_fn=load_config)
 
 
-def parse(argv, flag_values=flags.FLAGS, config_required=True):
+def parse(argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS, config_required: bool = True) -> list[str]:
     """Parses `sys.argv` for a tool that has `define_config`'s flag.
 
     Args:
@@ -58,7 +60,7 @@ def parse(argv, flag_values=flags.FLAGS, config_required=True):
     return rest
 
 
-def run(main, config_required=True):
+def run(main: Callable[[Sequence[str]], Any], config_required: bool = True):
     """Runs a tool: parses the flags (see `parse`), prints a wrong one as one line, calls `main(argv)`."""
 
     def parse_or_exit(argv):

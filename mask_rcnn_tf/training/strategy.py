@@ -7,7 +7,7 @@ import tensorflow as tf
 LOG = logging.getLogger("mask_rcnn_tf")
 
 
-def make_strategy():
+def make_strategy() -> tf.distribute.Strategy:
     """A `MirroredStrategy` over all GPUs (without any, all logical CPUs) if there are several, else the default one."""
     gpus = tf.config.list_logical_devices("GPU")
     devices = gpus or tf.config.list_logical_devices("CPU")
@@ -16,7 +16,7 @@ def make_strategy():
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def check_batch_size(batch_size, strategy):
+def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy):
     """Says how a batch is shared.
 
     Args:

@@ -1,6 +1,7 @@
 """Event files for TensorBoard, written by TensorFlow alone; only looking at them needs the `tensorboard` package."""
 
 import io
+import os
 import pathlib
 
 import numpy as np
@@ -18,14 +19,14 @@ class EventWriter:
       folder: of the event files.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike):
         self._writer = tf.summary.create_file_writer(str(pathlib.Path(folder)))
 
-    def scalars(self, step, values):
+    def scalars(self, step: int, values: dict[str, float]):
         """Writes `values`, a dict of float by tag, at `step` (int)."""
         self._write(step, [{"tag": tag, "simple_value": value} for tag, value in values.items()])
 
-    def image(self, step, tag, image):
+    def image(self, step: int, tag: str, image: np.ndarray):
         """Writes a picture, uint8 [h, w, 3] RGB, at `step` (int)."""
         buffer = io.BytesIO()
         Image.fromarray(np.asarray(image)).save(buffer, "PNG")

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class StableHloRunner(FixedShapesRunner):
         )
 
 
-def load_program(folder: pathlib.Path):
+def load_program(folder: pathlib.Path) -> Callable[..., list[np.ndarray]]:
     """Compiles a folder's program for the first device of jax.
 
     Needs jax and NumPy alone.
