@@ -16,7 +16,7 @@ from conftest import GOLDEN
 from PIL import Image
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.data import shapes
+from mask_rcnn_tf.data import records, shapes
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -60,7 +60,8 @@ def folder(tmp_path_factory):
     config.data.data_dir = str(folder / "cache")
     for split in ("train", "val"):
         truth = shapes.ground_truth(config, split)
-        for image, record in zip(truth["images"], shapes.dataset(config, split).as_numpy_iterator(), strict=True):
+        scenes = shapes.dataset(config, split).map(records.decoded)
+        for image, record in zip(truth["images"], scenes.as_numpy_iterator(), strict=True):
             assert image["id"] == record["image_id"]
             image["file_name"] = f"{split}_{image['id']}.png"
             Image.fromarray(record["image"]).save(folder / "my_data" / "images" / image["file_name"])

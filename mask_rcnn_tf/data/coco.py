@@ -15,7 +15,6 @@ from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import coco_builder, examples
 from mask_rcnn_tf.data.quiet import quiet
 from mask_rcnn_tf.data.report import Report
-from mask_rcnn_tf.ops.decode_image import decode_image
 
 LOG = logging.getLogger("mask_rcnn_tf")
 
@@ -156,10 +155,8 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
       split: "train" or "val".
 
     Returns:
-      A finite dataset of dicts, in pixels of the stored image: `image` u8 [h,w,3] RGB, `image_id` i64 [], `boxes` f32
-      [g,4] [y1,x1,y2,x2], `classes` i32 [g] 1..C, `mask_counts` ragged i32 [g,None] run lengths down the columns, the
-      first of zeros (an empty row where there is a box only), and `keypoints` f32 [g,J,3] (x, y, v) where J > 0.
-      No crowds; "train" leaves out images without annotations if `config.data.skip_empty`.
+      A finite dataset of records with encoded images, see `data.records`. No crowds; "train" leaves out images without
+      annotations if `config.data.skip_empty`.
 
     Raises:
       ValueError: as in `annotations.read_annotations` and `examples.scan`, or nothing is left to train on.
@@ -185,9 +182,9 @@ def report(config: Config, split: str) -> Report:
 
 
 def _record(example: dict) -> dict:
-    record = {key: example[key] for key in ("image_id", "boxes", "classes", "keypoints") if key in example}
-    record["image"] = decode_image(example["image"])
-    record["mask_counts"] = tf.RaggedTensor.from_row_lengths(example["runs"], example["num_runs"], validate=False)
+    record = dict(example)
+    runs, lengths = record.pop("runs"), record.pop("num_runs")
+    record["mask_counts"] = tf.RaggedTensor.from_row_lengths(runs, lengths, validate=False)
     return record
 
 

@@ -28,13 +28,15 @@ class CocoJson(tfds.core.GeneratorBasedBuilder):
     Images are stored as their files' bytes, masks as run lengths. The `Report` is in `info.metadata["report"]`.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.0.0": "First version.", "1.1.0": "The sizes of images."}
     BUILDER_CONFIGS = []
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
             "image": tfds.features.Tensor(shape=(), dtype=tf.string),
+            "height": tfds.features.Scalar(dtype=tf.int32),
+            "width": tfds.features.Scalar(dtype=tf.int32),
             "image_id": tfds.features.Scalar(dtype=tf.int64),
             "boxes": tfds.features.Tensor(shape=(None, 4), dtype=tf.float32),  # [y1, x1, y2, x2] pixels
             "classes": tfds.features.Tensor(shape=(None,), dtype=tf.int32),  # 1..C
@@ -67,7 +69,7 @@ class CocoJson(tfds.core.GeneratorBasedBuilder):
 
 def _stored(example: dict) -> dict:
     runs = example["runs"]
-    stored = {key: example[key] for key in ("image", "image_id", "boxes", "classes")}
+    stored = {key: example[key] for key in ("image", "height", "width", "image_id", "boxes", "classes")}
     stored["runs"] = np.concatenate(runs) if runs else np.zeros(0, np.int32)
     stored["num_runs"] = np.asarray([len(counts) for counts in runs], np.int32)
     if example["keypoints"] is not None:

@@ -1,13 +1,14 @@
 """From records to batches: shuffling, augmentation, canvases, and resuming at any step.
 
-The stream of training images is epoch after epoch of shuffled records, each epoch by its own seed. Images of one canvas
-fill one batch after the other. A resumed run drops from the stream, canvas by canvas, what earlier steps have used.
+The stream of training images is epoch after epoch of shuffled records, each epoch by its own seed. They are decoded
+after it: shuffling holds files, not pixels. Images of one canvas fill one batch after the other. A resumed run drops
+from the stream, canvas by canvas, what earlier steps have used.
 """
 
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import sources, transforms
+from mask_rcnn_tf.data import records, sources, transforms
 
 
 def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
@@ -26,13 +27,12 @@ def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
     _check(config)
     if start_step < 0:
         raise ValueError(f"start_step is {start_step}; allowed: 0 or more.")
-    records = sources.dataset(config, "train")
-    num_images = int(records.cardinality())
+    stored = sources.dataset(config, "train")
+    num_images = int(stored.cardinality())
     if num_images < 1:
         raise ValueError(f"config.data.dataset {config.data.dataset!r} has no images to train on.")
-    compact = _compacted(config, records)
-    first_epoch, surplus = _position(config, compact, num_images, start_step)
-    examples = _stream(config, compact, num_images, first_epoch, surplus)
+    first_epoch, surplus = _position(config, stored, num_images, start_step)
+    examples = _stream(config, stored, num_images, first_epoch, surplus)
     return _batched(config, examples, config.train.batch_size, endless=True).prefetch(tf.data.AUTOTUNE)
 
 
@@ -52,7 +52,7 @@ def val_dataset(config: Config) -> tf.data.Dataset:
     _check(config)
 
     def build(record):
-        return _example(config, transforms.compact(config, record), transforms.no_augmentation(config))
+        return _example(config, _compact(config, record), transforms.no_augmentation(config))
 
     examples = sources.dataset(config, "val").map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return _batched(config, examples, config.eval.batch_size, endless=False).prefetch(tf.data.AUTOTUNE)
@@ -69,12 +69,16 @@ def _check(config: Config):
         )
 
 
-def _compacted(config: Config, records: tf.data.Dataset) -> tf.data.Dataset:
-    """Records that wait to be shuffled: as they come, or compact and kept in memory."""
+def _compact(config: Config, record: dict) -> dict:
+    return transforms.compact(config, records.decoded(record))
+
+
+def _to_shuffle(config: Config, stored: tf.data.Dataset) -> tf.data.Dataset:
+    """Records that wait to be shuffled: encoded, or decoded once, compact and kept in memory."""
     if not config.data.cache:
-        return records
-    compact = records.map(
-        lambda record: transforms.compact(config, record), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        return stored
+    compact = stored.map(
+        lambda record: _compact(config, record), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return compact.cache()
 
@@ -89,34 +93,35 @@ def _shuffled(config: Config, dataset: tf.data.Dataset, num_images: int, epoch: 
 
 
 def _stream(
-    config: Config, compact: tf.data.Dataset, num_images: int, first_epoch: int, surplus: list[int]
+    config: Config, stored: tf.data.Dataset, num_images: int, first_epoch: int, surplus: list[int]
 ) -> tf.data.Dataset:
     """Endless augmented examples from the start of `first_epoch` on, without the first `surplus[c]` of canvas c."""
+    waiting = _to_shuffle(config, stored)
 
     def shuffled(epoch):
-        return _shuffled(config, compact, num_images, epoch).map(lambda record: record | {"epoch": epoch})
+        return _shuffled(config, waiting, num_images, epoch).map(lambda record: record | {"epoch": epoch})
 
     def build(record):
         record = dict(record)
         draws = transforms.augment_draws(config, record["image_id"], record.pop("epoch"))
-        compacted = record if config.data.cache else transforms.compact(config, record)
+        compacted = record if config.data.cache else _compact(config, record)
         return _example(config, compacted, draws)
 
-    records = tf.data.Dataset.counter(first_epoch).flat_map(shuffled)
+    stream = tf.data.Dataset.counter(first_epoch).flat_map(shuffled)
     if len(surplus) == 1:
-        records = records.skip(surplus[0])
+        stream = stream.skip(surplus[0])
     elif any(surplus):
-        records = _drop_used(config, records, surplus)
-    return records.map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        stream = _drop_used(config, stream, surplus)
+    return stream.map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _drop_used(config: Config, records: tf.data.Dataset, surplus: list[int]) -> tf.data.Dataset:
+def _drop_used(config: Config, stream: tf.data.Dataset, surplus: list[int]) -> tf.data.Dataset:
     def count_down(remaining, record):
-        canvas = _canvas_of(config, tf.shape(record["image"])[:2], record["image_id"], record["epoch"])
+        canvas = _canvas_of(config, records.image_shape(record), record["image_id"], record["epoch"])
         left = remaining - tf.one_hot(canvas, len(surplus), dtype=tf.int64)
         return tf.maximum(left, 0), (record, left[canvas] < 0)
 
-    counted = records.scan(tf.constant(surplus, tf.int64), count_down)
+    counted = stream.scan(tf.constant(surplus, tf.int64), count_down)
     return counted.filter(lambda record, keep: keep).map(lambda record, keep: record)
 
 
@@ -125,7 +130,7 @@ def _canvas_of(config: Config, image_shape: tf.Tensor, image_id: tf.Tensor, epoc
     return transforms.canvas_index(config, transforms.resized_shape(config, image_shape, draws))
 
 
-def _position(config: Config, compact: tf.data.Dataset, num_images: int, start_step: int) -> tuple[int, list[int]]:
+def _position(config: Config, stored: tf.data.Dataset, num_images: int, start_step: int) -> tuple[int, list[int]]:
     """Where in the stream a run stands before `start_step`.
 
     Returns:
@@ -137,7 +142,7 @@ def _position(config: Config, compact: tf.data.Dataset, num_images: int, start_s
     if num_canvases == 1:
         epoch, used = divmod(start_step * size, num_images)
         return epoch, [used]
-    shapes = compact.map(lambda record: (tf.shape(record["image"])[:2], record["image_id"]))
+    shapes = stored.map(lambda record: (records.image_shape(record), record["image_id"]))
     shapes = shapes.apply(tf.data.experimental.assert_cardinality(num_images)).cache()
     filled, seen_before, batches = [0] * num_canvases, [], 0
     for canvases in _canvases_of_epochs(config, shapes, num_images).as_numpy_iterator():

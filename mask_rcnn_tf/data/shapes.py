@@ -146,12 +146,14 @@ def _prepared(config: Config) -> MrcnnShapes:
     return builder
 
 
-def _records(config: Config, split: str, **options) -> tf.data.Dataset:
+def _scenes(config: Config, split: str) -> tf.data.Dataset:
+    """What is stored: images as PNG, run lengths of all masks one after another."""
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; allowed: {', '.join(map(repr, SPLITS))}.")
     # one file after another: the order of the scenes is that of their numbers
     order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, skip_prefetch=True)
-    return _prepared(config).as_dataset(split=split, shuffle_files=False, read_config=order, **options)
+    encoded = {"image": tfds.decode.SkipDecoding()}
+    return _prepared(config).as_dataset(split=split, shuffle_files=False, read_config=order, decoders=encoded)
 
 
 def dataset(config: Config, split: str) -> tf.data.Dataset:
@@ -162,19 +164,20 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
       split: "train" or "val".
 
     Returns:
-      Records: `image` u8 [S, S, 3] RGB, `image_id` int64 [], `boxes` f32 [g, 4], `classes` int32 [g], `mask_counts`
-      int32 ragged [g, None], and `keypoints` f32 [g, J, 3] (x, y, v) if J > 0.
+      A finite dataset of records with encoded images, see `data.records`.
 
     Raises:
       ValueError: the split is unknown, or the options ask for what cannot be drawn.
     """
 
+    side = tf.constant(config.data.shapes.size)
+
     def as_record(scene):
-        record = dict(scene)
+        record = scene | {"height": side, "width": side}
         record["mask_counts"] = tf.RaggedTensor.from_row_lengths(scene["mask_counts"], record.pop("mask_lengths"))
         return record
 
-    return _records(config, split).map(as_record)
+    return _scenes(config, split).map(as_record)
 
 
 def ground_truth(config: Config, split: str) -> dict:
@@ -187,7 +190,7 @@ def ground_truth(config: Config, split: str) -> dict:
     Returns:
       A dict with `images`, `annotations` (ids from 1) and `categories`, ready for pycocotools and for JSON.
     """
-    scenes = _records(config, split, decoders={"image": tfds.decode.SkipDecoding()}).as_numpy_iterator()
+    scenes = _scenes(config, split).as_numpy_iterator()
     lengths = ((scene, np.cumsum(scene["mask_lengths"])[:-1]) for scene in scenes)
     return _coco_dictionary(config, split, ((scene, np.split(scene["mask_counts"], ends)) for scene, ends in lengths))
 

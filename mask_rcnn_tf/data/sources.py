@@ -21,7 +21,7 @@ def _module(config: Config) -> types.ModuleType:
 
 
 def dataset(config: Config, split: str) -> tf.data.Dataset:
-    """Records of a split in file order, original pixels; see `coco.dataset` and `shapes.dataset`."""
+    """Records of a split (see `data.records`) in file order; `records.decoded` gives one its pixels."""
     return _module(config).dataset(config, split)
 
 

@@ -7,6 +7,7 @@
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.data import records
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import masks as mask_ops
@@ -60,15 +61,14 @@ def compact(config: Config, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor
 
     Args:
       config: `data.max_gt`, `data.gt_mask_size` and whether the model has masks are read.
-      record: `image` u8 [h, w, 3], `image_id` int64 [], `boxes` f32 [g, 4] and `keypoints` f32 [g, J, 3], original
-        pixels, `classes` int32 [g], `mask_counts` int32 ragged [g, None].
+      record: from `records.decoded`.
 
     Returns:
       The record with `masks` u8 0..255 [g, mh, mw] for `mask_counts` in the box frame; the canvas frame, whose bitmaps
       are large, keeps the run lengths. Neither if there is no mask head.
     """
-    per_object = ("boxes", "classes", "mask_counts", "keypoints")
-    record = {key: value[: config.data.max_gt] if key in per_object else value for key, value in record.items()}
+    surplus = slice(config.data.max_gt)
+    record = {key: value[surplus] if key in records.PER_OBJECT else value for key, value in record.items()}
     image_shape = tf.shape(record["image"])[:2]
     # clipped first: the frame of a mask is the box that the network will see
     record["boxes"] = box_ops.clip_boxes(record["boxes"][tf.newaxis], image_shape[tf.newaxis])[0]

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import pipeline, sources
+from mask_rcnn_tf.data import pipeline, records, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, write_json
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -165,8 +165,8 @@ def make_callbacks(
         verbose=int(sys.stdout.isatty()),
     )
     log = run_callbacks.StepLog(folder, train.summary_every, make_schedule(train), train.batch_size)
-    records = sources.dataset(config, "val").take(run_callbacks.NUM_PICTURES).as_numpy_iterator()
-    images = [(int(record["image_id"]), record["image"]) for record in records]
+    pictured = sources.dataset(config, "val").take(run_callbacks.NUM_PICTURES).map(records.decoded)
+    images = [(int(record["image_id"]), record["image"]) for record in pictured.as_numpy_iterator()]
     return {
         "stop": run_callbacks.StopOnNonFinite(lambda step: pipeline.train_dataset(config, step)),
         "evaluation": evaluation,

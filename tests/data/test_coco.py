@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import coco
+from mask_rcnn_tf.data import coco, records
 
 SQUARE = [[2, 2, 10, 2, 10, 8, 2, 8]]  # 8 x 6 pixels
 
@@ -47,7 +47,7 @@ class Files:
         return folder
 
     def records(self, split="train"):
-        return list(coco.dataset(self.config, split))
+        return list(coco.dataset(self.config, split).map(records.decoded))
 
 
 @pytest.fixture

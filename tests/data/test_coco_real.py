@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import coco
+from mask_rcnn_tf.data import coco, records
 
 
 def real(shared_data, name, tmp_path, split):
@@ -26,7 +26,7 @@ def test_real_masks_and_ids(shared_data, tmp_path, name, split):
     config, content = real(shared_data, name, tmp_path, split)
     category_ids, _ = coco.categories(config)
     assert list(category_ids) == sorted(row["id"] for row in content["categories"])
-    records = {int(record["image_id"]): record for record in coco.dataset(config, split)}
+    by_id = {int(record["image_id"]): record for record in coco.dataset(config, split).map(records.decoded)}
     api = COCO()
     api.dataset = coco.ground_truth(config, split)
     api.createIndex()
@@ -34,9 +34,9 @@ def test_real_masks_and_ids(shared_data, tmp_path, name, split):
     for image in content["images"]:
         rows = [row for row in api.imgToAnns[image["id"]] if not row["iscrowd"]]
         if not rows and split == "train":
-            assert image["id"] not in records
+            assert image["id"] not in by_id
             continue
-        record = records[image["id"]]
+        record = by_id[image["id"]]
         assert record["image"].shape == (image["height"], image["width"], 3)
         assert [category_ids[index - 1] for index in record["classes"]] == [row["category_id"] for row in rows]
         areas = [sum(counts[1::2]) for counts in record["mask_counts"].to_list()]
@@ -55,6 +55,6 @@ def test_real_masks_and_ids(shared_data, tmp_path, name, split):
 
 def test_real_image_equals_pillow(shared_data, tmp_path):
     config, content = real(shared_data, "coco_small", tmp_path, "val")
-    record = next(iter(coco.dataset(config, "val")))
+    record = next(iter(coco.dataset(config, "val").map(records.decoded)))
     path = shared_data / "coco_small" / "val" / "images" / content["images"][0]["file_name"]
     np.testing.assert_array_equal(record["image"], np.asarray(Image.open(path).convert("RGB")))

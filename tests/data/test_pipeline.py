@@ -8,6 +8,37 @@ from mask_rcnn_tf.config import Config, ShapesConfig
 from mask_rcnn_tf.data import pipeline, shapes, sources
 
 CANVASES = ((64, 96), (96, 64), (96, 96))
+# Batches of the commit before images were shuffled encoded: ids, short sides; of the first, corners of boxes (flips).
+BEFORE = {
+    0: (
+        [[2, 5, 1], [6, 10, 8], [11, 4, 7], [2, 6, 9], [1, 5, 3], [7, 11, 4], [10, 8, 7], [1, 4, 3]],
+        [
+            [48, 64, 48],
+            [48, 48, 48],
+            [64, 64, 64],
+            [48, 48, 48],
+            [64, 48, 48],
+            [48, 48, 64],
+            [48, 48, 48],
+            [48, 64, 48],
+        ],
+        [[4.8, 6.4], [21.33, 31.88], [16.0, 24.0]],
+    ),
+    7: (
+        [[1, 7, 5], [4, 2, 8], [6, 9, 3], [10, 11, 7], [4, 1, 10], [3, 2, 5], [11, 8, 3], [6, 9, 6]],
+        [
+            [48, 64, 64],
+            [48, 48, 48],
+            [64, 64, 64],
+            [64, 64, 48],
+            [64, 48, 48],
+            [48, 64, 64],
+            [64, 64, 48],
+            [64, 64, 64],
+        ],
+        [[16.0, 6.4], [6.4, 31.88], [21.33, 8.5]],
+    ),
+}
 
 
 @pytest.fixture
@@ -26,14 +57,16 @@ def config():
 @pytest.fixture
 def images(monkeypatch):
     """Replaces the records by 11 tiny images of both orientations; image_id is also the level of the pixels."""
-    kept = {"number": 11}
+    kept = {"number": 11, "encode": lambda image: tf.io.encode_png(image).numpy()}
 
     def generate():
         for image_id in range(1, kept["number"] + 1):
             height, width = (30, 40) if image_id % 3 else (41, 33)
             objects = image_id % 4  # image 4 and 8 have none
             yield {
-                "image": np.full((height, width, 3), image_id, np.uint8),
+                "image": kept["encode"](np.full((height, width, 3), image_id, np.uint8)),
+                "height": height,
+                "width": width,
                 "image_id": image_id,
                 "boxes": np.tile(np.array([[3, 4, 20, 25]], np.float32), (objects, 1)),
                 "classes": np.arange(1, objects + 1, dtype=np.int32),
@@ -42,7 +75,9 @@ def images(monkeypatch):
             }
 
     signature = {
-        "image": tf.TensorSpec([None, None, 3], tf.uint8),
+        "image": tf.TensorSpec([], tf.string),
+        "height": tf.TensorSpec([], tf.int32),
+        "width": tf.TensorSpec([], tf.int32),
         "image_id": tf.TensorSpec([], tf.int64),
         "boxes": tf.TensorSpec([None, 4], tf.float32),
         "classes": tf.TensorSpec([None], tf.int32),
@@ -92,6 +127,41 @@ def test_resumed_run_continues_exactly(config, images, cache, canvases):
     batches = first(pipeline.train_dataset(config), 26)
     for start_step in (1, 4, 24):
         assert_same(first(pipeline.train_dataset(config, start_step), 2), batches[start_step : start_step + 2])
+
+
+@pytest.mark.parametrize("seed", BEFORE)
+def test_the_same_seed_still_gives_the_same_batches(config, images, seed):
+    config.train.seed, config.data.flip_vertical = seed, True
+    batches = first(pipeline.train_dataset(config), 8)
+    ids, sides, corners = BEFORE[seed]
+    assert [batch["image_id"].tolist() for batch in batches] == ids
+    assert [batch["image_shape"].min(axis=1).tolist() for batch in batches] == sides
+    np.testing.assert_allclose(batches[0]["gt_boxes"][:, 0, :2], corners, atol=0.01)
+    levels = batches[0]["image"][:, 20, 20] + config.model.preprocess.mean  # image_id is the level of the pixels
+    np.testing.assert_allclose(levels, np.repeat(batches[0]["image_id"][:, None], 3, axis=1), atol=1e-3)
+
+
+@pytest.mark.parametrize("canvases", [CANVASES[:2], CANVASES[2:]], ids=["two", "one"])
+def test_files_are_shuffled_and_decoded_after_it(config, images, monkeypatch, canvases):
+    """What waits to be shuffled is as large as the files; of images that no batch needs yet nothing is decoded."""
+    held, shuffle = [], tf.data.Dataset.shuffle
+
+    def observed(dataset, *args, **options):
+        held.append(tf.nest.flatten(dataset.element_spec["image"]) if "image" in dataset.element_spec else [])
+        return shuffle(dataset, *args, **options)
+
+    monkeypatch.setattr(tf.data.Dataset, "shuffle", observed)
+    config.data.canvases = canvases
+    first(pipeline.train_dataset(config, 9), 2)
+    assert held[-1][0] == tf.TensorSpec([], tf.string)
+
+
+def test_finding_where_to_resume_decodes_nothing(config, images):
+    """Not one image is whole beyond its header: finding the position works, only the batch itself fails."""
+    images["encode"] = lambda image: tf.io.encode_png(image).numpy()[:40]
+    resumed = pipeline.train_dataset(config, 9)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="PNG|decode"):
+        first(resumed, 1)
 
 
 def test_each_epoch_has_every_image_once_in_its_own_order(config, images):

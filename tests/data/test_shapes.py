@@ -6,7 +6,7 @@ import pycocotools.mask
 import pytest
 
 from mask_rcnn_tf.config import Config, ShapesConfig
-from mask_rcnn_tf.data import shape_drawing, shapes
+from mask_rcnn_tf.data import records, shape_drawing, shapes
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +107,14 @@ def test_run_lengths_are_those_of_pycocotools(fill):
 
 
 def test_records_are_the_scenes_in_order(config):
-    records = list(shapes.dataset(config, "train"))
-    assert len(records) == 6 == int(shapes.dataset(config, "train").cardinality())
-    for index, record in enumerate(records):
+    found = list(shapes.dataset(config, "train").map(records.decoded))
+    assert len(found) == 6 == int(shapes.dataset(config, "train").cardinality())
+    for index, record in enumerate(found):
         scene = shapes.draw_scene(config.data.shapes, "train", index)
         assert int(record["image_id"]) == index + 1
         for key in ("image", "boxes", "classes", "keypoints"):
             np.testing.assert_array_equal(record[key].numpy(), scene[key])
+        assert (record["height"], record["width"]) == scene["image"].shape[:2]
         for counts, mask in zip(record["mask_counts"], scene["masks"], strict=True):
             np.testing.assert_array_equal(counts.numpy(), shapes.run_lengths(mask))
 

@@ -1,0 +1,24 @@
+"""The one schema of records, whichever data set they come from: an image as its file's bytes, and its annotations.
+
+Everything is in pixels of the stored image:
+  `image` string [], the bytes of an image file; `height`, `width` int32 [], its size, known without decoding it;
+  `image_id` int64 []; `boxes` f32 [g, 4] [y1, x1, y2, x2]; `classes` int32 [g], 1..C;
+  `mask_counts` ragged int32 [g, None], run lengths down the columns, the first of zeros (an empty row where there is a
+  box only); `keypoints` f32 [g, J, 3] (x, y, v) where J > 0.
+"""
+
+import tensorflow as tf
+
+from mask_rcnn_tf.ops.decode_image import decode_image
+
+PER_OBJECT = ("boxes", "classes", "mask_counts", "keypoints")  # keys with one row an object
+
+
+def image_shape(record: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Size int32 [2], (h, w), of a record's image, encoded or decoded."""
+    return tf.stack([record["height"], record["width"]])
+
+
+def decoded(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """A record with its pixels, `image` u8 [h, w, 3] RGB, in place of the file's bytes."""
+    return record | {"image": decode_image(record["image"])}
