@@ -14,7 +14,7 @@ from mask_rcnn_tf.data.report import Report
 
 @dataclasses.dataclass(eq=False)
 class CocoJsonConfig(tfds.core.BuilderConfig):
-    """One annotation file with its images; `name` must change whenever the examples would."""
+    """One annotation file with its images; `name` is that of `contents.set_name`."""
 
     annotations: str = ""  # path of the JSON
     images: str = ""  # folder
