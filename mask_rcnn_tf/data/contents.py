@@ -115,7 +115,7 @@ def _write_json(path: pathlib.Path, content: dict):
         os.replace(file.name, path)
 
 
-def record_use(folder: str | os.PathLike, source: Source | None = None):
+def record_use(folder: str | os.PathLike, source: Source | None = None) -> None:
     """Notes that a prepared set is used now, and from where.
 
     Args:

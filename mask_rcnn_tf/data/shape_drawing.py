@@ -145,7 +145,9 @@ def _extreme_points(mask: np.ndarray) -> np.ndarray:
     return np.array(pixels, np.float32) + 0.5
 
 
-def place_shapes(rng: np.random.Generator, size: int, counts: tuple[int, int], sides: tuple[int, int]):
+def place_shapes(
+    rng: np.random.Generator, size: int, counts: tuple[int, int], sides: tuple[int, int]
+) -> tuple[list[Shape], np.ndarray]:
     """Places objects one over another so that each keeps at least MIN_VISIBLE of its own area.
 
     An object that would break this for itself (the border) or for one below it is drawn anew.

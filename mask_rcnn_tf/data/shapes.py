@@ -196,7 +196,7 @@ def ground_truth(config: Config, split: str) -> dict:
     return _coco_dictionary(config, split, ((scene, np.split(scene["mask_counts"], ends)) for scene, ends in lengths))
 
 
-def write_folder(config: Config, split: str, folder: str | os.PathLike, count: int | None = None):
+def write_folder(config: Config, split: str, folder: str | os.PathLike, count: int | None = None) -> None:
     """Writes scenes as PNG files, and `annotations.json` in COCO's format, without the cache.
 
     Args:
