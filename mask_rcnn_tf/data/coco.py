@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from mask_rcnn_tf.coco import completion, reader
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import coco_builder, examples
+from mask_rcnn_tf.data import coco_builder, contents, examples
 from mask_rcnn_tf.data.quiet import quiet
 from mask_rcnn_tf.data.report import Report
 
@@ -120,10 +120,15 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
         require_masks=config.model.has_masks,
         strict=split == "val",
     )
-    folder = str(pathlib.Path(images).resolve())
-    name = f"{split}_{_fingerprint(_header(annotations), folder, options)}"
+    header = _header(annotations)
+    paths = {"annotations": os.path.abspath(annotations), "images": os.path.abspath(images)}
+    source = contents.Source(split=split, **paths, digest=header.digest, options=dataclasses.asdict(options))
     wanted = coco_builder.CocoJsonConfig(
-        name=name, annotations=str(annotations), images=folder, split=split, options=options
+        name=contents.set_name(source, header.file_names, config.data.data_dir),
+        annotations=str(annotations),
+        images=str(images),
+        split=split,
+        options=options,
     )
     with quiet():
         builder = coco_builder.CocoJson(config=wanted, data_dir=config.data.data_dir or None)
@@ -132,23 +137,18 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
         LOG.info("coco_json %s: preparing %s once, into %s", split, annotations, builder.data_dir)
     with quiet():
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    contents.record_use(builder.data_dir, source)
     return builder
 
 
-def _fingerprint(header: _Header, folder: str, options: examples.ScanOptions) -> str:
-    """Hash of all that examples depend on: annotation bytes, folder, options, and each image file's size and time."""
-    state = hashlib.sha256(repr((header.digest, folder, options)).encode())
-    for name in header.file_names:
-        try:
-            found = os.stat(os.path.join(folder, name))
-            state.update(f"{found.st_size} {found.st_mtime_ns};".encode())
-        except OSError:
-            state.update(b"missing;")  # reported when the examples are prepared
-    return state.hexdigest()[:20]
+def _report(config: Config, split: str, builder: coco_builder.CocoJson) -> Report:
+    """The stored report, with today's path of the file: equal contents of another path are not prepared again."""
+    stored = Report.from_json(builder.info.metadata["report"])
+    return dataclasses.replace(stored, annotations_file=_source(config, split)[0])
 
 
 def dataset(config: Config, split: str) -> tf.data.Dataset:
-    """Records of an annotation file in its order; prepares and caches them on first use, and prints the counts.
+    """Records of an annotation file in its order; prepares and caches them on first use, and logs the counts.
 
     Args:
       config: the experiment.
@@ -162,9 +162,11 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
       ValueError: as in `annotations.read_annotations` and `examples.scan`, or nothing is left to train on.
     """
     builder = _builder(config, split)
-    report = Report.from_json(builder.info.metadata["report"])
+    report = _report(config, split, builder)
     skip_empty = split == "train" and config.data.skip_empty
-    print(f"coco_json {split}: {report.table(config.data.max_gt, skip_empty)}", flush=True)
+    # Who has not asked for logs still learns of records that are left out.
+    level = logging.WARNING if report.bad else logging.INFO
+    LOG.log(level, "coco_json %s: %s", split, report.table(config.data.max_gt, skip_empty))
     stored = builder.as_dataset(
         split=split,
         shuffle_files=False,
@@ -178,7 +180,7 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
 
 def report(config: Config, split: str) -> Report:
     """The `Report` of a split, complete; prepares the examples on first use."""
-    return Report.from_json(_builder(config, split).info.metadata["report"])
+    return _report(config, split, _builder(config, split))
 
 
 def _record(example: dict) -> dict:

@@ -14,7 +14,7 @@ from mask_rcnn_tf.data.report import Report
 
 @dataclasses.dataclass(eq=False)
 class CocoJsonConfig(tfds.core.BuilderConfig):
-    """One annotation file with its images; `name` must change whenever the examples would."""
+    """One annotation file with its images; `name` is that of `contents.set_name`."""
 
     annotations: str = ""  # path of the JSON
     images: str = ""  # folder
@@ -77,7 +77,7 @@ def _stored(example: dict) -> dict:
     return stored
 
 
-def check_not_empty(report: Report, need_annotations: bool = True):
+def check_not_empty(report: Report, need_annotations: bool = True) -> None:
     """Raises ValueError when no image, or no annotation where they are needed, is left of a file."""
     left = "image" if not report.used_images else "annotation" if not report.used_annotations else ""
     if left == "image" or (left and need_annotations):

@@ -147,7 +147,7 @@ def _extreme_points(mask: np.ndarray) -> np.ndarray:
 
 def place_shapes(
     rng: np.random.Generator, size: int, counts: tuple[int, int], sides: tuple[int, int]
-) -> tuple[list["Shape"], np.ndarray]:
+) -> tuple[list[Shape], np.ndarray]:
     """Places objects one over another so that each keeps at least MIN_VISIBLE of its own area.
 
     An object that would break this for itself (the border) or for one below it is drawn anew.

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from pycocotools import mask as coco_mask
 
 from mask_rcnn_tf.config import Config, ShapesConfig
-from mask_rcnn_tf.data import shape_drawing
+from mask_rcnn_tf.data import contents, shape_drawing
 from mask_rcnn_tf.data.quiet import quiet
 
 SPLITS = ("train", "val")
@@ -143,6 +143,7 @@ def _prepared(config: Config) -> MrcnnShapes:
     with quiet():
         builder = MrcnnShapes(config=builder_config(options), data_dir=config.data.data_dir or None)
         builder.download_and_prepare(file_format="tfrecord")
+    contents.record_use(builder.data_dir)
     return builder
 
 
@@ -195,7 +196,7 @@ def ground_truth(config: Config, split: str) -> dict:
     return _coco_dictionary(config, split, ((scene, np.split(scene["mask_counts"], ends)) for scene, ends in lengths))
 
 
-def write_folder(config: Config, split: str, folder: str | os.PathLike, count: int | None = None):
+def write_folder(config: Config, split: str, folder: str | os.PathLike, count: int | None = None) -> None:
     """Writes scenes as PNG files, and `annotations.json` in COCO's format, without the cache.
 
     Args:

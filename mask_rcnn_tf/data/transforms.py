@@ -156,7 +156,7 @@ def sorted_canvases(config: Config) -> list[tuple[int, int]]:
     return sorted((tuple(canvas) for canvas in config.data.canvases), key=lambda canvas: canvas[0] * canvas[1])
 
 
-def check_canvases(config: Config):
+def check_canvases(config: Config) -> None:
     """Makes sure before anything is loaded that every image will fit.
 
     Raises:
