@@ -8,7 +8,7 @@ from mask_rcnn_tf import config as c
 
 
 def get_config() -> c.Config:
-    """Every item of SPEC's "torchvision" column that differs from the defaults."""
+    """Everything that torchvision does and the defaults, Detectron2's, do not."""
     return c.Config(
         name="torchvision_mask_rcnn_r50_fpn",
         model=c.ModelConfig(

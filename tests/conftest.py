@@ -6,6 +6,9 @@ import pathlib
 import numpy as np
 import pytest
 
+# Before TensorFlow is imported. XLA then compiles faster and the program runs slower, which tests run once.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 SHARED_DATA = pathlib.Path(
     os.environ.get("MASK_RCNN_TF_SHARED_DATA", pathlib.Path(__file__).parents[2] / "shared" / "data")

@@ -18,7 +18,7 @@ TOP_N = {  # case: before NMS a level, proposals, detections, short side, max si
 
 
 def golden_config(case):
-    """The `ModelConfig` of a golden file (SPEC part 2; `golden/README.md` says how each was made)."""
+    """The `ModelConfig` of a golden file (`golden/README.md` says how each was made)."""
     config = mrcnn.load_config("torchvision_mask_rcnn_r50_fpn").model
     config.num_classes = 6
     config.backbone.norm_epsilon = 1e-5

@@ -1,6 +1,6 @@
 """Trains a configuration, or continues the run in the folder.
 
-    python tools/train.py --config shapes_demo --model_dir runs/demo --config.train.learning_rate=0.01
+    python tools/train.py --config mask_rcnn_shapes --model_dir runs/demo --config.train.learning_rate=0.01
 
 Writes checkpoints, log.jsonl, TensorBoard files, best.keras, model.keras and metrics.json to --model_dir.
 """

@@ -71,7 +71,7 @@ def read_heads(tensors, model):
 
 
 def norm_kind(tensors, conv):
-    """The norm of a convolution, one of `config.NORMS`; a batch norm of Detectron2's heads is a synchronised one."""
+    """The norm of a convolution, one of `validation.NORMS`; a batch norm of its heads is a synchronised one."""
     if f"{conv}.norm.running_mean" in tensors:
         return "sync_batch_norm"
     return "group_norm" if f"{conv}.norm.weight" in tensors else "none"

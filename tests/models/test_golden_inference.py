@@ -1,7 +1,7 @@
 """The whole model against torchvision and Detectron2, stage by stage, from the same weights and images.
 
-Tolerances: DESIGN's (boxes 1e-2 px, scores 1e-4, mask probabilities 1e-3); where `golden/README.md` gives the
-references' own float32 error, at most about twice that.
+Tolerances: those of docs/design.md (boxes 1e-2 px, scores 1e-4, mask probabilities 1e-3); where `golden/README.md`
+gives the references' own float32 error, at most about twice that.
 """
 
 import numpy as np
@@ -140,7 +140,7 @@ def test_box_head(case):
         np.testing.assert_array_equal(levels[b][order], golden["box/levels"][rows])
         picked = pooled[b * count + order][:, ::64][::step]
         theirs = golden[f"box/pooled/slice_r{step}_c64"][b * count // step : (b + 1) * count // step]
-        # DESIGN: 2e-4 x max|feature|; the boxes themselves differ by up to 1e-3 px.
+        # docs/design.md: 2e-4 x max|feature|; the boxes themselves differ by up to 1e-3 px.
         np.testing.assert_allclose(picked, theirs, atol=2e-4 * np.abs(case["fpn"]["P2"]).max())
         np.testing.assert_allclose(case["class_logits"][b][order], golden["box/class_logits"][rows], atol=1e-3)
         theirs = golden["box/box_regression"][rows].reshape(count, -1, 4)[:, 1:, SWAP]
@@ -178,7 +178,7 @@ def test_masks(case):
 
 
 def check_pasted(probabilities, boxes, theirs, shape, paste):
-    """Every pasted mask is the reference's to a few pixels; IoU 0.98 where the box is cut at an integer (DESIGN)."""
+    """Every pasted mask is the reference's to a few pixels; IoU 0.98 where the box is cut at an integer (see design)."""
     for probability, box, mask in zip(probabilities, boxes, theirs, strict=True):
         crop, (top, left) = paste_mask(probability, box, shape, paste)
         ours = np.zeros(shape, bool)
