@@ -178,7 +178,7 @@ def test_masks(case):
 
 
 def check_pasted(probabilities, boxes, theirs, shape, paste):
-    """Every pasted mask is the reference's to a few pixels; IoU 0.98 where the box is cut at an integer (see design)."""
+    """Every pasted mask is the reference's to a few pixels; IoU 0.98 where the box is cut at an integer."""
     for probability, box, mask in zip(probabilities, boxes, theirs, strict=True):
         crop, (top, left) = paste_mask(probability, box, shape, paste)
         ours = np.zeros(shape, bool)
