@@ -13,10 +13,11 @@ import json
 import logging
 import os
 import pathlib
-import tempfile
 import time
+import uuid
 from collections.abc import Iterable, Sequence
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 LOG = logging.getLogger("mask_rcnn_tf")
@@ -35,9 +36,9 @@ class Source:
     options: dict  # JSON types
 
 
-def data_root(data_dir: str) -> pathlib.Path:
-    """The folder of all prepared sets: `config.data.data_dir`, or where that is "" TFDS's default."""
-    return pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+def data_root(data_dir: str) -> str:
+    """The folder of all prepared sets: `config.data.data_dir`, or where that is "" TFDS's default; maybe remote."""
+    return os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
 
 
 def set_name(source: Source, file_names: Sequence[str], data_dir: str) -> str:
@@ -52,15 +53,15 @@ def set_name(source: Source, file_names: Sequence[str], data_dir: str) -> str:
       The name, equal for equal contents wherever the files are.
     """
     folder = pathlib.Path(source.images).resolve()
-    memory = data_root(data_dir) / "coco_json" / "digests" / f"{hashlib.sha256(bytes(folder)).hexdigest()[:16]}.json"
-    digests = _digests(folder, file_names, memory)
+    kept_as = f"{hashlib.sha256(bytes(folder)).hexdigest()[:16]}.json"
+    digests = _digests(folder, file_names, os.path.join(data_root(data_dir), "coco_json", "digests", kept_as))
     state = hashlib.sha256(json.dumps([source.digest, source.options], sort_keys=True).encode())
     for name in file_names:
         state.update(f"{digests.get(name, 'missing')};".encode())  # missing: reported when the examples are prepared
     return f"{source.split}_{state.hexdigest()[:20]}"
 
 
-def _digests(folder: pathlib.Path, file_names: Iterable[str], memory: pathlib.Path) -> dict[str, str]:
+def _digests(folder: pathlib.Path, file_names: Iterable[str], memory: str) -> dict[str, str]:
     """SHA-256 of each image that can be read, by its name; reads those that are new or may have changed."""
     remembered = _read_json(memory)
     states = {name: _state(folder / name) for name in dict.fromkeys(file_names)}
@@ -97,22 +98,24 @@ def _digest(path: pathlib.Path) -> str:
         return ""
 
 
-def _read_json(path: pathlib.Path) -> dict:
+def _read_json(path: str) -> dict:
     """{} where nothing, or nothing whole, is kept."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        with tf.io.gfile.GFile(path) as file:
+            content = json.loads(file.read())
+    except (tf.errors.OpError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _write_json(path: pathlib.Path, content: dict):
+def _write_json(path: str, content: dict):
     """At once or not at all: two processes may write. A read-only folder keeps nothing, which costs time only."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-            json.dump(content, file)
-        os.replace(file.name, path)
+    half = f"{path}.{uuid.uuid4().hex}"
+    with contextlib.suppress(tf.errors.OpError):
+        tf.io.gfile.makedirs(os.path.dirname(path))
+        with tf.io.gfile.GFile(half, "w") as file:
+            file.write(json.dumps(content))
+        tf.io.gfile.rename(half, path, overwrite=True)
 
 
 def record_use(folder: str | os.PathLike, source: Source | None = None) -> None:
@@ -122,10 +125,10 @@ def record_use(folder: str | os.PathLike, source: Source | None = None) -> None:
       folder: of the prepared set.
       source: what it was made from; None for scenes, which are drawn.
     """
-    _write_json(pathlib.Path(folder) / SOURCE_FILE, dataclasses.asdict(source) if source else {})
+    _write_json(os.path.join(folder, SOURCE_FILE), dataclasses.asdict(source) if source else {})
 
 
 def read_source(folder: str | os.PathLike) -> Source | None:
     """The source that `record_use` noted last; None if there is none."""
-    content = _read_json(pathlib.Path(folder) / SOURCE_FILE)
+    content = _read_json(os.path.join(folder, SOURCE_FILE))
     return Source(**content) if content.keys() == {field.name for field in dataclasses.fields(Source)} else None

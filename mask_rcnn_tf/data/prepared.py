@@ -48,7 +48,7 @@ def prepared_sets(data_dir: str = "") -> list[PreparedSet]:
     Raises:
       ValueError: there is no such folder.
     """
-    root = contents.data_root(data_dir)
+    root = pathlib.Path(contents.data_root(data_dir))
     if not root.is_dir():
         raise ValueError(f"data_dir is {str(root)!r}; there is no such folder.")
     folders = [folder for builder in CURRENT for folder in sorted(root.glob(f"{builder}/*/*"))]

@@ -106,6 +106,17 @@ def test_damaged_memory_is_no_error(data, tmp_path, later):
     assert levels(data, cache) == [10, 20] and copies(cache) == 1
 
 
+def test_a_folder_that_cannot_be_written_keeps_nothing(data, tmp_path, files_read, later):
+    """A file stands where the digests would be kept: the name is right all the same."""
+    source = contents.Source("train", "a.json", str(data), "00", {})
+    expected = contents.set_name(source, ["1.bmp"], str(tmp_path / "cache"))
+    (tmp_path / "file").write_text("")
+    assert [contents.set_name(source, ["1.bmp"], str(tmp_path / "file")) for _ in range(2)] == [expected] * 2
+    assert len(files_read) == 3
+    contents.record_use(tmp_path / "file" / "set", source)
+    assert contents.read_source(tmp_path / "file" / "set") is None
+
+
 def test_order_and_options_count():
     source = contents.Source("train", "a.json", "/nowhere", "00", {"strict": False})
     other = contents.Source("train", "a.json", "/nowhere", "00", {"strict": True})
