@@ -47,12 +47,13 @@ DETECTRON2_NAMES = (  # torchvision's -> Detectron2's; more than one may apply t
 )
 
 
-def torchvision_tensors(num_classes, model=MODELS[0]):
+def torchvision_tensors(num_classes, model=MODELS[0], key=""):
     """The recipe's weights under torchvision's names and layouts.
 
     Args:
         num_classes: Foreground classes.
         model: Name of torchvision's builder.
+        key: Other than "" gives other random weights of the same distribution.
 
     Returns:
         dict: name -> f32 array; classes count from background, which is 0.
@@ -66,7 +67,7 @@ def torchvision_tensors(num_classes, model=MODELS[0]):
         layer = name.removeprefix("roi_heads.").rpartition(".")[0]
         if layer in ROWS_OF_A_CLASS:
             shape[0] = ROWS_OF_A_CLASS[layer] * (num_classes + 1)
-        tensors[name] = recipe.fill_array(name, shape)
+        tensors[name] = recipe.fill_array(name, shape, key)
     return tensors
 
 
@@ -135,6 +136,7 @@ def main():
     parser.add_argument("--format", required=True, choices=("torchvision", "detectron2"))
     parser.add_argument("--model", default=MODELS[0], choices=MODELS, help="For torchvision.")
     parser.add_argument("--num_classes", type=int, default=80, help="Foreground classes.")
+    parser.add_argument("--key", default="", help="Any word: other random weights than the golden files'.")
     parser.add_argument("--absorb_std", action="store_true", help="For BGR levels with std 1, Detectron2's default.")
     parser.add_argument("--output", required=True, type=pathlib.Path, help=".pkl, or .pth or .safetensors.")
     args = parser.parse_args()
@@ -143,7 +145,7 @@ def main():
         parser.error(f"--output must end in {' or '.join(suffixes)} for {args.format}, got {args.output.name}.")
     if args.format == "detectron2" and args.model != MODELS[0]:
         parser.error(f"--model {args.model} is torchvision's alone.")
-    tensors = torchvision_tensors(args.num_classes, args.model)
+    tensors = torchvision_tensors(args.num_classes, args.model, args.key)
     if args.absorb_std:
         tensors = absorb_std(tensors)
     if args.format == "detectron2":

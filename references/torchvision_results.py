@@ -49,13 +49,15 @@ def main():
     parser.add_argument("--model", default=MODELS[0], choices=MODELS)
     parser.add_argument("--checkpoint", required=True, type=pathlib.Path, help=".pth or .safetensors")
     parser.add_argument("--epsilon", type=float, help="of the backbone's batch norm; needed for a .pth")
+    parser.add_argument("--max_detections", type=int, help="an image; torchvision's 100, or the configuration's")
     parser.add_argument("--annotations", required=True, type=pathlib.Path)
     parser.add_argument("--images", required=True, type=pathlib.Path)
     parser.add_argument("--output", required=True, type=pathlib.Path)
     args = parser.parse_args()
     if args.epsilon is None and args.checkpoint.suffix != ".safetensors":
         parser.error("--epsilon is needed: a .pth does not say it.")
-    model = load(args.model, args.checkpoint, args.epsilon)
+    options = {"box_detections_per_img": args.max_detections} if args.max_detections else {}
+    model = load(args.model, args.checkpoint, args.epsilon, **options)
     annotations = json.loads(args.annotations.read_text())
     # The classes are COCO's ids. Those that no category has (12, 26, ...) are left out, as by tools/evaluate.py.
     known = {category["id"] for category in annotations["categories"]}

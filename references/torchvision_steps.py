@@ -7,8 +7,9 @@ does the same steps with our model and compares.
     python references/torchvision_steps.py --checkpoint recipe7.pth --output torchvision_steps.npz
     python references/compare_steps.py --checkpoint recipe7.pth --reference torchvision_steps.npz
 
-The scenes are those of `tests/golden/recipe.py`, two a step, new ones each time. Batch norm is frozen with epsilon 0,
-every convolution trains, and the samplers take evenly spaced candidates, so that there is nothing random.
+The scenes are those of `tests/golden/recipe.py`, two a step, new ones each time; with --annotations and --images (give
+them to both programs) photos of different sizes in one batch, as `photo_scenes.py` cuts them. Batch norm is frozen with
+epsilon 0, every convolution trains, and the samplers take evenly spaced candidates, so that there is nothing random.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 
 import numpy as np
 import torch
+from photo_scenes import SIDE, PhotoScenes
 from torchvision.models.detection import _utils as det_utils
 from torchvision_model import load
 
@@ -28,8 +30,6 @@ import recipe
 HEIGHT, WIDTH, IMAGES = 192, 256, 2
 SGD = {"lr": 1e-6, "momentum": 0.9, "weight_decay": 1e-4}
 OPTIONS = {
-    "min_size": HEIGHT,
-    "max_size": WIDTH,
     "rpn_pre_nms_top_n_train": 300,
     "rpn_post_nms_top_n_train": 150,  # fewer than the RoIs sampled, 512: the order of two near scores changes nothing
 }
@@ -60,9 +60,9 @@ class EvenSampler(det_utils.BalancedPositiveNegativeSampler):
         return taken
 
 
-def run(checkpoint, steps, dtype):
-    """Losses [steps, 5] of training in a float type."""
-    model = load("maskrcnn_resnet50_fpn", checkpoint, 0.0, **OPTIONS).to(dtype).train()
+def run(checkpoint, steps, dtype, scenes, sizes):
+    """Losses [steps, 5] of training in a float type on `scenes(step)`, resized to `sizes`."""
+    model = load("maskrcnn_resnet50_fpn", checkpoint, 0.0, **OPTIONS, **sizes).to(dtype).train()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):  # what the builder takes without weights; frozen is what it does
             module.eval().requires_grad_(False)
@@ -96,8 +96,15 @@ def main():
     parser.add_argument("--checkpoint", required=True, type=pathlib.Path)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--output", required=True, type=pathlib.Path, help="losses (.npz)")
+    parser.add_argument("--annotations", type=pathlib.Path, help="COCO file: photos instead of drawn scenes")
+    parser.add_argument("--images", type=pathlib.Path, help="folder of its images")
     args = parser.parse_args()
-    losses = {name: run(args.checkpoint, args.steps, getattr(torch, name)) for name in ("float32", "float64")}
+    source, sizes = scenes, {"min_size": HEIGHT, "max_size": WIDTH}
+    if args.annotations:
+        source, sizes = PhotoScenes(args.annotations, args.images), {"min_size": SIDE, "max_size": SIDE}
+    losses = {
+        name: run(args.checkpoint, args.steps, getattr(torch, name), source, sizes) for name in ("float32", "float64")
+    }
     np.savez(args.output, names=np.array(LOSSES), **losses)
 
 

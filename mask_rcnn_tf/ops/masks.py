@@ -124,7 +124,10 @@ def canvas_targets_native(
     levels = tf.zeros_like(images)
     canvas = roi_align.prepare([masks[..., tf.newaxis]])
     options = RoiAlignOptions((1,), sampling_ratio=0, aligned=False)
-    return roi_align.pool(canvas, rois, images, levels, (size, size), options)[..., 0] / 255.0
+    targets = roi_align.pool(canvas, rois, images, levels, (size, size), options)[..., 0] / 255.0
+    limits = tf.cast(tf.gather(image_shape, batch_indices), tf.float32)
+    rows, columns = (_cells_within(rois, limits, axis, size) for axis in (0, 1))
+    return tf.where(rows[:, :, tf.newaxis] & columns[:, tf.newaxis], targets, 0.0)
 
 
 def canvas_targets_xla(
@@ -155,6 +158,13 @@ def _continue_beyond(masks, lengths, axis):
     shape[axis] = masks.shape[axis] or tf.shape(masks)[axis]
     line = tf.range(tf.shape(masks)[axis])[tf.newaxis] == lengths[:, tf.newaxis]
     return tf.where(tf.reshape(line, shape), before, masks)
+
+
+def _cells_within(rois, limits, axis: int, size: int) -> tf.Tensor:
+    """bool [n, size]: cells that have a sample in the image. RoIs below a pixel grow to it; then a cell is a sample."""
+    start, limit = rois[:, axis, tf.newaxis], limits[:, axis, tf.newaxis]
+    side = tf.maximum(rois[:, axis + 2, tf.newaxis] - start, 1.0)
+    return start + (tf.range(size, dtype=tf.float32) + 0.5) * side / size <= limit
 
 
 def _matrix_align(masks, rois, images, limits, size: int) -> tf.Tensor:
