@@ -8,7 +8,8 @@ import safetensors.numpy
 
 from mask_rcnn_tf.config import to_dict
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
-from mask_rcnn_tf.weights import mapping, torchvision
+from mask_rcnn_tf.weights import mapping
+from mask_rcnn_tf.weights.projects import torchvision
 
 
 def to_torchvision(model: MaskRCNN) -> dict[str, np.ndarray]:

@@ -1,10 +1,10 @@
 """From a checkpoint of another project to a model of ours."""
 
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
-from mask_rcnn_tf.weights import detectron, detectron2, keras_applications, matterport, torchvision
-from mask_rcnn_tf.weights.checkpoints import read_checkpoint
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import Report, assign, shorten
+from mask_rcnn_tf.weights.projects import detectron, detectron2, keras_applications, matterport, torchvision
+from mask_rcnn_tf.weights.readers.checkpoints import read_checkpoint
 
 SOURCES = {
     "torchvision": torchvision,

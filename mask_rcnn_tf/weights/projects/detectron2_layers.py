@@ -8,8 +8,8 @@ import math
 import re
 
 from mask_rcnn_tf.models.norms import FrozenBatchNorm
-from mask_rcnn_tf.weights import torch_layouts as layouts
 from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.projects import torch_layouts as layouts
 
 BOTTOM_UP = "backbone.bottom_up."
 RPN = "proposal_generator.rpn_head"

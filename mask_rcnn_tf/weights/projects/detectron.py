@@ -14,9 +14,9 @@ import dataclasses
 import numpy as np
 
 from mask_rcnn_tf.config import load_config
-from mask_rcnn_tf.weights import caffe2_names, detectron2
-from mask_rcnn_tf.weights import detectron2_layers as layers
 from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.projects import caffe2_names, detectron2
+from mask_rcnn_tf.weights.projects import detectron2_layers as layers
 
 IGNORED = detectron2.IGNORED
 UNSUPPORTED = (

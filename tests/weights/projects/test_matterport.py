@@ -11,10 +11,10 @@ import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops.anchors import cell_anchors, level_anchors
 from mask_rcnn_tf.ops.roi_align import assign_levels
-from mask_rcnn_tf.weights import matterport
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.importer import import_checkpoint
 from mask_rcnn_tf.weights.mapping import assign
+from mask_rcnn_tf.weights.projects import matterport
 
 BLOCKS, STAGES, PYRAMID, RPN, FC, MASK, CLASSES = (1, 2, 3, 1), (4, 5, 6, 7), 6, 5, 9, 8, 3
 STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])  # RPN_BBOX_STD_DEV and BBOX_STD_DEV

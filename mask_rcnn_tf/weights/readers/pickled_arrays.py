@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mask_rcnn_tf.weights import raw_arrays
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.pickles import Global, Inert, interpret
-from mask_rcnn_tf.weights.raw_arrays import Budget, count_elements, describe
+from mask_rcnn_tf.weights.readers import raw_arrays
+from mask_rcnn_tf.weights.readers.pickles import Global, Inert, interpret
+from mask_rcnn_tf.weights.readers.raw_arrays import Budget, count_elements, describe
 
 # Dictionaries that hold the weights beside an optimizer and the like: Detectron2, Lightning, many scripts, Detectron.
 WRAPPERS = ("model", "state_dict", "model_state_dict", "blobs")

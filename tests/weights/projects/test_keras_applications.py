@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.weights import keras_applications
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.importer import import_checkpoint
 from mask_rcnn_tf.weights.mapping import assign
+from mask_rcnn_tf.weights.projects import keras_applications
 
 LEVELS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}  # blocks
 

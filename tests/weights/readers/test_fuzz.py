@@ -10,8 +10,8 @@ import checkpoint_mutations
 import numpy as np
 import pytest
 
-from mask_rcnn_tf.weights import h5_files
-from mask_rcnn_tf.weights.checkpoints import CheckpointError, read_checkpoint
+from mask_rcnn_tf.weights.readers import h5_files
+from mask_rcnn_tf.weights.readers.checkpoints import CheckpointError, read_checkpoint
 
 # What running something would raise (https://docs.python.org/3/library/audit_events.html).
 EVENTS = ("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn")

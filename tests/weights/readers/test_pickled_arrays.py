@@ -7,7 +7,7 @@ import checkpoint_files
 import numpy as np
 import pytest
 
-from mask_rcnn_tf.weights.checkpoints import CheckpointError, read_checkpoint
+from mask_rcnn_tf.weights.readers.checkpoints import CheckpointError, read_checkpoint
 
 ARRAYS = {f"{kind}{size}": np.arange(6).astype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)}
 ARRAYS |= {f"f{size}": np.linspace(-2, 2, 6).reshape(2, 3).astype(f"f{size}") for size in (2, 4, 8)}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from mask_rcnn_tf.weights.checkpoints import CheckpointError, read_checkpoint
+from mask_rcnn_tf.weights.readers.checkpoints import CheckpointError, read_checkpoint
 
 ARRAYS = {"conv1/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "conv1/bias": np.ones(3, np.float16)}
 WRITERS = {

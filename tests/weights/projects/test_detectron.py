@@ -9,10 +9,10 @@ import pytest
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.ops import anchors as anchor_ops
 from mask_rcnn_tf.ops.boxes import decode_deltas
-from mask_rcnn_tf.weights import detectron
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.importer import import_checkpoint
 from mask_rcnn_tf.weights.mapping import assign
+from mask_rcnn_tf.weights.projects import detectron
 
 HEADS = {  # Detectron2's module and Detectron's blob
     "proposal_generator.rpn_head.conv": "conv_rpn_fpn2",

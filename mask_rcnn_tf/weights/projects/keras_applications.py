@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from mask_rcnn_tf.config import load_config
-from mask_rcnn_tf.weights import keras_layouts as layouts
 from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.projects import keras_layouts as layouts
 
 IGNORED = ((r"(predictions|probs|fc1000)/.*", "ImageNet's classifier"),)
 DOWNLOADS = {"resnet50": "ResNet50", "resnet101": "ResNet101"}  # of keras.applications

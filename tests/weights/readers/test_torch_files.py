@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from checkpoint_files import Call, Name, PersistentId, Strided
 
-from mask_rcnn_tf.weights.checkpoints import CheckpointError, read_checkpoint
+from mask_rcnn_tf.weights.readers.checkpoints import CheckpointError, read_checkpoint
 
 WRITERS = {"zip": checkpoint_files.write_torch_zip, "legacy": checkpoint_files.write_torch_legacy}
 BASE = np.arange(24, dtype=np.float32)

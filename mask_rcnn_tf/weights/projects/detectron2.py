@@ -9,11 +9,11 @@ import re
 import numpy as np
 
 from mask_rcnn_tf.config import load_config
-from mask_rcnn_tf.weights import caffe2_names
-from mask_rcnn_tf.weights import detectron2_layers as layers
-from mask_rcnn_tf.weights.coco_categories import set_coco_classes
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import count_classes
+from mask_rcnn_tf.weights.projects import caffe2_names
+from mask_rcnn_tf.weights.projects import detectron2_layers as layers
+from mask_rcnn_tf.weights.projects.coco_categories import set_coco_classes
 
 IGNORED = (
     (r".*_momentum", "Caffe2's optimizer's; training starts afresh"),

@@ -5,8 +5,8 @@ import mmap
 import numpy as np
 import safetensors
 
-from mask_rcnn_tf.weights import raw_arrays
 from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.readers import raw_arrays
 
 ELEMENTS = {"BF16": "bf16", "BOOL": "b1"} | {
     name.upper() + str(8 * size): f"{name}{size}"

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from mask_rcnn_tf.weights import h5_files
-from mask_rcnn_tf.weights.checkpoints import CheckpointError, read_checkpoint
+from mask_rcnn_tf.weights.readers import h5_files
+from mask_rcnn_tf.weights.readers.checkpoints import CheckpointError, read_checkpoint
 
 ARRAYS = {"conv1/kernel": np.arange(6.0).reshape(2, 3), "conv1/bias": np.arange(3).astype(np.int32)}
 

@@ -6,9 +6,9 @@ Source: `torchvision/models/detection/{mask_rcnn,keypoint_rcnn,faster_rcnn,rpn}.
 import re
 
 from mask_rcnn_tf.config import load_config
-from mask_rcnn_tf.weights import torch_layouts as layouts
-from mask_rcnn_tf.weights.coco_categories import set_coco_classes
 from mask_rcnn_tf.weights.mapping import count_classes
+from mask_rcnn_tf.weights.projects import torch_layouts as layouts
+from mask_rcnn_tf.weights.projects.coco_categories import set_coco_classes
 
 IGNORED = (
     (r".*\.num_batches_tracked", "counts training steps; nothing reads it"),

@@ -10,11 +10,11 @@ from conftest import GOLDEN
 from tiny import tiny_config, tiny_model
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.weights import torchvision
-from mask_rcnn_tf.weights.coco_categories import COCO_NAMES
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.exporter import to_torchvision
 from mask_rcnn_tf.weights.mapping import assign
+from mask_rcnn_tf.weights.projects import torchvision
+from mask_rcnn_tf.weights.projects.coco_categories import COCO_NAMES
 
 NAMES = json.loads((GOLDEN / "torchvision_names.json").read_text())
 

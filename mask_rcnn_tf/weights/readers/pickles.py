@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.raw_arrays import describe
+from mask_rcnn_tf.weights.readers.raw_arrays import describe
 
 # A model has about 30 opcodes a tensor. The limit bounds time (some seconds) and memory (some 100 bytes an opcode).
 MOST_OPCODES = 500_000

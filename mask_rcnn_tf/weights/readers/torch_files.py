@@ -19,10 +19,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mask_rcnn_tf.weights import pickled_arrays, raw_arrays
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.pickles import Global, Inert, interpret
-from mask_rcnn_tf.weights.raw_arrays import Budget, check_size, count_elements, describe
+from mask_rcnn_tf.weights.readers import pickled_arrays, raw_arrays
+from mask_rcnn_tf.weights.readers.pickles import Global, Inert, interpret
+from mask_rcnn_tf.weights.readers.raw_arrays import Budget, check_size, count_elements, describe
 
 LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.pickles import Global, Inert, interpret
+from mask_rcnn_tf.weights.readers.pickles import Global, Inert, interpret
 
 PLAIN = [1, -1, 2**70, -(2**70), 300, 70_000, 1.5, True, False, None, "é\n", "", b"\x00\xff", b"", (), (1,), (1, 2)]
 PLAIN += [(1, 2, 3), (1, 2, 3, 4), [1, [2, [3]]], {"a": {1: [None]}, 2.5: ()}, "long " * 100, b"long " * 100]

@@ -17,10 +17,10 @@ import operator
 import numpy as np
 
 from mask_rcnn_tf.config import load_config
-from mask_rcnn_tf.weights import keras_layouts as layouts
-from mask_rcnn_tf.weights.coco_categories import COCO_NAMES, set_coco_classes
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import Entry, Source, count_classes
+from mask_rcnn_tf.weights.projects import keras_layouts as layouts
+from mask_rcnn_tf.weights.projects.coco_categories import COCO_NAMES, set_coco_classes
 
 IGNORED = ((r"anchors/.*", "the anchors of one image size, which later forks keep as a weight; ours are computed"),)
 RPN_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2], np.float32)  # their RPN's deltas are multiplied by it, ours by 1

@@ -8,10 +8,10 @@ import pytest
 from recipe_models import SWAP, golden_config, golden_scene, prepared
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.weights import detectron2
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.importer import import_checkpoint
 from mask_rcnn_tf.weights.mapping import assign, to_theirs
+from mask_rcnn_tf.weights.projects import detectron2
 
 BOTTOM_UP = "backbone.bottom_up."
 

@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mask_rcnn_tf.weights import h5_files, pickled_arrays, safetensors_files, torch_files
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.raw_arrays import describe
+from mask_rcnn_tf.weights.readers import h5_files, pickled_arrays, safetensors_files, torch_files
+from mask_rcnn_tf.weights.readers.raw_arrays import describe
 
 FORMATS = "torch .pth (zip or legacy), .pkl (Detectron2, Detectron, MSRA), Keras 2 .h5, .safetensors"
 LONGEST_HEADER = 100_000_000  # of .safetensors, as its package has it

@@ -6,7 +6,7 @@ import numpy as np
 
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import Entry, Source
-from mask_rcnn_tf.weights.torch_layouts import vector
+from mask_rcnn_tf.weights.projects.torch_layouts import vector
 
 CAFFE_EPSILON = 1e-3  # Keras's default, with which every model of `caffe_names` was built
 CAFFE_BLOCK = r"res([2-5])([a-z])_branch2a/kernel"  # a block's first convolution: level, letter
