@@ -2,8 +2,12 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import numpy as np
+
+from mask_rcnn_tf.config import ModelConfig
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 
 # Variables with one part a class; what they learnt is of no use under other classes.
 CLASS_DEPENDENT = re.compile(r"box_head/(class_logits|box_deltas)/.*|mask_head/(kernel|bias)")
@@ -45,7 +49,7 @@ class InitReport:
         return [f"{len(self.loaded)} of {count} variables loaded", *lines]
 
 
-def initialize(model, source):
+def initialize(model: MaskRCNN, source: MaskRCNN) -> InitReport:
     """Copies the weights of one model into another, by the paths of their variables.
 
     Class-dependent variables are copied only where both models have the same `class_names`; what has another shape,
@@ -81,7 +85,7 @@ def initialize(model, source):
     return report
 
 
-def check_same_fields(ours, theirs):
+def check_same_fields(ours: ModelConfig, theirs: ModelConfig) -> None:
     """Makes sure that weights mean the same under two configurations.
 
     Args:
@@ -107,11 +111,11 @@ def check_same_fields(ours, theirs):
         )
 
 
-def _get(config, name):
+def _get(config: ModelConfig, name: str) -> Any:
     section, field = name.split(".")
     return getattr(getattr(config, section), field)
 
 
-def _flag(name, value):
+def _flag(name: str, value: Any) -> str:
     text = str(value)
     return f"--config.model.{name}=" + (f"'{text}'" if isinstance(value, tuple) else text)

@@ -5,6 +5,8 @@ Source: `detectron2/checkpoint/c2_model_loading.py`; Detectron's `detectron/mode
 
 import re
 
+from mask_rcnn_tf.weights.mapping import Tensors
+
 BRANCHES = {"branch1": "shortcut", "branch2a": "conv1", "branch2b": "conv2", "branch2c": "conv3"}
 # What follows a layer's name. An AffineChannel is written `_bn_s`, `_bn_b`, as a batch norm's scale and shift are; it
 # has no statistics. `_riv` says "running inverse variance" and holds the variance: Caffe2's SpatialBN takes it for one,
@@ -48,7 +50,7 @@ LAYERS = (
 )
 
 
-def rename(tensors):
+def rename(tensors: Tensors) -> Tensors:
     """The tensors under Detectron2's names, in the layout they came in; names that are not known stay.
 
     Norms that are AffineChannels are called `.affine` where Detectron2 says `.norm`: their mean and variance are not
@@ -64,7 +66,7 @@ def rename(tensors):
     return {_rename(name, affine): value for name, value in tensors.items()}
 
 
-def _rename(name, affine):
+def _rename(name: str, affine: bool) -> str:
     for pattern, replacement in LAYERS:
         match = re.fullmatch(f"{pattern}_({LEAF})", name)
         if match:

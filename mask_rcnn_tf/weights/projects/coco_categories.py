@@ -4,6 +4,8 @@ Source: `annotations/instances_val2017.json` of COCO 2017 (cocodataset.org, anno
 its classes by these ids, Detectron2 and matterport by their order.
 """
 
+from mask_rcnn_tf.config import ModelConfig
+
 COCO_NAMES = {
     1: "person",
     2: "bicycle",
@@ -88,7 +90,7 @@ COCO_NAMES = {
 }
 
 
-def set_coco_classes(model):
+def set_coco_classes(model: ModelConfig) -> None:
     """Writes COCO's names and ids into a `ModelConfig` whose number of classes is that of a COCO model.
 
     80 classes are COCO's categories in order; 90 are its ids, the ten unused ones named "unused <id>"; 1 is the person

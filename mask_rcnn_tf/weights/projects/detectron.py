@@ -13,10 +13,13 @@ import dataclasses
 
 import numpy as np
 
-from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.config import AnchorConfig, Config, load_config
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.mapping import Entry, Tensors
 from mask_rcnn_tf.weights.projects import caffe2_names, detectron2
 from mask_rcnn_tf.weights.projects import detectron2_layers as layers
+from mask_rcnn_tf.weights.projects.project import Project
 
 IGNORED = detectron2.IGNORED
 UNSUPPORTED = (
@@ -27,7 +30,7 @@ UNSUPPORTED = (
 STRIDE = 4  # of P2
 
 
-def prepare(tensors):
+def prepare(tensors: Tensors) -> Tensors:
     """The tensors under Detectron2's names, with rows and order as Detectron has them.
 
     Args:
@@ -47,7 +50,7 @@ def prepare(tensors):
     return caffe2_names.rename(tensors)
 
 
-def make_config(tensors):
+def make_config(tensors: Tensors) -> Config:
     """`detectron_mask_rcnn_r50_fpn` with dimensions, norms and classes as the tensors have them.
 
     Args:
@@ -65,11 +68,11 @@ def make_config(tensors):
         model.backbone.norm = norm
     model.backbone.stride_in_1x1 = model.backbone.groups == 1 and norm != "group_norm"
     if detectron2.is_detector(tensors):
-        detectron2.read_detector(tensors, model, background_first=True)
+        detectron2.read_detector(tensors, model, layers.DETECTRON)
     return config
 
 
-def make_entries(model, tensors):
+def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
     """One entry for each variable that the checkpoint sets.
 
     Args:
@@ -80,20 +83,23 @@ def make_entries(model, tensors):
     if not detectron2.is_detector(tensors):
         return entries
     shift = _half_cells(model.config.anchors)
-    heads = layers.head_entries(model, background_first=True)
+    heads = layers.head_entries(model, tensors, layers.DETECTRON)
     return entries + [
         _recentre(entry, shift) if entry.variable is model.rpn_head.deltas.bias else entry for entry in heads
     ]
 
 
-def _half_cells(anchors):
+def _half_cells(anchors: AnchorConfig) -> np.ndarray:
     """(dy, dx, 0, 0) of each anchor, flat: half a stride over its sides, on every level as on P2 if sizes double."""
-    sides = np.array([(size * ratio**0.5, size / ratio**0.5) for size in anchors.sizes[0] for ratio in anchors.ratios])
+    sides = np.array([(size * ratio**0.5, size / ratio**0.5) for ratio in anchors.ratios for size in anchors.sizes[0]])
     return np.concatenate([STRIDE / 2 / sides, np.zeros_like(sides)], 1).ravel()
 
 
-def _recentre(entry, shift):
+def _recentre(entry: Entry, shift: np.ndarray) -> Entry:
     """The deltas' bias, for anchors that stand half a cell further up and left than those it was trained for."""
     return dataclasses.replace(
         entry, to_ours=lambda a: entry.to_ours(a) + shift, to_theirs=lambda a: entry.to_theirs(a - shift)
     )
+
+
+PROJECT = Project(IGNORED, make_config, make_entries, prepare)

@@ -5,15 +5,18 @@ Source: `detectron2/checkpoint/{detection_checkpoint,c2_model_loading}.py`, `too
 """
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
-from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.config import AnchorConfig, Config, ModelConfig, load_config
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.mapping import count_classes
+from mask_rcnn_tf.weights.mapping import Entry, Tensors, count_classes
 from mask_rcnn_tf.weights.projects import caffe2_names
 from mask_rcnn_tf.weights.projects import detectron2_layers as layers
 from mask_rcnn_tf.weights.projects.coco_categories import set_coco_classes
+from mask_rcnn_tf.weights.projects.project import Project
 
 IGNORED = (
     (r".*_momentum", "Caffe2's optimizer's; training starts afresh"),
@@ -42,7 +45,7 @@ MASKS = f"{layers.MASK_HEAD}.predictor.weight"
 PIXELS = (("pixel_mean", "mean"), ("pixel_std", "std"))  # and their fields of config.model.preprocess
 
 
-def prepare(tensors):
+def prepare(tensors: Tensors) -> Tensors:
     """The tensors under Detectron2's names; Caffe2's of the ImageNet backbones are renamed.
 
     Args:
@@ -61,7 +64,7 @@ def prepare(tensors):
     return caffe2_names.rename(tensors) if "conv1_w" in tensors else tensors
 
 
-def make_config(tensors):
+def make_config(tensors: Tensors) -> Config:
     """The preset that gives the checkpoint's behaviour, with dimensions, norms and classes as its tensors have them.
 
     A bare backbone gives a Mask R-CNN to be trained from it. Tensors do not tell strides and pixel statistics: those
@@ -84,16 +87,35 @@ def make_config(tensors):
     elif model.backbone.groups > 1:
         _set_resnext(model, affine=f"{prefix}stem.conv1.affine.weight" in tensors)
     if is_detector(tensors):
-        read_detector(tensors, model, background_first=False)
+        read_detector(tensors, model, layers.DETECTRON2)
+        layers.read_anchors(tensors, model.anchors)
         if model.fpn.norm == "sync_batch_norm":
             model.backbone.norm = "sync_batch_norm"
-    for name, field in PIXELS:
-        if name in tensors and tensors[name].size == 3:
-            setattr(model.preprocess, field, tuple(round(float(x), 4) for x in tensors[name].ravel()))
+    for name, field in _pixels(tensors):
+        setattr(model.preprocess, field, tuple(round(float(x), 4) for x in tensors[name].ravel()))
     return config
 
 
-def refuse(tensors, unsupported):
+def explain(tensors: Tensors) -> dict[str, str]:
+    """Which settings `make_config` has read off the tensors.
+
+    Args:
+      tensors: arrays by name, of `prepare`.
+
+    Returns:
+      Reasons by field.
+    """
+    reasons = {f"preprocess.{field}": f"from the file: its {name}" for name, field in _pixels(tensors)}
+    if is_detector(tensors) and layers.read_anchors(tensors, AnchorConfig()):
+        reasons |= dict.fromkeys(("anchors.sizes", "anchors.ratios"), "from the file: its cell_anchors")
+    return reasons
+
+
+def _pixels(tensors: Tensors) -> list[tuple[str, str]]:
+    return [(name, field) for name, field in PIXELS if name in tensors and tensors[name].size == 3]
+
+
+def refuse(tensors: Tensors, unsupported: Sequence[tuple[str, str]]) -> None:
     """Raises CheckpointError if names say that the model has parts that this version does not build.
 
     Args:
@@ -109,18 +131,18 @@ def refuse(tensors, unsupported):
             )
 
 
-def is_detector(tensors):
+def is_detector(tensors: Tensors) -> bool:
     """Whether there is more than a backbone."""
     return any(name.startswith(("backbone.fpn_", "proposal_generator.", "roi_heads.")) for name in tensors)
 
 
-def read_detector(tensors, model, background_first):
+def read_detector(tensors: Tensors, model: ModelConfig, rows: layers.Rows) -> None:
     """Reads heads and classes off the tensors, with COCO's names and ids where the number is COCO's.
 
     Args:
       tensors: arrays by name.
       model: a `ModelConfig`; it is changed.
-      background_first: see `detectron2_layers.head_entries`.
+      rows: the project's.
 
     Raises:
       CheckpointError: a part is missing, or boxes or masks are not one a class.
@@ -130,23 +152,23 @@ def read_detector(tensors, model, background_first):
             raise CheckpointError(f"The checkpoint has no {part}: no name begins with {prefix!r}.")
     layers.read_heads(tensors, model)
     model.num_classes = count_classes(tensors, CLASSES)
-    background = int(background_first)
+    background = int(rows.background_first)
     for name, each in ((DELTAS, 4), (MASKS, 1)):
-        rows, wanted = tensors[name].shape[:1] if name in tensors else (), each * (model.num_classes + background)
-        if model.num_classes > 1 and rows in ((each,), (2 * each,)) and rows != (wanted,):
+        counted, wanted = tensors[name].shape[:1] if name in tensors else (), each * (model.num_classes + background)
+        if model.num_classes > 1 and counted in ((each,), (2 * each,)) and counted != (wanted,):
             raise CheckpointError(
-                f"The checkpoint is class-agnostic: {name} has {rows[0]} rows for {model.num_classes} classes; this "
+                f"The checkpoint is class-agnostic: {name} has {counted[0]} rows for {model.num_classes} classes; this "
                 f"version builds {wanted}."
             )
     if model.num_classes > 1 or _has_keypoints(tensors):  # one class is a person only where it has joints
         set_coco_classes(model)
 
 
-def _has_keypoints(tensors):
+def _has_keypoints(tensors: Tensors) -> bool:
     return any(name.startswith("roi_heads.keypoint_head.") for name in tensors)
 
 
-def _preset(tensors, prefix):
+def _preset(tensors: Tensors, prefix: str) -> str:
     if _has_keypoints(tensors):
         return "detectron2_keypoint_rcnn_r50_fpn"
     if layers.norm_kind(tensors, f"{prefix}stem.conv1") == "group_norm":
@@ -157,19 +179,19 @@ def _preset(tensors, prefix):
     return f"detectron2_mask_rcnn_r{101 if f'{prefix}res4.22.conv1.weight' in tensors else 50}_fpn"
 
 
-def _set_torchvision_backbone(model):
+def _set_torchvision_backbone(model: ModelConfig) -> None:
     """What `tools/convert-torchvision-to-d2.py` says about its backbones."""
     model.preprocess.channel_order, model.backbone.stride_in_1x1 = "RGB", False
     model.preprocess.mean, model.preprocess.std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
-def _set_resnext(model, affine):
+def _set_resnext(model: ModelConfig, affine: bool) -> None:
     """ResNeXts stride in the 3x3; those whose norms are AffineChannels were trained without a standard deviation."""
     model.backbone.stride_in_1x1 = False
     model.preprocess.std = (1.0, 1.0, 1.0) if affine else (57.375, 57.12, 58.395)
 
 
-def make_entries(model, tensors):
+def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
     """One entry for each variable that the checkpoint sets.
 
     Args:
@@ -177,7 +199,8 @@ def make_entries(model, tensors):
       tensors: arrays by name, of `prepare`.
 
     Raises:
-      CheckpointError: the checkpoint's pixel statistics are not those of the model's configuration.
+      CheckpointError: the checkpoint's pixel statistics or number of anchors are not those of the model's
+        configuration.
     """
     for name, field in PIXELS:
         ours, theirs = getattr(model.config.preprocess, field), tensors.get(name)
@@ -187,4 +210,7 @@ def make_entries(model, tensors):
                 f"which is {list(ours)}."
             )
     entries = layers.backbone_entries(model.backbone, "" if STEM in tensors else layers.BOTTOM_UP, tensors)
-    return entries + (layers.head_entries(model, background_first=False) if is_detector(tensors) else [])
+    return entries + (layers.head_entries(model, tensors, layers.DETECTRON2) if is_detector(tensors) else [])
+
+
+PROJECT = Project(IGNORED, make_config, make_entries, prepare, explain)

@@ -4,20 +4,28 @@ Source: `detectron2/modeling/backbone/{resnet,fpn}.py`, `proposal_generator/rpn.
 `roi_heads/{box_head,fast_rcnn,mask_head}.py`.
 """
 
+import dataclasses
 import math
 import re
 
+import keras
+import numpy as np
+
+from mask_rcnn_tf.config import AnchorConfig, BackboneConfig, ModelConfig
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.norms import FrozenBatchNorm
 from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.mapping import Entry, Tensors
 from mask_rcnn_tf.weights.projects import torch_layouts as layouts
 
 BOTTOM_UP = "backbone.bottom_up."
 RPN = "proposal_generator.rpn_head"
 BOX_HEAD, PREDICTOR = "roi_heads.box_head", "roi_heads.box_predictor"
 MASK_HEAD = "roi_heads.mask_head"
+CELL_ANCHORS = "proposal_generator.anchor_generator.cell_anchors"
 
 
-def read_backbone(tensors, prefix, backbone):
+def read_backbone(tensors: Tensors, prefix: str, backbone: BackboneConfig) -> None:
     """Reads a ResNet's or ResNeXt's dimensions off its tensors.
 
     Args:
@@ -41,7 +49,7 @@ def read_backbone(tensors, prefix, backbone):
         backbone.width_per_group = 64 * width // (backbone.groups * max(backbone.stage_channels[0], 1))
 
 
-def read_heads(tensors, model):
+def read_heads(tensors: Tensors, model: ModelConfig) -> None:
     """Reads the dimensions and norms of pyramid and heads off their tensors.
 
     Args:
@@ -70,19 +78,61 @@ def read_heads(tensors, model):
         mask.norm = norm_kind(tensors, f"{MASK_HEAD}.mask_fcn1")
 
 
-def norm_kind(tensors, conv):
-    """The norm of a convolution, one of `config.NORMS`; a batch norm of Detectron2's heads is a synchronised one."""
+def read_anchors(tensors: Tensors, anchors: AnchorConfig) -> bool:
+    """Reads sizes and ratios off the anchors of a cell, which files of before 2020 hold.
+
+    Args:
+      tensors: arrays by name.
+      anchors: changed, if the file has them.
+
+    Returns:
+      Whether it has.
+
+    Raises:
+      CheckpointError: they are not sizes times ratios, or not the same ratios on P2..P6.
+    """
+    levels = [tensors.get(f"{CELL_ANCHORS}.{i}") for i in range(5)]
+    if any(level is None or level.ndim != 2 or level.shape[1:] != (4,) or not level.any() for level in levels):
+        return False
+    grids = [_sizes_and_ratios(level.astype(np.float64)) for level in levels]
+    if any(grid is None or grid[1] != grids[0][1] for grid in grids):
+        raise CheckpointError(
+            f"{CELL_ANCHORS}.0 to .4 are no anchors that this version has; allowed: on each level, for each size, for "
+            "each ratio, with the same ratios everywhere."
+        )
+    anchors.sizes, anchors.ratios = tuple(sizes for sizes, _ in grids), grids[0][1]
+    return True
+
+
+def _sizes_and_ratios(cells: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """What [A, 4] (x1, y1, x2, y2) were made of, for each size, for each ratio; None if not of that."""
+    width, height = (cells[:, 2:] - cells[:, :2]).T
+    if not (width > 0).all() or not (height > 0).all() or np.abs(cells[:, :2] + cells[:, 2:]).max() > 1e-3:
+        return None
+    sizes, ratios = np.sqrt(width * height), height / width
+    same = np.isclose(sizes, sizes[0], rtol=1e-4)
+    count = len(cells) if same.all() else int(np.argmin(same))  # ratios: anchors before the size changes
+    if len(cells) % count:
+        return None
+    sizes, ratios = sizes.reshape(-1, count), ratios.reshape(-1, count)
+    if not np.allclose(sizes, sizes[:, :1], rtol=1e-4) or not np.allclose(ratios, ratios[:1], rtol=1e-4):
+        return None
+    return tuple(float(f"{x:.6g}") for x in sizes[:, 0]), tuple(float(f"{x:.6g}") for x in ratios[0])
+
+
+def norm_kind(tensors: Tensors, conv: str) -> str:
+    """The norm of a convolution, as the configuration calls it; a batch norm of Detectron2's heads is synchronised."""
     if f"{conv}.norm.running_mean" in tensors:
         return "sync_batch_norm"
     return "group_norm" if f"{conv}.norm.weight" in tensors else "none"
 
 
-def conv_shape(tensors, conv):
+def conv_shape(tensors: Tensors, conv: str) -> tuple[int, ...]:
     """[out, in, k, k] of a convolution. Raises CheckpointError where it is missing or has another rank."""
     return _shape(tensors, f"{conv}.weight", 4)
 
 
-def _shape(tensors, name, rank):
+def _shape(tensors: Tensors, name: str, rank: int) -> tuple[int, ...]:
     shape = tensors[name].shape if name in tensors else ()
     if len(shape) != rank or 0 in shape:
         came = list(shape) if name in tensors else "missing"
@@ -90,13 +140,13 @@ def _shape(tensors, name, rank):
     return shape
 
 
-def _count(tensors, pattern):
+def _count(tensors: Tensors, pattern: str) -> int:
     """How many different numbers the names have where the pattern's group is."""
     matches = (re.fullmatch(pattern, name) for name in tensors)
     return len({match[1] for match in matches if match})
 
 
-def backbone_entries(backbone, prefix, tensors):
+def backbone_entries(backbone: keras.layers.Layer, prefix: str, tensors: Tensors) -> list[Entry]:
     """Entries of a `ResNet`.
 
     Args:
@@ -114,7 +164,7 @@ def backbone_entries(backbone, prefix, tensors):
             "allowed for config.model.backbone.norm: 'frozen_batch_norm'."
         )
 
-    def conv_norm(name, layer):
+    def conv_norm(name: str, layer: keras.layers.Layer) -> list[Entry]:
         return layouts.conv_norm(name, f"{name}.{'affine' if affine else 'norm'}", layer, affine_only=affine)
 
     entries = conv_norm(f"{prefix}stem.conv1", backbone.stem)
@@ -128,40 +178,79 @@ def backbone_entries(backbone, prefix, tensors):
     return entries
 
 
-def head_entries(model, background_first):
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """How a project orders the rows of its last layers.
+
+    Args:
+      background_first: whether the class logits begin with background, and deltas and masks have rows for it; else the
+        logits end with it, and the others have none.
+      anchors_by_size: whether a cell's anchors are counted for each size, for each ratio; else as ours.
+    """
+
+    background_first: bool
+    anchors_by_size: bool
+
+
+DETECTRON = Rows(background_first=True, anchors_by_size=False)  # `generate_anchors`: for each ratio, for each scale
+DETECTRON2 = Rows(background_first=False, anchors_by_size=True)
+
+
+def head_entries(model: MaskRCNN, tensors: Tensors, rows: Rows) -> list[Entry]:
     """Entries of everything but the backbone.
 
     Args:
       model: `MaskRCNN`.
-      background_first: whether the class logits begin with background, and deltas and masks have rows for it (original
-        Detectron); else the logits end with it, and the others have none.
+      tensors: arrays by name.
+      rows: the project's.
+
+    Raises:
+      CheckpointError: the RPN is for another number of anchors than the model's configuration has.
     """
+    layouts.check_anchors(tensors, f"{RPN}.objectness_logits.weight", model.config.anchors)
+    return layouts.concatenate(
+        [
+            *_pyramid(model.pyramid),
+            *_rpn(model.rpn_head, model.config.anchors, rows),
+            *_box_head(model.box_head, model.config.box_head.pool_size, rows),
+            *([] if model.mask_head is None else _mask_head(model.mask_head, rows)),
+        ]
+    )
+
+
+def _pyramid(pyramid: keras.layers.Layer) -> list[list[Entry]]:
     parts = []
-    for level, lateral, output in zip(range(2, 6), model.pyramid.laterals, model.pyramid.outputs_, strict=True):
+    for level, lateral, output in zip(range(2, 6), pyramid.laterals, pyramid.outputs_, strict=True):
         parts.append(_conv(f"backbone.fpn_lateral{level}", lateral))
         parts.append(_conv(f"backbone.fpn_output{level}", output))
-    rpn, box, mask = model.rpn_head, model.box_head, model.mask_head
-    parts += [_conv(_rpn_conv(len(rpn.convs), i), conv) for i, conv in enumerate(rpn.convs)]
-    parts.append(_conv(f"{RPN}.objectness_logits", rpn.objectness))
-    parts.append(layouts.rpn_deltas(f"{RPN}.anchor_deltas", rpn.deltas, rpn.num_anchors))
-    parts += [_conv(f"{BOX_HEAD}.conv{i}", conv) for i, conv in enumerate(box.convs, start=1)]
-    for i, fc in enumerate(box.fcs, start=1):
+    return parts
+
+
+def _rpn(head: keras.layers.Layer, anchors: AnchorConfig, rows: Rows) -> list[list[Entry]]:
+    parts = [_conv(_rpn_conv(len(head.convs), i), conv) for i, conv in enumerate(head.convs)]
+    order = layouts.rows_by_size(len(anchors.sizes[0]), len(anchors.ratios)) if rows.anchors_by_size else None
+    return [*parts, layouts.rpn_outputs(f"{RPN}.objectness_logits", f"{RPN}.anchor_deltas", head, order)]
+
+
+def _box_head(head: keras.layers.Layer, side: int, rows: Rows) -> list[list[Entry]]:
+    parts = [_conv(f"{BOX_HEAD}.conv{i}", conv) for i, conv in enumerate(head.convs, start=1)]
+    for i, fc in enumerate(head.fcs, start=1):
         name = f"{BOX_HEAD}.fc{i}"
-        parts.append(
-            layouts.dense_on_map(name, fc, model.config.box_head.pool_size) if i == 1 else layouts.dense(name, fc)
-        )
-    parts.append(layouts.class_logits(f"{PREDICTOR}.cls_score", box.classes, background_last=not background_first))
-    parts.append(layouts.box_deltas(f"{PREDICTOR}.bbox_pred", box.deltas, with_background=background_first))
-    if mask is not None:
-        parts += [_conv(f"{MASK_HEAD}.mask_fcn{i}", conv) for i, conv in enumerate(mask.convs, start=1)]
-        parts.append(layouts.deconv(f"{MASK_HEAD}.deconv", mask.deconv))
-        parts.append(layouts.mask_logits(f"{MASK_HEAD}.predictor", mask, with_background=background_first))
-    return layouts.concatenate(parts)
+        parts.append(layouts.dense_on_map(name, fc, side) if i == 1 else layouts.dense(name, fc))
+    background = rows.background_first
+    parts.append(layouts.class_logits(f"{PREDICTOR}.cls_score", head.classes, background_last=not background))
+    return [*parts, layouts.box_deltas(f"{PREDICTOR}.bbox_pred", head.deltas, with_background=background)]
 
 
-def _conv(name, layer):
+def _mask_head(head: keras.layers.Layer, rows: Rows) -> list[list[Entry]]:
+    parts = [_conv(f"{MASK_HEAD}.mask_fcn{i}", conv) for i, conv in enumerate(head.convs, start=1)]
+    parts.append(layouts.deconv(f"{MASK_HEAD}.deconv", head.deconv))
+    return [*parts, layouts.mask_logits(f"{MASK_HEAD}.predictor", head, with_background=rows.background_first)]
+
+
+def _conv(name: str, layer: keras.layers.Layer) -> list[Entry]:
     return layouts.conv_norm(name, f"{name}.norm", layer)
 
 
-def _rpn_conv(count, i):
+def _rpn_conv(count: int, i: int) -> str:
     return f"{RPN}.conv" if count == 1 else f"{RPN}.conv.conv{i}"

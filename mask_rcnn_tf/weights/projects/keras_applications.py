@@ -11,9 +11,12 @@ import re
 import keras
 import numpy as np
 
-from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.config import Config, load_config
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.mapping import Entry, Tensors
 from mask_rcnn_tf.weights.projects import keras_layouts as layouts
+from mask_rcnn_tf.weights.projects.project import Project
 
 IGNORED = ((r"(predictions|probs|fc1000)/.*", "ImageNet's classifier"),)
 DOWNLOADS = {"resnet50": "ResNet50", "resnet101": "ResNet101"}  # of keras.applications
@@ -30,7 +33,7 @@ OLD_WEIGHTS = {
 OLD_NAME = re.compile(rf"(\w+)/\1_({'|'.join(OLD_WEIGHTS)})(_\d+)?")
 
 
-def download(name):
+def download(name: str) -> Tensors:
     """The tensors of a published network, which Keras downloads and keeps in its own folder.
 
     Args:
@@ -49,7 +52,7 @@ def download(name):
     return {f"{layer.name}/{weight.name}": np.asarray(weight) for layer in network.layers for weight in layer.weights}
 
 
-def prepare(tensors):
+def prepare(tensors: Tensors) -> Tensors:
     """The tensors, with the weights of a Keras 1 file under today's names.
 
     Args:
@@ -58,12 +61,12 @@ def prepare(tensors):
     return {_today(name): value for name, value in tensors.items()}
 
 
-def _today(name):
+def _today(name: str) -> str:
     match = OLD_NAME.fullmatch(name)
     return f"{match[1]}/{OLD_WEIGHTS[match[2]]}" if match else name
 
 
-def make_config(tensors):
+def make_config(tensors: Tensors) -> Config:
     """The preset to train from this backbone with, at its depth.
 
     Args:
@@ -80,7 +83,20 @@ def make_config(tensors):
     return config
 
 
-def make_entries(model, tensors):
+def explain(tensors: Tensors) -> dict[str, str]:
+    """Where `make_config` has epsilon from.
+
+    Args:
+      tensors: arrays by name, of `prepare`.
+
+    Returns:
+      Reasons by field.
+    """
+    program = "Keras 2.0 to 2.2, by its names" if _is_old(tensors) else "keras.applications' ResNet"
+    return {"backbone.norm_epsilon": f"assumed: that of {program}"}
+
+
+def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
     """One entry for each variable of the backbone.
 
     Args:
@@ -93,12 +109,15 @@ def make_entries(model, tensors):
     return layouts.resnet(model.backbone, layouts.caffe_names if _is_old(tensors) else _names)
 
 
-def _is_old(tensors):
+def _is_old(tensors: Tensors) -> bool:
     return "bn_conv1/gamma" in tensors
 
 
-def _names(level, index, i):
+def _names(level: int, index: int, i: int) -> tuple[str, str]:
     if level == 1:
         return "conv1_conv", "conv1_bn"
     prefix = f"conv{level}_block{index + 1}_{i}"
     return f"{prefix}_conv", f"{prefix}_bn"
+
+
+PROJECT = Project(IGNORED, make_config, make_entries, prepare, explain, tuple(DOWNLOADS), download)

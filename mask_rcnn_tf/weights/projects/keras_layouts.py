@@ -1,23 +1,25 @@
 """Entries for layers as Keras stores them: kernels in our layout, a bias beside every batch norm, `layer/weight`."""
 
 import re
+from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.mapping import Entry, Source
+from mask_rcnn_tf.weights.mapping import Entry, Source, Tensors
 from mask_rcnn_tf.weights.projects.torch_layouts import vector
 
 CAFFE_EPSILON = 1e-3  # Keras's default, with which every model of `caffe_names` was built
 CAFFE_BLOCK = r"res([2-5])([a-z])_branch2a/kernel"  # a block's first convolution: level, letter
 
 
-def conv(name, layer):
+def conv(name: str, layer: keras.layers.Layer) -> list[Entry]:
     """A convolution or dense layer with a bias, whose shapes are ours."""
     return [vector(f"{name}/kernel", layer.kernel), vector(f"{name}/bias", layer.bias)]
 
 
-def conv_batch_norm(conv_name, norm_name, layer):
+def conv_batch_norm(conv_name: str, norm_name: str, layer: keras.layers.Layer) -> list[Entry]:
     """A convolution with a bias and its batch norm; ours has no bias: it goes into the moving mean.
 
     Args:
@@ -43,7 +45,9 @@ def conv_batch_norm(conv_name, norm_name, layer):
     ]
 
 
-def folded(conv_name, norm_name, layer, kernel_shape, epsilon):
+def folded(
+    conv_name: str, norm_name: str, layer: keras.layers.Layer, kernel_shape: Sequence[int], epsilon: float
+) -> list[Entry]:
     """A convolution and its batch norm in inference, as one kernel and bias of ours.
 
     Args:
@@ -73,7 +77,7 @@ def folded(conv_name, norm_name, layer, kernel_shape, epsilon):
     ]
 
 
-def resnet(backbone, names):
+def resnet(backbone: keras.layers.Layer, names: Callable[[int, int, int], tuple[str, str]]) -> list[Entry]:
     """Every variable of a `ResNet`.
 
     Args:
@@ -91,7 +95,7 @@ def resnet(backbone, names):
     return entries
 
 
-def caffe_names(level, index, i):
+def caffe_names(level: int, index: int, i: int) -> tuple[str, str]:
     """The names of the original Caffe release, which Keras 2.0 to 2.2 and matterport kept; see `resnet`."""
     if level == 1:
         return "conv1", "bn_conv1"
@@ -99,7 +103,7 @@ def caffe_names(level, index, i):
     return f"res{suffix}", f"bn{suffix}"
 
 
-def stage_blocks(tensors, pattern):
+def stage_blocks(tensors: Tensors, pattern: str) -> tuple[int, ...]:
     """Blocks of C2..C5, counted in the names.
 
     Args:

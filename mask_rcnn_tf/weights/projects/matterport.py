@@ -14,13 +14,16 @@ Source: https://github.com/matterport/Mask_RCNN, `mrcnn/model.py`, `mrcnn/utils.
 
 import operator
 
+import keras
 import numpy as np
 
-from mask_rcnn_tf.config import load_config
+from mask_rcnn_tf.config import Config, load_config
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.mapping import Entry, Source, count_classes
+from mask_rcnn_tf.weights.mapping import Entry, Source, Tensors, count_classes
 from mask_rcnn_tf.weights.projects import keras_layouts as layouts
 from mask_rcnn_tf.weights.projects.coco_categories import COCO_NAMES, set_coco_classes
+from mask_rcnn_tf.weights.projects.project import Project
 
 IGNORED = ((r"anchors/.*", "the anchors of one image size, which later forks keep as a weight; ours are computed"),)
 RPN_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2], np.float32)  # their RPN's deltas are multiplied by it, ours by 1
@@ -35,7 +38,7 @@ NEEDED = {  # what `matterport_mask_rcnn_r101_fpn` has, and a configuration give
 }
 
 
-def make_config(tensors):
+def make_config(tensors: Tensors) -> Config:
     """The preset for this checkpoint, at its depth and with its number of classes.
 
     Args:
@@ -52,7 +55,7 @@ def make_config(tensors):
     return config
 
 
-def make_entries(model, tensors):
+def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
     """One entry for every variable of a `MaskRCNN`.
 
     Args:
@@ -75,14 +78,14 @@ def make_entries(model, tensors):
     ]
 
 
-def _pyramid(pyramid):
+def _pyramid(pyramid: keras.layers.Layer) -> list[Entry]:
     entries = []
     for level, lateral, output in zip(range(2, 6), pyramid.laterals, pyramid.outputs_, strict=True):
         entries += layouts.conv(f"fpn_c{level}p{level}", lateral) + layouts.conv(f"fpn_p{level}", output)
     return entries
 
 
-def _rpn(head):
+def _rpn(head: keras.layers.Layer) -> list[Entry]:
     """Anchors in reverse, because their ratios are width / height; two logits, (background, object), become one."""
     anchors, channels = head.num_anchors, head.channels
 
@@ -103,7 +106,7 @@ def _rpn(head):
     return entries
 
 
-def _box_head(head, side):
+def _box_head(head: keras.layers.Layer, side: int) -> list[Entry]:
     """Two convolutions, the first as large as the pooled map, are our fully connected layers."""
     units, channels = head.fcs[0].kernel.shape
     shape = (side, side, units // side**2, channels)
@@ -123,7 +126,7 @@ def _box_head(head, side):
     ]
 
 
-def _mask_head(head):
+def _mask_head(head: keras.layers.Layer) -> list[Entry]:
     entries = []
     for i, layer in enumerate(head.convs, start=1):
         names = f"mrcnn_mask_conv{i}", f"mrcnn_mask_bn{i}"
@@ -145,3 +148,6 @@ def _mask_head(head):
         ),
         Entry(head.bias, (Source("mrcnn_mask/bias", (classes + 1,)),), lambda a: a[1:]),
     ]
+
+
+PROJECT = Project(IGNORED, make_config, make_entries)

@@ -5,10 +5,14 @@ Source: `torchvision/models/detection/{mask_rcnn,keypoint_rcnn,faster_rcnn,rpn}.
 
 import re
 
-from mask_rcnn_tf.config import load_config
-from mask_rcnn_tf.weights.mapping import count_classes
+import keras
+
+from mask_rcnn_tf.config import BackboneConfig, Config, load_config
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.weights.mapping import Entry, Tensors, count_classes
 from mask_rcnn_tf.weights.projects import torch_layouts as layouts
 from mask_rcnn_tf.weights.projects.coco_categories import set_coco_classes
+from mask_rcnn_tf.weights.projects.project import Project
 
 IGNORED = (
     (r".*\.num_batches_tracked", "counts training steps; nothing reads it"),
@@ -22,9 +26,12 @@ RENAMED = (
 )
 MASK_FCN = re.compile(r"roi_heads\.mask_head\.mask_fcn(\d)\.(weight|bias)")
 CLASS_WEIGHT = "roi_heads.box_predictor.cls_score.weight"
+BODY, KEYPOINTS = "backbone.body", "roi_heads.keypoint_predictor."
+V2 = "torchvision_mask_rcnn_r50_fpn_v2"
+TRAINED_EPSILON = 1e-5  # of torch's batch norm; 0 belongs to the detectors' COCO_V1 weights alone
 
 
-def prepare(tensors):
+def prepare(tensors: Tensors) -> Tensors:
     """The tensors under today's names; a bare ResNet's as the backbone's.
 
     Args:
@@ -34,11 +41,11 @@ def prepare(tensors):
       The same arrays.
     """
     if "conv1.weight" in tensors:
-        return {f"backbone.body.{name}": value for name, value in tensors.items()}
+        return {f"{BODY}.{name}": value for name, value in tensors.items()}
     return {_today(name): value for name, value in tensors.items()}
 
 
-def _today(name):
+def _today(name: str) -> str:
     match = MASK_FCN.fullmatch(name)
     if match:
         return f"roi_heads.mask_head.{int(match[1]) - 1}.0.{match[2]}"
@@ -47,53 +54,118 @@ def _today(name):
     return name
 
 
-def make_config(tensors):
-    """The preset that gives the checkpoint's behaviour, with its number of classes.
+def make_config(tensors: Tensors) -> Config:
+    """The preset that gives the checkpoint's behaviour, with its backbone and its number of classes.
 
-    A bare backbone gives that of `maskrcnn_resnet50_fpn` with epsilon 1e-5, as a starting point.
+    A bare backbone gives `maskrcnn_resnet50_fpn` around it, as a starting point.
 
     Args:
       tensors: arrays by name, of `prepare`.
+
+    Raises:
+      CheckpointError: the classes cannot be counted.
     """
-    if not any(name.startswith("roi_heads.") for name in tensors):
-        config = load_config("torchvision_mask_rcnn_r50_fpn")
-        config.model.backbone.norm_epsilon = 1e-5  # 0 belongs to the detectors' COCO_V1 weights alone
-        config.model.backbone.stage_blocks = _stage_blocks(tensors)
-        if "backbone.body.layer1.0.conv3.weight" not in tensors:
-            config.model.backbone.block = "basic"
-        return config
-    name = "torchvision_mask_rcnn_r50_fpn"
-    keypoints = any(name.startswith("roi_heads.keypoint_predictor.") for name in tensors)
-    if keypoints:
-        name = "torchvision_keypoint_rcnn_r50_fpn"
-    elif "rpn.head.conv.1.0.weight" in tensors:
-        name = "torchvision_mask_rcnn_r50_fpn_v2"
-    config = load_config(name)
-    config.model.num_classes = count_classes(tensors, CLASS_WEIGHT)
-    if keypoints or config.model.num_classes > 1:  # one class without keypoints is somebody's own, not COCO's person
-        set_coco_classes(config.model)
+    config = load_config(_preset(tensors))
+    model = config.model
+    if _is_detector(tensors):
+        model.num_classes = count_classes(tensors, CLASS_WEIGHT)
+        model.mask_head.enabled = _has(tensors, "roi_heads.mask_head.")
+        # One class without keypoints is somebody's own, not COCO's person.
+        if model.num_classes > 1 or _has(tensors, KEYPOINTS):
+            set_coco_classes(model)
+    if not _is_detector(tensors) or _norms_trained(tensors):
+        model.backbone.norm_epsilon = TRAINED_EPSILON
+    _read_backbone(tensors, model.backbone)
     return config
 
 
-def _stage_blocks(tensors):
+def explain(tensors: Tensors) -> dict[str, str]:
+    """Where `make_config` has epsilon and classes from.
+
+    Args:
+      tensors: arrays by name, of `prepare`.
+
+    Returns:
+      Reasons by field.
+    """
+    if not _is_detector(tensors):
+        epsilon = "assumed: a backbone alone has torch's default"
+    elif _norms_trained(tensors):
+        epsilon = "from the file: it has num_batches_tracked, its norms trained"
+    elif _preset(tensors) == V2:
+        epsilon = "assumed: torch's default, as in every v2"
+    else:
+        epsilon = (
+            "assumed: no num_batches_tracked in the file, so its norms were frozen, as in the published weights and "
+            "what was fine-tuned from them; with frozen norms of an ImageNet backbone give norm_epsilon=1e-5"
+        )
+    return {"backbone.norm_epsilon": epsilon}
+
+
+def _preset(tensors: Tensors) -> str:
+    if _has(tensors, KEYPOINTS):
+        return "torchvision_keypoint_rcnn_r50_fpn"
+    return V2 if "rpn.head.conv.1.0.weight" in tensors else "torchvision_mask_rcnn_r50_fpn"
+
+
+def _has(tensors: Tensors, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in tensors)
+
+
+def _is_detector(tensors: Tensors) -> bool:
+    return _has(tensors, "roi_heads.")
+
+
+def _norms_trained(tensors: Tensors) -> bool:
+    """A `FrozenBatchNorm2d` does not count its steps, a `BatchNorm2d` does."""
+    return any(name.startswith(BODY) and name.endswith(".num_batches_tracked") for name in tensors)
+
+
+def _read_backbone(tensors: Tensors, backbone: BackboneConfig) -> None:
+    """Depth, blocks and widths off names and shapes; what is missing is said when the tensors are assigned."""
+    last = 3 if f"{BODY}.layer1.0.conv3.weight" in tensors else 2
+    backbone.block, expansion = ("bottleneck", 4) if last == 3 else ("basic", 1)
+    backbone.stage_blocks = _stage_blocks(tensors)
+    outputs = [_conv_shape(tensors, f"layer{i}.0.conv{last}") for i in range(1, 5)]
+    if all(outputs):
+        backbone.stage_channels = tuple(max(shape[0] // expansion, 1) for shape in outputs)
+    stem, middle = _conv_shape(tensors, "conv1"), _conv_shape(tensors, "layer1.0.conv2")
+    if stem:
+        backbone.stem_channels, backbone.stem_kernel = stem[0], stem[2]
+    if middle and last == 3:
+        backbone.groups = max(middle[0] // middle[1], 1)
+        backbone.width_per_group = 64 * middle[0] // (backbone.groups * backbone.stage_channels[0])
+
+
+def _conv_shape(tensors: Tensors, conv: str) -> tuple[int, ...]:
+    """[out, in, k, k], or () where there is no such convolution."""
+    shape = tensors[f"{BODY}.{conv}.weight"].shape if f"{BODY}.{conv}.weight" in tensors else ()
+    return tuple(shape) if len(shape) == 4 and 0 not in shape else ()
+
+
+def _stage_blocks(tensors: Tensors) -> tuple[int, ...]:
     names = [re.match(r"backbone\.body\.layer(\d)\.(\d+)\.", name) for name in tensors]
     blocks = [(int(match[1]), int(match[2])) for match in names if match]
     return tuple(1 + max((block for stage, block in blocks if stage == i), default=0) for i in range(1, 5))
 
 
-def make_entries(model, tensors):
+def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
     """One entry for each variable that the checkpoint sets.
 
     Args:
       model: `MaskRCNN`.
       tensors: arrays by name, of `prepare`.
+
+    Raises:
+      CheckpointError: the RPN is for another number of anchors than the model's configuration has.
     """
-    if any(name.startswith("roi_heads.") for name in tensors):
-        return all_entries(model)
-    return _backbone(model.backbone)
+    if not _is_detector(tensors):
+        return _backbone(model.backbone)
+    layouts.check_anchors(tensors, "rpn.head.cls_logits.weight", model.config.anchors)
+    return all_entries(model)
 
 
-def all_entries(model):
+def all_entries(model: MaskRCNN) -> list[Entry]:
     """One entry for every variable of a `MaskRCNN`, with a way back for each."""
     parts = [_backbone(model.backbone), _pyramid(model.pyramid), _rpn(model.rpn_head)]
     parts.append(_box_head(model.box_head, model.config.box_head.pool_size))
@@ -102,7 +174,7 @@ def all_entries(model):
     return layouts.concatenate(parts)
 
 
-def _backbone(backbone):
+def _backbone(backbone: keras.layers.Layer) -> list[Entry]:
     entries = layouts.conv_norm("backbone.body.conv1", "backbone.body.bn1", backbone.stem)
     for block in backbone.blocks:
         level, index = block.name[1:].split("_")
@@ -114,7 +186,7 @@ def _backbone(backbone):
     return entries
 
 
-def _pyramid(pyramid):
+def _pyramid(pyramid: keras.layers.Layer) -> list[Entry]:
     entries = []
     for i, (lateral, output) in enumerate(zip(pyramid.laterals, pyramid.outputs_, strict=True)):
         for name, conv in ((f"inner_blocks.{i}", lateral), (f"layer_blocks.{i}", output)):
@@ -122,14 +194,12 @@ def _pyramid(pyramid):
     return entries
 
 
-def _rpn(head):
+def _rpn(head: keras.layers.Layer) -> list[Entry]:
     parts = [layouts.conv_norm(f"rpn.head.conv.{i}.0", None, conv) for i, conv in enumerate(head.convs)]
-    parts.append(layouts.conv_norm("rpn.head.cls_logits", None, head.objectness))
-    parts.append(layouts.rpn_deltas("rpn.head.bbox_pred", head.deltas, head.num_anchors))
-    return layouts.concatenate(parts)
+    return layouts.concatenate([*parts, layouts.rpn_outputs("rpn.head.cls_logits", "rpn.head.bbox_pred", head)])
 
 
-def _box_head(head, side):
+def _box_head(head: keras.layers.Layer, side: int) -> list[Entry]:
     name = "roi_heads.box_head"
     parts = [layouts.conv_norm(f"{name}.{i}.0", f"{name}.{i}.1", conv) for i, conv in enumerate(head.convs)]
     # v1 is TwoMLPHead; v2 a Sequential of convolutions, Flatten, and Linear and ReLU in turn.
@@ -145,9 +215,12 @@ def _box_head(head, side):
     return layouts.concatenate(parts)
 
 
-def _mask_head(head):
+def _mask_head(head: keras.layers.Layer) -> list[Entry]:
     name = "roi_heads.mask_head"
     parts = [layouts.conv_norm(f"{name}.{i}.0", f"{name}.{i}.1", conv) for i, conv in enumerate(head.convs)]
     parts.append(layouts.deconv("roi_heads.mask_predictor.conv5_mask", head.deconv))
     parts.append(layouts.mask_logits("roi_heads.mask_predictor.mask_fcn_logits", head, with_background=True))
     return layouts.concatenate(parts)
+
+
+PROJECT = Project(IGNORED, make_config, make_entries, prepare, explain)

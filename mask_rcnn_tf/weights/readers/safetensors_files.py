@@ -1,5 +1,6 @@
 """.safetensors files: a JSON header and the tensors' bytes, validated by the `safetensors` package."""
 
+import json
 import mmap
 
 import numpy as np
@@ -36,3 +37,12 @@ def read_safetensors(mapped: mmap.mmap) -> dict[str, np.ndarray]:
         view = raw_arrays.view_bytes(tensor["data"], element, False, tensor["shape"])
         arrays[name] = raw_arrays.convert(view, element)
     return arrays
+
+
+def read_metadata(mapped: mmap.mmap) -> dict[str, str]:
+    """The texts that a .safetensors file has beside its tensors.
+
+    Args:
+      mapped: the file, of which `read_safetensors` has read the tensors: its header is valid.
+    """
+    return json.loads(mapped[8 : 8 + int.from_bytes(mapped[:8], "little")]).get("__metadata__") or {}

@@ -34,7 +34,7 @@ def _refused(path, message):
 def test_formats(tmp_path, name):
     path = str(tmp_path / "with a space \u00e9.bin")
     WRITERS[name](path, ARRAYS)
-    result = read_checkpoint(path)
+    result = read_checkpoint(path).arrays
     assert result.keys() == ARRAYS.keys()
     for key, array in ARRAYS.items():
         assert result[key].dtype == array.dtype and result[key].shape == array.shape
@@ -88,7 +88,7 @@ def test_safetensors(tmp_path):
     values = np.array([[1.5, -2], [0, 3e38]], ml_dtypes.bfloat16)
     entry = {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}
     path = _safetensors(tmp_path / "a", {"a": entry, "__metadata__": {"format": "pt"}}, values.tobytes())
-    result = read_checkpoint(path)
+    result = read_checkpoint(path).arrays
     assert list(result) == ["a"] and result["a"].dtype == np.float32
     np.testing.assert_array_equal(result["a"], values.astype(np.float32))
     _refused(_safetensors(path, {"a": entry}, b"1234567"), "SafetensorError")
@@ -105,4 +105,4 @@ def test_a_header_that_begins_like_a_pickle(tmp_path):
     entry = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
     path = _safetensors(tmp_path / "a", {"a": entry, "__metadata__": {"x": "y" * 553}}, b"\7")
     assert path.read_bytes()[:2] == b"\x80\x02"
-    assert read_checkpoint(path)["a"].tolist() == [7]
+    assert read_checkpoint(path).arrays["a"].tolist() == [7]

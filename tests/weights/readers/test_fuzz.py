@@ -40,7 +40,7 @@ def _is_h5_process(event, arguments):
 def _outcome(path):
     """ "read" or "refused"; anything else fails."""
     try:
-        arrays = read_checkpoint(path)
+        arrays = read_checkpoint(path).arrays
     except CheckpointError as error:
         message = str(error)
         assert message.startswith(f"{path}: ") and len(message.splitlines()) == 1, message

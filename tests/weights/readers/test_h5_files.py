@@ -29,14 +29,14 @@ def _same(result, expected):
 @pytest.mark.parametrize("group", ["", "model_weights", "model_1/inner"])
 def test_names_are_layer_and_weight(tmp_path, group):
     checkpoint_files.write_keras_h5(tmp_path / "a.h5", ARRAYS, group)
-    _same(read_checkpoint(tmp_path / "a.h5"), ARRAYS)
+    _same(read_checkpoint(tmp_path / "a.h5").arrays, ARRAYS)
 
 
 def test_optimizer_weights_are_left_out(tmp_path):
     checkpoint_files.write_keras_h5(tmp_path / "a.h5", ARRAYS, "model_weights")
     with h5py.File(tmp_path / "a.h5", "a") as file:
         file["optimizer_weights/momentum/conv1/kernel:0"] = np.zeros(3)
-    _same(read_checkpoint(tmp_path / "a.h5"), ARRAYS)
+    _same(read_checkpoint(tmp_path / "a.h5").arrays, ARRAYS)
 
 
 def test_what_keras_writes(tmp_path):
@@ -45,7 +45,7 @@ def test_what_keras_writes(tmp_path):
     )
     model.save(tmp_path / "a.h5")
     expected = {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
-    _same(read_checkpoint(tmp_path / "a.h5"), expected)
+    _same(read_checkpoint(tmp_path / "a.h5").arrays, expected)
     model.save_weights(tmp_path / "b.weights.h5")
     _refused(tmp_path / "b.weights.h5", "it is a Keras 3 .weights.h5, without names")
 
@@ -57,7 +57,7 @@ def test_storage_layouts(tmp_path):
         for name, array in arrays.items():
             options = {"compression": "gzip", "shuffle": True} if name == "a/compressed" else {}
             file.create_dataset(name, data=array.astype(">f8") if name == "a/big_endian" else array, **options)
-    _same(read_checkpoint(tmp_path / "a.h5"), arrays)
+    _same(read_checkpoint(tmp_path / "a.h5").arrays, arrays)
 
 
 def _external(file):

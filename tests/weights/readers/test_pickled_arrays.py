@@ -41,7 +41,7 @@ def _refused(path, message):
 @pytest.mark.parametrize("protocol", range(6))
 def test_arrays_of_python_3(tmp_path, protocol):
     checkpoint_files.write_pickle(tmp_path / "a.pkl", ARRAYS | LAYOUTS, protocol)
-    _same(read_checkpoint(tmp_path / "a.pkl"), ARRAYS | LAYOUTS)
+    _same(read_checkpoint(tmp_path / "a.pkl").arrays, ARRAYS | LAYOUTS)
 
 
 def test_arrays_of_python_2(tmp_path):
@@ -50,7 +50,7 @@ def test_arrays_of_python_2(tmp_path):
     checkpoint_files.write_python2_pickle(tmp_path / "a.pkl", arrays)
     with open(tmp_path / "a.pkl", "rb") as file:
         _same(pickle.load(file, encoding="latin1"), arrays)  # the writer is right
-    _same(read_checkpoint(tmp_path / "a.pkl"), arrays)
+    _same(read_checkpoint(tmp_path / "a.pkl").arrays, arrays)
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -59,7 +59,7 @@ def test_dictionaries_are_entered_and_the_rest_left_out(tmp_path, protocol, wrap
     weights = {"a": np.ones(2, "f4"), "__version__": 3, "nothing": None}
     content = {wrapper: weights, "__author__": "somebody", "cfg": "A: 1\n", "optimizer": {0: np.zeros(3)}}
     checkpoint_files.write_pickle(tmp_path / "a.pkl", content | {"matching_heuristics": True}, protocol)
-    _same(read_checkpoint(tmp_path / "a.pkl"), {"a": weights["a"]})
+    _same(read_checkpoint(tmp_path / "a.pkl").arrays, {"a": weights["a"]})
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -68,15 +68,15 @@ def test_other_objects_are_read_past(tmp_path, protocol):
     others = [collections.Counter("aab"), collections.defaultdict(list, {1: [2]}), {1, 2}, frozenset({3}), 1j]
     others += [collections.OrderedDict(b=1), b"bytes", tmp_path]
     checkpoint_files.write_pickle(tmp_path / "a.pkl", {"model": kept, "others": others}, protocol)
-    _same(read_checkpoint(tmp_path / "a.pkl"), kept)
+    _same(read_checkpoint(tmp_path / "a.pkl").arrays, kept)
 
 
 def test_prefix_of_data_parallel(tmp_path):
     arrays = {"module.a": np.ones(2), "module.module.b": np.zeros(2)}
     checkpoint_files.write_pickle(tmp_path / "a.pkl", arrays)
-    _same(read_checkpoint(tmp_path / "a.pkl"), {"a": np.ones(2), "module.b": np.zeros(2)})
+    _same(read_checkpoint(tmp_path / "a.pkl").arrays, {"a": np.ones(2), "module.b": np.zeros(2)})
     checkpoint_files.write_pickle(tmp_path / "a.pkl", arrays | {"c": np.ones(1)})
-    assert set(read_checkpoint(tmp_path / "a.pkl")) == {"module.a", "module.module.b", "c"}
+    assert set(read_checkpoint(tmp_path / "a.pkl").arrays) == {"module.a", "module.module.b", "c"}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_prefix_of_data_parallel(tmp_path):
             {"model": {"a": np.ones(1)}, "state_dict": {"a": np.ones(1)}},
             "under both 'model' and 'state_dict'; keep one",
         ),
-        ({"net": {"a": np.ones(1)}, "epoch": 1}, "no tensors in its dictionary, .*; its keys: 'net', 'epoch'"),
+        ({"encoder": {"a": np.ones(1)}, "epoch": 1}, "no tensors in its dictionary, .*; its keys: 'encoder', 'epoch'"),
         ({}, "its keys: none"),
         ([np.ones(1)], "holds a value of type list; needed: a dictionary"),
         ({"a": np.ones(1), "b": np.load}, "asks for 'numpy.load'; allowed are the names that arrays"),

@@ -36,7 +36,7 @@ def _refused(path, message):
 
 def test_every_type(write):
     arrays = {name: np.arange(-3, 3).reshape(2, 3).astype(name) for name in checkpoint_files.STORAGES}
-    result = read_checkpoint(write(arrays | {"empty": np.zeros((0, 4)), "zero_d": np.array(3)}))
+    result = read_checkpoint(write(arrays | {"empty": np.zeros((0, 4)), "zero_d": np.array(3)})).arrays
     assert list(result) == [*arrays, "empty", "zero_d"]
     for name, array in arrays.items():
         assert result[name].dtype == ("float32" if name == "bfloat16" else name)
@@ -47,7 +47,7 @@ def test_every_type(write):
 
 def test_bfloat16_is_exact(write):
     values = np.random.default_rng(0).normal(size=(1000,)).astype(ml_dtypes.bfloat16)
-    result = read_checkpoint(write({"a": values[::1], "b": Strided(values, 3, (2, 5), (7, 2))}))
+    result = read_checkpoint(write({"a": values[::1], "b": Strided(values, 3, (2, 5), (7, 2))})).arrays
     np.testing.assert_array_equal(result["a"], values.astype(np.float32))
     np.testing.assert_array_equal(result["b"], values.astype(np.float32)[[[3, 5, 7, 9, 11], [10, 12, 14, 16, 18]]])
 
@@ -63,7 +63,7 @@ def test_views(write):
     }
     square = BASE.reshape(4, 6)
     expected = [square.T, square[1:3, 1:4:2], np.full((3, 4), 5), np.array(23), np.zeros((3, 0)), BASE]
-    result = read_checkpoint(write(views))
+    result = read_checkpoint(write(views)).arrays
     for (name, array), values in zip(result.items(), expected, strict=True):
         assert array.shape == values.shape and array.flags.c_contiguous, name
         np.testing.assert_array_equal(array, values, err_msg=name)
@@ -101,7 +101,7 @@ def test_training_checkpoints(write):
     }
     beside["lr_scheduler"] = {"milestones": Call(Name("collections", "Counter"), ({16: 1},)), "loss": BASE}
     for wrapper in ("model", "state_dict", "model_state_dict"):
-        result = read_checkpoint(write({wrapper: weights} | beside))
+        result = read_checkpoint(write({wrapper: weights} | beside)).arrays
         assert list(result) == list(weights)
         np.testing.assert_array_equal(result["a.weight"], BASE)
 
@@ -135,7 +135,7 @@ def test_other_ways_to_rebuild(tmp_path):
         "part_of_storage": _tensor(*view),
         "uint16": _tensor(untyped, 1, (2,), (1,), False, {}, Name("torch", "uint16"), name="_rebuild_tensor_v3"),
     }
-    result = read_checkpoint(_legacy(tmp_path / "a.pth", tree, {"k": (24, raw), "u": (6, b"\1\0\2\0\xff\xff")}))
+    result = read_checkpoint(_legacy(tmp_path / "a.pth", tree, {"k": (24, raw), "u": (6, b"\1\0\2\0\xff\xff")})).arrays
     assert {name: array.tolist() for name, array in result.items()} == dict.fromkeys(list(tree)[:4], [6, 7]) | {
         "part_of_storage": [8, 11],
         "uint16": [2, 65535],
@@ -190,7 +190,7 @@ def test_byte_order(tmp_path):
         checkpoint_files.write_torch_zip(path, {"a": BASE})
         members = {"archive/data/0": BASE.astype(f"{order}f4").tobytes(), "archive/byteorder": name}
         _rezip(path, lambda member, data, members=members: members.get(member, data))
-        np.testing.assert_array_equal(read_checkpoint(path)["a"], BASE)
+        np.testing.assert_array_equal(read_checkpoint(path).arrays["a"], BASE)
     _rezip(path, lambda member, data: data)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("archive/byteorder", "middle")
