@@ -21,7 +21,7 @@ def to_torchvision(model: MaskRCNN) -> dict[str, np.ndarray]:
     return mapping.to_theirs(torchvision.all_entries(model))
 
 
-def save_torchvision(model: MaskRCNN, path: str | pathlib.Path):
+def save_torchvision(model: MaskRCNN, path: str | pathlib.Path) -> None:
     """Writes `to_torchvision` as a safetensors file; its metadata has the model's configuration as JSON (`config`).
 
     Raises:

@@ -62,13 +62,15 @@ def folded(
         Source(f"{norm_name}/{weight}", channels) for weight in ("gamma", "beta", "moving_mean", "moving_variance")
     )
 
-    def scale(gamma, variance):
+    def scale(gamma: np.ndarray, variance: np.ndarray) -> np.ndarray:
         return gamma / np.sqrt(variance.astype(np.float64) + epsilon)
 
-    def to_kernel(kernel, gamma, variance):
+    def to_kernel(kernel: np.ndarray, gamma: np.ndarray, variance: np.ndarray) -> np.ndarray:
         return (kernel * scale(gamma, variance)).reshape(layer.kernel.shape)
 
-    def to_bias(bias, gamma, beta, mean, variance):
+    def to_bias(
+        bias: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray
+    ) -> np.ndarray:
         return (bias - mean) * scale(gamma, variance) + beta
 
     return [

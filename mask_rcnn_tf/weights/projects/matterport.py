@@ -89,11 +89,11 @@ def _rpn(head: keras.layers.Layer) -> list[Entry]:
     """Anchors in reverse, because their ratios are width / height; two logits, (background, object), become one."""
     anchors, channels = head.num_anchors, head.channels
 
-    def to_logits(a):
+    def to_logits(a: np.ndarray) -> np.ndarray:
         a = a.reshape(*a.shape[:-1], anchors, 2)[..., ::-1, :]
         return a[..., 1] - a[..., 0]
 
-    def to_deltas(a):
+    def to_deltas(a: np.ndarray) -> np.ndarray:
         return (a.reshape(*a.shape[:-1], anchors, 4)[..., ::-1, :] * RPN_STD_DEV).reshape(a.shape)
 
     entries = layouts.conv("rpn_conv_shared", head.convs[0])
@@ -115,7 +115,7 @@ def _box_head(head: keras.layers.Layer, side: int) -> list[Entry]:
     entries += layouts.folded("mrcnn_class_conv2", "mrcnn_class_bn2", head.fcs[1], shape, layouts.CAFFE_EPSILON)
     columns = head.deltas.kernel.shape[1] + 4
 
-    def to_deltas(a):
+    def to_deltas(a: np.ndarray) -> np.ndarray:
         return a[..., 4:]  # background's, which nobody reads, come first
 
     return [

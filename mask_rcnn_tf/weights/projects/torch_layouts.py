@@ -71,10 +71,10 @@ def dense(name: str, layer: keras.layers.Dense) -> list[Entry]:
 def dense_on_map(name: str, layer: keras.layers.Dense, side: int) -> list[Entry]:
     """A fully connected layer on a flattened [side, side, c] map: they flatten (c, y, x), we (y, x, c)."""
 
-    def to_ours(a):
+    def to_ours(a: np.ndarray) -> np.ndarray:
         return a.reshape(a.shape[0], -1, side, side).transpose(2, 3, 1, 0).reshape(-1, a.shape[0])
 
-    def to_theirs(a):
+    def to_theirs(a: np.ndarray) -> np.ndarray:
         return a.reshape(side, side, -1, a.shape[1]).transpose(3, 2, 0, 1).reshape(a.shape[1], -1)
 
     shape = tuple(layer.kernel.shape[::-1])
@@ -174,11 +174,11 @@ def box_deltas(name: str, layer: keras.layers.Dense, with_background: bool) -> l
     units, columns = layer.kernel.shape
     rows = columns + 4 * with_background
 
-    def to_ours(a):
+    def to_ours(a: np.ndarray) -> np.ndarray:
         a = a.reshape(-1, 4, *a.shape[1:])[int(with_background) :, SWAP]
         return a.reshape(columns, *a.shape[2:])
 
-    def to_theirs(a):
+    def to_theirs(a: np.ndarray) -> np.ndarray:
         a = a.reshape(-1, 4, *a.shape[1:])[:, SWAP]
         a = np.concatenate([np.zeros_like(a[:1]), a]) if with_background else a
         return a.reshape(rows, *a.shape[2:])
@@ -211,7 +211,7 @@ def mask_logits(name: str, head: keras.layers.Layer, with_background: bool) -> l
     classes, channels = head.kernel.shape
     rows, first = classes + with_background, int(with_background)
 
-    def with_first(a):
+    def with_first(a: np.ndarray) -> np.ndarray:
         return np.concatenate([np.zeros_like(a[:1])] * first + [a])
 
     return [

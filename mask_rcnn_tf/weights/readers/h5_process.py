@@ -25,13 +25,13 @@ class RefusedError(Exception):
     """The file is not one of plain arrays in groups."""
 
 
-def limit(kind: int, value: int):
+def limit(kind: int, value: int) -> None:
     """Lowers a limit of this process, `resource.RLIMIT_*`, to `value`, or to what it may have at most."""
     hard = resource.getrlimit(kind)[1]
     resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
-def limit_this_process(file_bytes: int):
+def limit_this_process(file_bytes: int) -> None:
     """Memory to 4 GiB and 12 times the file; further processor time to 10 s and 1 s for each 20 MB."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit(resource.RLIMIT_CORE, 0)
@@ -101,7 +101,7 @@ def read(path: str, result: str) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(name, dtype, shape) for name, (dtype, shape) in written.items()]
 
 
-def main(path: str, result: str):
+def main(path: str, result: str) -> None:
     """Reads `path`, writes `result`, prints what is in it or the error."""
     limit_this_process(os.path.getsize(path))
     try:

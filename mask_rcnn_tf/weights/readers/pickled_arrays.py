@@ -46,7 +46,7 @@ class _DType(Inert):
             raise CheckpointError(f"an array of {kind}; allowed: floats, integers and bool")
         self.element, self.big_endian = code, False
 
-    def set_state(self, state: Any):
+    def set_state(self, state: Any) -> None:
         if type(state) is not tuple or len(state) < 5 or any(item is not None for item in state[2:5]):
             raise CheckpointError("a dtype with fields or subarrays")
         if not isinstance(state[1], str) or state[1] not in ("<", ">", "|", "="):
@@ -63,7 +63,7 @@ class _NumpyArray(ArrayInFile):
     def array(self) -> np.ndarray:
         return super().array() if self._array is None else self._array
 
-    def set_state(self, state: Any):
+    def set_state(self, state: Any) -> None:
         if self._array is not None or type(state) is not tuple or len(state) != 5:
             raise CheckpointError("an array's state must be given once: version, shape, dtype, order, bytes")
         self.fill(state[4], state[2], state[1], "F" if state[3] else "C")

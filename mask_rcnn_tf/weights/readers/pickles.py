@@ -48,7 +48,7 @@ class Inert:
     def __init__(self, *arguments: Any):
         del arguments
 
-    def set_state(self, state: Any):
+    def set_state(self, state: Any) -> None:
         """BUILD: the file gives the object's attributes."""
 
 
@@ -87,7 +87,7 @@ class _Machine:
         self.stack, self._marks, self._memo = [], [], {}
         self._names, self._persistent = names, persistent
 
-    def step(self, name: str, argument: Any):
+    def step(self, name: str, argument: Any) -> None:
         """Runs one opcode."""
         if name in ARGUMENT:
             self.stack.append(argument)

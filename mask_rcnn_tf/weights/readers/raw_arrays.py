@@ -1,6 +1,7 @@
 """Arrays from the bytes of a file that nobody vouches for: every size is checked before anything is made of it."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class Budget:
     def __init__(self, file_bytes: int):
         self._limit = self._left = 8 * file_bytes + 2**24
 
-    def spend(self, count: int):
+    def spend(self, count: int) -> None:
         """Takes `count` bytes.
 
         Raises:
@@ -62,13 +63,20 @@ def count_elements(shape: Any) -> int:
     return math.prod(shape)
 
 
-def check_size(what: str, size: Any):
+def check_size(what: str, size: Any) -> None:
     """Raises `CheckpointError` unless `size` is an int of 0 to 2**48."""
     if type(size) is not int or not 0 <= size <= LARGEST_DIMENSION:
         raise CheckpointError(f"{what} must be a number of 0 to {LARGEST_DIMENSION}, got {describe(size)}")
 
 
-def view_bytes(data: Any, element: str, big_endian: bool, shape=None, strides=None, offset=0) -> np.ndarray:
+def view_bytes(
+    data: bytes | bytearray | memoryview,
+    element: str,
+    big_endian: bool,
+    shape: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+    offset: int = 0,
+) -> np.ndarray:
     """An array over `data`, nothing copied; NumPy refuses what reaches beyond it.
 
     Args:

@@ -139,6 +139,14 @@ def test_square_anchors_give_detectrons_proposals():
         np.testing.assert_allclose(ours[0, :, 3], theirs["x"][1][:, 0] + 1, rtol=1e-5, atol=1e-3)
 
 
+def test_the_shift_of_several_sizes_is_in_the_order_of_our_anchors():
+    anchors = mrcnn.config.AnchorConfig(sizes=((32.0, 45.0),) * 5, ratios=(0.5, 1.0, 2.0))
+    cells = anchor_ops.cell_anchors(anchors.sizes[0], anchors.ratios, False)
+    expected = np.zeros((6, 4))
+    expected[:, :2] = 2 / (cells[:, 2:] - cells[:, :2])  # half of P2's stride over height and width
+    np.testing.assert_allclose(detectron._half_cells(anchors).reshape(6, 4), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
