@@ -6,7 +6,7 @@ import recipe
 import tensorflow as tf
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.weights import torchvision
+from mask_rcnn_tf.weights.projects import torchvision
 
 SWAP = [1, 0, 3, 2]  # x1, y1, x2, y2 <-> y1, x1, y2, x2
 TOP_N = {  # case: before NMS a level, proposals, detections, short side, max side

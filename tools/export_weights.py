@@ -2,7 +2,8 @@
 
     python tools/export_weights.py --model m.keras --output m.safetensors
 
-`references/torchvision_model.py` builds torchvision's model from that file.
+`references/torchvision_model.py` builds torchvision's model from that file, and `tools/import_weights.py` ours,
+with its configuration.
 """
 
 import sys
@@ -16,7 +17,7 @@ MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=Tru
 OUTPUT = flags.DEFINE_string("output", None, "Where to write the weights (.safetensors).", required=True)
 
 
-def main(_):
+def main(_: list[str]) -> None:
     """Exports; a wrong argument ends in one line."""
     try:
         save_torchvision(files.load_model(MODEL.value), OUTPUT.value)

@@ -3,10 +3,11 @@
     python tools/import_weights.py --from torchvision --checkpoint maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth \
         --output coco.keras
 
-Without --config the preset is the one that gives the source's behaviour; docs/weights.md lists them. Nothing in the
-checkpoint is executed.
+Without --config the preset is the one that gives the source's behaviour; docs/weights.md lists them. What the file does
+not say is assumed, and printed; the other flags say it. Nothing in the checkpoint is executed.
 """
 
+import ast
 import pathlib
 import sys
 
@@ -20,16 +21,34 @@ CONFIG = tool_flags.define_config()
 FROM = flags.DEFINE_enum("from", None, list(SOURCES), "Project that the checkpoint comes from.", required=True)
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The file, or resnet50/resnet101 from Keras.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "Where to write the model (.keras).", required=True)
+CLASS_NAMES = flags.DEFINE_list("class_names", [], "Names of the classes in their order: cat,dog.")
+ANCHOR_SIZES = flags.DEFINE_string("anchor_sizes", "()", "Sides in pixels on P2..P6: '((32, 45), (64, 90), ...)'.")
+NORM_EPSILON = flags.DEFINE_float("norm_epsilon", None, "Of the backbone's batch norms.")
 
 
-def main(_):
+@flags.validator("anchor_sizes", message="allowed: a tuple of sides in pixels for each of P2..P6")
+def _is_sizes(text: str) -> bool:
+    try:
+        return all(float(side) > 0 for sides in ast.literal_eval(text) for side in sides)
+    except (ValueError, TypeError, SyntaxError):
+        return False
+
+
+def main(_: list[str]) -> None:
     """Converts; a wrong argument ends in one line."""
     config = CONFIG.value if flags.FLAGS["config"].present else None
     path = pathlib.Path(OUTPUT.value)
     if path.suffix != ".keras":
         sys.exit(f"import_weights: output is {str(path)!r}; allowed: a name that ends in .keras.")
     try:
-        model, report = import_checkpoint(FROM.value, CHECKPOINT.value, config)
+        model, report = import_checkpoint(
+            FROM.value,
+            CHECKPOINT.value,
+            config,
+            class_names=CLASS_NAMES.value,
+            anchor_sizes=ast.literal_eval(ANCHOR_SIZES.value),
+            norm_epsilon=NORM_EPSILON.value,
+        )
     except ValueError as error:
         sys.exit(f"import_weights: {error}")
     path.parent.mkdir(parents=True, exist_ok=True)

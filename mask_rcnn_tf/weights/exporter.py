@@ -8,7 +8,8 @@ import safetensors.numpy
 
 from mask_rcnn_tf.config import to_dict
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
-from mask_rcnn_tf.weights import mapping, torchvision
+from mask_rcnn_tf.weights import mapping
+from mask_rcnn_tf.weights.projects import torchvision
 
 
 def to_torchvision(model: MaskRCNN) -> dict[str, np.ndarray]:
@@ -20,7 +21,7 @@ def to_torchvision(model: MaskRCNN) -> dict[str, np.ndarray]:
     return mapping.to_theirs(torchvision.all_entries(model))
 
 
-def save_torchvision(model: MaskRCNN, path: str | pathlib.Path):
+def save_torchvision(model: MaskRCNN, path: str | pathlib.Path) -> None:
     """Writes `to_torchvision` as a safetensors file; its metadata has the model's configuration as JSON (`config`).
 
     Raises:

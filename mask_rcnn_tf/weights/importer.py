@@ -1,54 +1,130 @@
 """From a checkpoint of another project to a model of ours."""
 
+import copy
+import json
+import os
+from collections.abc import Sequence
+
+from mask_rcnn_tf.config import Config, ModelConfig, from_dict
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
-from mask_rcnn_tf.weights import detectron, detectron2, keras_applications, matterport, torchvision
-from mask_rcnn_tf.weights.checkpoints import read_checkpoint
+from mask_rcnn_tf.weights import assumptions
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.mapping import Report, assign, shorten
+from mask_rcnn_tf.weights.mapping import Report, Tensors, assign, shorten
+from mask_rcnn_tf.weights.projects import detectron, detectron2, keras_applications, matterport, torchvision
+from mask_rcnn_tf.weights.projects.project import Project
+from mask_rcnn_tf.weights.readers.checkpoints import Checkpoint, read_checkpoint
 
 SOURCES = {
-    "torchvision": torchvision,
-    "detectron2": detectron2,
-    "detectron": detectron,
-    "matterport": matterport,
-    "keras": keras_applications,
+    "torchvision": torchvision.PROJECT,
+    "detectron2": detectron2.PROJECT,
+    "detectron": detectron.PROJECT,
+    "matterport": matterport.PROJECT,
+    "keras": keras_applications.PROJECT,
 }
+CONFIG = "config"  # of the metadata that `exporter.save_torchvision` writes
+COCO = "assumed: COCO's, by their number"
+NUMBERS = "assumed: the file has no names; give class_names"
 
 
-def import_checkpoint(source, path, config=None) -> tuple[MaskRCNN, Report]:
+def import_checkpoint(
+    source: str,
+    path: str | os.PathLike,
+    config: Config | None = None,
+    *,
+    class_names: Sequence[str] = (),
+    anchor_sizes: Sequence[Sequence[float]] = (),
+    norm_epsilon: float | None = None,
+) -> tuple[MaskRCNN, Report]:
     """Builds the model of a checkpoint; nothing in the file is executed.
 
     Args:
       source: the project it comes from, a key of `SOURCES`.
       path: the file; for "keras" also "resnet50" or "resnet101", whose ImageNet weights Keras downloads.
-      config: a `Config` that the checkpoint fits, or None for the preset that gives its behaviour, with its number of
-        classes, and COCO's names and ids where it has COCO's number.
+      config: a `Config` that the checkpoint fits. None for the file's own where `exporter.save_torchvision` wrote it,
+        else for the preset that gives its behaviour, with its number of classes, and COCO's names and ids where it has
+        COCO's number.
+      class_names: of classes 1..C, instead of the configuration's; () for those.
+      anchor_sizes: a tuple of sides in pixels for each of P2..P6, instead of the configuration's; () for those.
+      norm_epsilon: of the backbone's batch norms, instead of the configuration's; None for that.
 
     Returns:
-      The model, not compiled, and what became of every tensor and variable.
+      The model, not compiled, and what became of every tensor and variable, and where each setting comes from that the
+      weights depend on.
 
     Raises:
-      ValueError: `source` is none of these.
+      ValueError: `source` is none of these, or an argument does not validate.
       CheckpointError: the file cannot be read, or does not fit.
     """
     if source not in SOURCES:
         raise ValueError(f"source is {source!r}; allowed: {', '.join(SOURCES)}.")
-    mapping = SOURCES[source]
+    project = SOURCES[source]
+    given = {"class_names": tuple(class_names), "backbone.norm_epsilon": norm_epsilon}
+    given["anchors.sizes"] = tuple(tuple(map(float, sizes)) for sizes in anchor_sizes)
+    given = {field: value for field, value in given.items() if value not in ((), None)}
     try:
-        tensors = mapping.download(path) if path in getattr(mapping, "DOWNLOADS", ()) else read_checkpoint(path)
+        checkpoint = _read(project, path)
     except CheckpointError as error:
         raise _located(error, source, path) from error
+    tensors = checkpoint.arrays
     try:
-        tensors = mapping.prepare(tensors) if hasattr(mapping, "prepare") else tensors
-        config = mapping.make_config(tensors) if config is None else config
-        model = MaskRCNN(config.model)
-        report = assign(model, mapping.make_entries(model, tensors), tensors, mapping.IGNORED)
+        tensors = project.prepare(tensors)
+        model_config, reasons, otherwise = _configure(project, tensors, checkpoint.metadata, config)
+        _put(model_config, given, reasons)
+        model = MaskRCNN(model_config)
+        report = assign(model, project.make_entries(model, tensors), tensors, project.ignored)
     except CheckpointError as error:
         raise _located(error, source, path, f" The checkpoint's first names: {shorten(list(tensors))}.") from error
+    report.prefix, report.settings = checkpoint.prefix, assumptions.explain(model_config, reasons, otherwise)
     return model, report
 
 
-def _located(error, source, path, names=""):
+def _read(project: Project, path: str | os.PathLike) -> Checkpoint:
+    return Checkpoint(project.download(path)) if path in project.names else read_checkpoint(path)
+
+
+def _configure(
+    project: Project, tensors: Tensors, metadata: dict[str, str], config: Config | None
+) -> tuple[ModelConfig, dict[str, str], str]:
+    """A configuration of the caller's own, the reasons of some of its fields, and the reason of the others."""
+    if config is not None:
+        return copy.deepcopy(config.model), {}, "given: the configuration"
+    own = _own_config(metadata)
+    if own is not None:
+        return own, {}, "from the file: its metadata"
+    config = project.make_config(tensors)
+    classes = COCO if config.model.class_names else NUMBERS
+    reasons = {"class_names": classes, "category_ids": classes, **project.explain(tensors)}
+    return config.model, reasons, f"assumed: the preset {config.name}"
+
+
+def _own_config(metadata: dict[str, str]) -> ModelConfig | None:
+    """The `ModelConfig` in the metadata of a file that we have exported.
+
+    Raises:
+      CheckpointError: it cannot be read.
+    """
+    if CONFIG not in metadata:
+        return None
+    try:
+        own = from_dict(ModelConfig, json.loads(metadata[CONFIG]), "config.model")
+        return Config(model=own).validate().model
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"The configuration in the file's metadata cannot be read ({error}); give one instead."
+        ) from error
+
+
+def _put(config: ModelConfig, given: dict, reasons: dict[str, str]) -> None:
+    """Writes single fields into a configuration; names of other classes than COCO's take COCO's ids with them."""
+    for field, value in given.items():
+        section, _, name = field.rpartition(".")
+        setattr(getattr(config, section) if section else config, name, value)
+        reasons[field] = "given"
+    if "class_names" in given and reasons.get("category_ids") == COCO:
+        config.category_ids, reasons["category_ids"] = (), "assumed: 1..C, in the order of the names"
+
+
+def _located(error: CheckpointError, source: str, path: str | os.PathLike, names: str = "") -> CheckpointError:
     """The error with the file in it, once, and what the file holds."""
     text = str(error) + names
     return CheckpointError(text if str(path) in text else f"{path}, read as {source}: {text}")

@@ -1,15 +1,14 @@
 """Fine-tuning: a new model starts from the weights of a saved one, whatever its classes."""
 
 import dataclasses
-import re
+from typing import Any
 
 import numpy as np
 
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.fields import weight_fields
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 
-# Variables with one part a class; what they learnt is of no use under other classes.
-CLASS_DEPENDENT = re.compile(r"box_head/(class_logits|box_deltas)/.*|mask_head/(kernel|bias)")
 # Fields that say what the weights mean: loaded into a model that differs in one, they compute something else.
 SAME_FIELDS = tuple(weight_fields(ModelConfig, "same"))
 NORM_FIELDS = tuple(weight_fields(ModelConfig, "norm"))
@@ -43,7 +42,7 @@ class InitReport:
         return [f"{len(self.loaded)} of {count} variables loaded", *lines]
 
 
-def initialize(model, source):
+def initialize(model: MaskRCNN, source: MaskRCNN) -> InitReport:
     """Copies the weights of one model into another, by the paths of their variables.
 
     Class-dependent variables are copied only where both models have the same `class_names`; what has another shape,
@@ -63,12 +62,13 @@ def initialize(model, source):
     names = model.config.class_names
     same_classes = bool(names) and names == source.config.class_names
     values = {variable.path: variable for variable in source.weights}
+    class_dependent = {path for head in model.roi_heads for path in head.class_paths()}
     report = InitReport([], {OTHER_CLASSES: [], OTHER_SHAPE: [], ABSENT: []}, [])
     for variable in model.weights:
         value, path = values.pop(variable.path, None), variable.path
         if value is None:
             report.kept[ABSENT].append(path)
-        elif CLASS_DEPENDENT.fullmatch(path) and not same_classes:
+        elif path in class_dependent and not same_classes:
             report.kept[OTHER_CLASSES].append(path)
         elif value.shape != variable.shape:
             report.kept[OTHER_SHAPE].append(path)
@@ -79,7 +79,7 @@ def initialize(model, source):
     return report
 
 
-def check_same_fields(ours, theirs):
+def check_same_fields(ours: ModelConfig, theirs: ModelConfig) -> None:
     """Makes sure that weights mean the same under two configurations.
 
     Args:
@@ -105,11 +105,11 @@ def check_same_fields(ours, theirs):
         )
 
 
-def _get(config, name):
+def _get(config: ModelConfig, name: str) -> Any:
     section, field = name.split(".")
     return getattr(getattr(config, section), field)
 
 
-def _flag(name, value):
+def _flag(name: str, value: Any) -> str:
     text = str(value)
     return f"--config.model.{name}=" + (f"'{text}'" if isinstance(value, tuple) else text)

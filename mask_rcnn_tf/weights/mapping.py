@@ -9,6 +9,7 @@ import numpy as np
 
 from mask_rcnn_tf.weights.errors import CheckpointError
 
+Tensors = dict[str, np.ndarray]  # a checkpoint: arrays by name
 SHOWN = 5  # differences that an error lists
 
 
@@ -45,11 +46,15 @@ class Report:
       used: names of the tensors that went into the model.
       ignored: names of the tensors that did not, and why.
       initial: paths of the model's variables that the checkpoint has nothing for.
+      prefix: what was taken off every name, "" for nothing.
+      settings: what the weights depend on and where each value comes from, a line each (`assumptions.explain`).
     """
 
     used: list[str]
     ignored: dict[str, str]
     initial: list[str]
+    prefix: str = ""
+    settings: list[str] = dataclasses.field(default_factory=list)
 
     def lines(self) -> list[str]:
         """The report in words, a line a fact."""
@@ -59,13 +64,15 @@ class Report:
             lines.append(f"{len(names)} tensors ignored ({reason}): {shorten(names)}")
         if self.initial:
             lines.append(f"{len(self.initial)} variables keep their random values: {shorten(self.initial)}")
-        return lines
+        if self.prefix:
+            lines.append(f"the prefix {self.prefix!r} was taken off every name")
+        return lines + self.settings
 
 
 def assign(
     model: keras.Model,
     entries: Sequence[Entry],
-    tensors: dict[str, np.ndarray],
+    tensors: Tensors,
     ignored: Sequence[tuple[str, str]] = (),
 ) -> Report:
     """Puts a checkpoint's tensors into a model's variables; the model is untouched unless everything fits.
@@ -84,13 +91,22 @@ def assign(
         are not finite in float32.
     """
     wanted = {source.name: source.shape for entry in entries for source in entry.sources}
+    rest = {name: _reason(name, ignored) for name in tensors if name not in wanted}
+    _check_names(wanted, rest, tensors)
+    values = [_make(entry, tensors) for entry in entries]
+    for entry, value in zip(entries, values, strict=True):
+        entry.variable.assign(value)
+    initial = {weight.path for weight in model.weights} - {entry.variable.path for entry in entries}
+    return Report([name for name in tensors if name in wanted], rest, sorted(initial))
+
+
+def _check_names(wanted: dict[str, tuple[int, ...]], rest: dict[str, str | None], tensors: Tensors) -> None:
     missing = [name for name in wanted if name not in tensors]
     wrong = [
         f"{name} has shape {list(tensors[name].shape)}, the model needs {list(shape)}"
         for name, shape in wanted.items()
         if name in tensors and tuple(tensors[name].shape) != tuple(shape)
     ]
-    rest = {name: _reason(name, ignored) for name in tensors if name not in wanted}
     unexpected = [name for name, reason in rest.items() if reason is None]
     differences = [
         f"{len(names)} {kind}: {shorten(names)}"
@@ -99,14 +115,9 @@ def assign(
     ]
     if differences:
         raise CheckpointError(f"The checkpoint's tensors do not fit the model; {'; '.join(differences)}.")
-    values = [_make(entry, tensors) for entry in entries]
-    for entry, value in zip(entries, values, strict=True):
-        entry.variable.assign(value)
-    initial = {weight.path for weight in model.weights} - {entry.variable.path for entry in entries}
-    return Report([name for name in tensors if name in wanted], rest, sorted(initial))
 
 
-def to_theirs(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
+def to_theirs(entries: Sequence[Entry]) -> Tensors:
     """The checkpoint that `assign` would read back: the entries' variables under their sources' names and layouts."""
     tensors = {}
     for entry in entries:
@@ -115,7 +126,7 @@ def to_theirs(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
     return tensors
 
 
-def count_classes(tensors: dict[str, np.ndarray], name: str) -> int:
+def count_classes(tensors: Tensors, name: str) -> int:
     """C, from the tensor whose first axis counts the classes and background.
 
     Raises:
@@ -127,7 +138,7 @@ def count_classes(tensors: dict[str, np.ndarray], name: str) -> int:
     return tensors[name].shape[0] - 1
 
 
-def _make(entry, tensors):
+def _make(entry: Entry, tensors: Tensors) -> np.ndarray:
     with np.errstate(all="ignore"):
         value = np.asarray(entry.to_ours(*(tensors[source.name] for source in entry.sources)), np.float32)
     if not np.isfinite(value).all():  # e.g. a negative variance, or a float64 beyond float32
@@ -136,7 +147,7 @@ def _make(entry, tensors):
     return value
 
 
-def _reason(name, ignored):
+def _reason(name: str, ignored: Sequence[tuple[str, str]]) -> str | None:
     return next((reason for pattern, reason in ignored if re.fullmatch(pattern, name)), None)
 
 

@@ -133,7 +133,12 @@ def test_the_way_of_pasting_reaches_the_comparison(model, images, monkeypatch):
     """Masks are pasted continuously, whatever the model's rule, but for an export that has pasted them itself."""
     seen = []
     compare = verification.compare
-    monkeypatch.setattr(verification, "compare", lambda *args: seen.append(args[5:]) or compare(*args))
+
+    def spy(*args, mask_size):
+        seen.append((*args[5:], mask_size))
+        return compare(*args, mask_size=mask_size)
+
+    monkeypatch.setattr(verification, "compare", spy)
     monkeypatch.setattr(model.config.detection, "paste", "integer")
     check_runner(Changed(model, lambda found: found), model, images)
     check_runner(Changed(model, lambda found: found), model, images, paste="integer")

@@ -8,7 +8,7 @@ from recipe_models import fill, golden_config, golden_scene, prepared
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.models import stages
-from mask_rcnn_tf.weights import torchvision
+from mask_rcnn_tf.weights.projects import torchvision
 
 LOSSES = {
     "rpn_objectness": "loss_objectness",

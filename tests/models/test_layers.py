@@ -11,7 +11,7 @@ from mask_rcnn_tf.models.conv_norm import ConvNorm
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, RowBatchNorm
 from mask_rcnn_tf.models.roi_rows import RoiRows
-from mask_rcnn_tf.weights.torch_layouts import conv_norm
+from mask_rcnn_tf.weights.projects.torch_layouts import conv_norm
 
 
 def nhwc(array):

@@ -103,3 +103,17 @@ def test_tools_there_and_back(tmp_path, model):
     assert_same(model, keras.models.load_model(tmp_path / "sub" / "back.keras"))
     out = run("import_weights.py", *arguments, "--output", tmp_path / "back.h5")
     assert out.returncode == 1 and out.stderr.splitlines()[-1].endswith("ends in .keras.")
+
+
+def test_tools_bring_the_configuration_back_and_take_names(tmp_path, model):
+    model.save(tmp_path / "m.keras")
+    out = run("export_weights.py", "--model", tmp_path / "m.keras", "--output", tmp_path / "m.safetensors")
+    assert out.returncode == 0, out.stderr
+    arguments = ["--from", "torchvision", "--checkpoint", tmp_path / "m.safetensors", "--output", tmp_path / "b.keras"]
+    out = run("import_weights.py", *arguments, "--class_names=cat,dog,cow")
+    assert out.returncode == 0, out.stderr
+    assert "class_names=('cat', 'dog', 'cow') (given)" in out.stdout and "(from the file: its metadata)" in out.stdout
+    back = keras.models.load_model(tmp_path / "b.keras")
+    assert back.config.class_names == ("cat", "dog", "cow") and back.config.backbone == model.config.backbone
+    out = run("import_weights.py", *arguments, "--anchor_sizes=32,64")
+    assert out.returncode != 0 and "allowed: a tuple of sides in pixels for each of P2..P6" in out.stderr

@@ -1,0 +1,217 @@
+"""Detectron2's model zoo: Mask, Faster and Keypoint R-CNN with ResNet- or ResNeXt-FPN, and ImageNet backbones.
+
+Source: `detectron2/checkpoint/{detection_checkpoint,c2_model_loading}.py`, `tools/convert-torchvision-to-d2.py`; see
+`detectron2_layers` for the names.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from mask_rcnn_tf.config import AnchorConfig, Config, ModelConfig
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.presets import load_config
+from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.mapping import Entry, Tensors, count_classes
+from mask_rcnn_tf.weights.projects import caffe2_names
+from mask_rcnn_tf.weights.projects import detectron2_layers as layers
+from mask_rcnn_tf.weights.projects.coco_categories import set_coco_classes
+from mask_rcnn_tf.weights.projects.project import Project
+
+IGNORED = (
+    (r".*_momentum", "Caffe2's optimizer's; training starts afresh"),
+    (r".*\.num_batches_tracked", "counts training steps; nothing reads it"),
+    (r"proposal_generator\.anchor_generator\.cell_anchors\..*", "anchors are computed from config.model.anchors"),
+    (r"pixel_(mean|std)", "the same as in config.model.preprocess, with which they were compared"),
+    (r"roi_heads\.keypoint_head\..*", "the keypoint head is not built here yet; boxes are complete"),
+    (r"(backbone\.bottom_up\.|stem\.)?(linear|fc|fc1000|pred)[._](weight|bias|w|b)", "ImageNet's classifier"),
+    (r"backbone\.bottom_up\.stem\.conv1\.bias", "a batch norm follows; Detectron2 leaves it out too"),
+)
+# What this version does not build, by names that only it has. The first that matches is what the checkpoint is called.
+UNSUPPORTED = (
+    (r"roi_heads\.box_(head|predictor)\.\d+\..*", "a Cascade R-CNN"),
+    (r"roi_heads\.mask_(head\.(point|coarse)_head|point_head|coarse_head)\..*", "a PointRend model"),
+    (r".*\.conv2_offset\..*", "a model with deformable convolutions"),
+    (r"sem_seg_head\..*", "a panoptic or semantic segmentation model"),
+    (r"roi_heads\.densepose_.*", "a DensePose model"),
+    (r"head\.(cls_subnet|bbox_subnet|cls_score|bbox_pred|ctrness)\..*", "a RetinaNet or FCOS"),
+    (r"roi_heads\.res5\..*", "a C4 model (C5 runs on each RoI)"),
+    (r"backbone\.(stem|res[2-5])\..*", "a C4 or DC5 model (no feature pyramid)"),
+    (r"backbone\.net\..*|backbone\.bottom_up\.(s\d|stem\.conv\.).*", "a model with another backbone than a ResNet"),
+)
+STEM = "stem.conv1.weight"  # of a bare backbone that keeps Detectron2's names: one that came from torchvision
+CLASSES, DELTAS = f"{layers.PREDICTOR}.cls_score.weight", f"{layers.PREDICTOR}.bbox_pred.weight"
+MASKS = f"{layers.MASK_HEAD}.predictor.weight"
+PIXELS = (("pixel_mean", "mean"), ("pixel_std", "std"))  # and their fields of config.model.preprocess
+
+
+def prepare(tensors: Tensors) -> Tensors:
+    """The tensors under Detectron2's names; Caffe2's of the ImageNet backbones are renamed.
+
+    Args:
+      tensors: arrays by name.
+
+    Returns:
+      The same arrays.
+
+    Raises:
+      CheckpointError: it is a detector of the original Detectron.
+    """
+    if "conv1_w" in tensors and "cls_score_w" in tensors:
+        raise CheckpointError(
+            "The checkpoint is the original Detectron's, for it has 'cls_score_w'; read it as 'detectron'."
+        )
+    return caffe2_names.rename(tensors) if "conv1_w" in tensors else tensors
+
+
+def make_config(tensors: Tensors) -> Config:
+    """The preset that gives the checkpoint's behaviour, with dimensions, norms and classes as its tensors have them.
+
+    A bare backbone gives a Mask R-CNN to be trained from it. Tensors do not tell strides and pixel statistics: those
+    of a zoo's model of that kind are taken (`docs/weights.md`), so that for `scratch_mask_rcnn_R_50_FPN_9x_*` the
+    configuration has to be given.
+
+    Args:
+      tensors: arrays by name, of `prepare`.
+
+    Raises:
+      CheckpointError: an architecture that this version does not build, or tensors are missing that every one has.
+    """
+    refuse(tensors, UNSUPPORTED)
+    prefix = "" if STEM in tensors else layers.BOTTOM_UP
+    config = load_config(_preset(tensors, prefix))
+    model = config.model
+    layers.read_backbone(tensors, prefix, model.backbone)
+    if prefix == "":
+        _set_torchvision_backbone(model)
+    elif model.backbone.groups > 1:
+        _set_resnext(model, affine=f"{prefix}stem.conv1.affine.weight" in tensors)
+    if is_detector(tensors):
+        read_detector(tensors, model, layers.DETECTRON2)
+        layers.read_anchors(tensors, model.anchors)
+        if model.fpn.norm == "sync_batch_norm":
+            model.backbone.norm = "sync_batch_norm"
+    for name, field in _pixels(tensors):
+        setattr(model.preprocess, field, tuple(round(float(x), 4) for x in tensors[name].ravel()))
+    return config
+
+
+def explain(tensors: Tensors) -> dict[str, str]:
+    """Which settings `make_config` has read off the tensors.
+
+    Args:
+      tensors: arrays by name, of `prepare`.
+
+    Returns:
+      Reasons by field.
+    """
+    reasons = {f"preprocess.{field}": f"from the file: its {name}" for name, field in _pixels(tensors)}
+    if is_detector(tensors) and layers.read_anchors(tensors, AnchorConfig()):
+        reasons |= dict.fromkeys(("anchors.sizes", "anchors.ratios"), "from the file: its cell_anchors")
+    return reasons
+
+
+def _pixels(tensors: Tensors) -> list[tuple[str, str]]:
+    return [(name, field) for name, field in PIXELS if name in tensors and tensors[name].size == 3]
+
+
+def refuse(tensors: Tensors, unsupported: Sequence[tuple[str, str]]) -> None:
+    """Raises CheckpointError if names say that the model has parts that this version does not build.
+
+    Args:
+      tensors: arrays by name.
+      unsupported: regular expressions of whole names, each with what the model is called.
+    """
+    for pattern, architecture in unsupported:
+        found = next((name for name in tensors if re.fullmatch(pattern, name)), None)
+        if found is not None:
+            raise CheckpointError(
+                f"The checkpoint is {architecture}, for it has {found!r}; this version builds Mask R-CNN, Faster R-CNN "
+                "and the boxes of Keypoint R-CNN on a ResNet or ResNeXt with a feature pyramid."
+            )
+
+
+def is_detector(tensors: Tensors) -> bool:
+    """Whether there is more than a backbone."""
+    return any(name.startswith(("backbone.fpn_", "proposal_generator.", "roi_heads.")) for name in tensors)
+
+
+def read_detector(tensors: Tensors, model: ModelConfig, rows: layers.Rows) -> None:
+    """Reads heads and classes off the tensors, with COCO's names and ids where the number is COCO's.
+
+    Args:
+      tensors: arrays by name.
+      model: a `ModelConfig`; it is changed.
+      rows: the project's.
+
+    Raises:
+      CheckpointError: a part is missing, or boxes or masks are not one a class.
+    """
+    for prefix, part in ((layers.RPN, "region proposal network"), (layers.PREDICTOR, "box head")):
+        if not any(name.startswith(f"{prefix}.") for name in tensors):
+            raise CheckpointError(f"The checkpoint has no {part}: no name begins with {prefix!r}.")
+    layers.read_heads(tensors, model)
+    model.num_classes = count_classes(tensors, CLASSES)
+    background = int(rows.background_first)
+    for name, each in ((DELTAS, 4), (MASKS, 1)):
+        counted, wanted = tensors[name].shape[:1] if name in tensors else (), each * (model.num_classes + background)
+        if model.num_classes > 1 and counted in ((each,), (2 * each,)) and counted != (wanted,):
+            raise CheckpointError(
+                f"The checkpoint is class-agnostic: {name} has {counted[0]} rows for {model.num_classes} classes; this "
+                f"version builds {wanted}."
+            )
+    if model.num_classes > 1 or _has_keypoints(tensors):  # one class is a person only where it has joints
+        set_coco_classes(model)
+
+
+def _has_keypoints(tensors: Tensors) -> bool:
+    return any(name.startswith("roi_heads.keypoint_head.") for name in tensors)
+
+
+def _preset(tensors: Tensors, prefix: str) -> str:
+    if _has_keypoints(tensors):
+        return "detectron2_keypoint_rcnn_r50_fpn"
+    if layers.norm_kind(tensors, f"{prefix}stem.conv1") == "group_norm":
+        return "detectron2_mask_rcnn_r50_fpn_gn"
+    width, inputs = layers.conv_shape(tensors, f"{prefix}res2.0.conv2")[:2]
+    if width != inputs:
+        return "detectron2_mask_rcnn_x101_32x8d_fpn"
+    return f"detectron2_mask_rcnn_r{101 if f'{prefix}res4.22.conv1.weight' in tensors else 50}_fpn"
+
+
+def _set_torchvision_backbone(model: ModelConfig) -> None:
+    """What `tools/convert-torchvision-to-d2.py` says about its backbones."""
+    model.preprocess.channel_order, model.backbone.stride_in_1x1 = "RGB", False
+    model.preprocess.mean, model.preprocess.std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def _set_resnext(model: ModelConfig, affine: bool) -> None:
+    """ResNeXts stride in the 3x3; those whose norms are AffineChannels were trained without a standard deviation."""
+    model.backbone.stride_in_1x1 = False
+    model.preprocess.std = (1.0, 1.0, 1.0) if affine else (57.375, 57.12, 58.395)
+
+
+def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
+    """One entry for each variable that the checkpoint sets.
+
+    Args:
+      model: `MaskRCNN`.
+      tensors: arrays by name, of `prepare`.
+
+    Raises:
+      CheckpointError: the checkpoint's pixel statistics or number of anchors are not those of the model's
+        configuration.
+    """
+    for name, field in PIXELS:
+        ours, theirs = getattr(model.config.preprocess, field), tensors.get(name)
+        if theirs is not None and (theirs.size != 3 or not np.allclose(theirs.ravel(), ours, rtol=1e-4)):
+            raise CheckpointError(
+                f"{name} of the checkpoint is {theirs.ravel().tolist()}; allowed: config.model.preprocess.{field}, "
+                f"which is {list(ours)}."
+            )
+    entries = layers.backbone_entries(model.backbone, "" if STEM in tensors else layers.BOTTOM_UP, tensors)
+    return entries + (layers.head_entries(model, tensors, layers.DETECTRON2) if is_detector(tensors) else [])
+
+
+PROJECT = Project(IGNORED, make_config, make_entries, prepare, explain)

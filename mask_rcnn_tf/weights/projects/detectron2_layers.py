@@ -1,0 +1,256 @@
+"""Detectron2's names of a model's tensors: what a checkpoint is read off, and where each of its tensors goes.
+
+Source: `detectron2/modeling/backbone/{resnet,fpn}.py`, `proposal_generator/rpn.py`,
+`roi_heads/{box_head,fast_rcnn,mask_head}.py`.
+"""
+
+import dataclasses
+import math
+import re
+
+import keras
+import numpy as np
+
+from mask_rcnn_tf.config import AnchorConfig, BackboneConfig, ModelConfig
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.norms import FrozenBatchNorm
+from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.mapping import Entry, Tensors
+from mask_rcnn_tf.weights.projects import torch_layouts as layouts
+
+BOTTOM_UP = "backbone.bottom_up."
+RPN = "proposal_generator.rpn_head"
+BOX_HEAD, PREDICTOR = "roi_heads.box_head", "roi_heads.box_predictor"
+MASK_HEAD = "roi_heads.mask_head"
+CELL_ANCHORS = "proposal_generator.anchor_generator.cell_anchors"
+
+
+def read_backbone(tensors: Tensors, prefix: str, backbone: BackboneConfig) -> None:
+    """Reads a ResNet's or ResNeXt's dimensions off its tensors.
+
+    Args:
+      tensors: arrays by name.
+      prefix: what the names of the backbone begin with.
+      backbone: a `BackboneConfig`; it is changed.
+
+    Raises:
+      CheckpointError: a tensor that is needed for it is missing or is no convolution.
+    """
+    backbone.stem_channels, _, backbone.stem_kernel, _ = conv_shape(tensors, f"{prefix}stem.conv1")
+    backbone.stage_blocks = tuple(_count(tensors, rf"{re.escape(prefix)}res{i}\.(\d+)\..*") for i in range(2, 6))
+    last = 3 if f"{prefix}res2.0.conv3.weight" in tensors else 2
+    backbone.block = "bottleneck" if last == 3 else "basic"
+    expansion = 4 if last == 3 else 1
+    outputs = [conv_shape(tensors, f"{prefix}res{i}.0.conv{last}")[0] for i in range(2, 6)]
+    backbone.stage_channels = tuple(channels // expansion for channels in outputs)
+    if last == 3:
+        width, inputs = conv_shape(tensors, f"{prefix}res2.0.conv2")[:2]
+        backbone.groups = max(width // inputs, 1)
+        backbone.width_per_group = 64 * width // (backbone.groups * max(backbone.stage_channels[0], 1))
+
+
+def read_heads(tensors: Tensors, model: ModelConfig) -> None:
+    """Reads the dimensions and norms of pyramid and heads off their tensors.
+
+    Args:
+      tensors: arrays by name.
+      model: a `ModelConfig`; it is changed.
+
+    Raises:
+      CheckpointError: a tensor that is needed for it is missing or is of no use.
+    """
+    model.fpn.channels = conv_shape(tensors, "backbone.fpn_lateral2")[0]
+    model.fpn.norm = norm_kind(tensors, "backbone.fpn_lateral2")
+    model.rpn.num_convs = _count(tensors, rf"{re.escape(RPN)}\.conv\.conv(\d+)\.weight") or 1
+    model.rpn.channels = conv_shape(tensors, _rpn_conv(model.rpn.num_convs, 0))[0]
+    box, mask = model.box_head, model.mask_head
+    box.num_convs = _count(tensors, rf"{re.escape(BOX_HEAD)}\.conv(\d+)\.weight")
+    if box.num_convs:
+        box.conv_channels = conv_shape(tensors, f"{BOX_HEAD}.conv1")[0]
+    box.norm = norm_kind(tensors, f"{BOX_HEAD}.conv1")
+    box.num_fcs = _count(tensors, rf"{re.escape(BOX_HEAD)}\.fc(\d+)\.weight")
+    box.fc_channels, inputs = _shape(tensors, f"{BOX_HEAD}.fc1.weight", 2)
+    box.pool_size = math.isqrt(inputs // (box.conv_channels if box.num_convs else model.fpn.channels)) or 1
+    mask.enabled = any(name.startswith(f"{MASK_HEAD}.") for name in tensors)
+    if mask.enabled:
+        mask.num_convs = _count(tensors, rf"{re.escape(MASK_HEAD)}\.mask_fcn(\d+)\.weight")
+        mask.channels = _shape(tensors, f"{MASK_HEAD}.deconv.weight", 4)[1]
+        mask.norm = norm_kind(tensors, f"{MASK_HEAD}.mask_fcn1")
+
+
+def read_anchors(tensors: Tensors, anchors: AnchorConfig) -> bool:
+    """Reads sizes and ratios off the anchors of a cell, which files of before 2020 hold.
+
+    Args:
+      tensors: arrays by name.
+      anchors: changed, if the file has them.
+
+    Returns:
+      Whether it has.
+
+    Raises:
+      CheckpointError: they are not sizes times ratios, or not the same ratios on P2..P6.
+    """
+    levels = [tensors.get(f"{CELL_ANCHORS}.{i}") for i in range(5)]
+    if any(level is None or level.ndim != 2 or level.shape[1:] != (4,) or not level.any() for level in levels):
+        return False
+    grids = [_sizes_and_ratios(level.astype(np.float64)) for level in levels]
+    if any(grid is None or grid[1] != grids[0][1] for grid in grids):
+        raise CheckpointError(
+            f"{CELL_ANCHORS}.0 to .4 are no anchors that this version has; allowed: on each level, for each size, for "
+            "each ratio, with the same ratios everywhere."
+        )
+    anchors.sizes, anchors.ratios = tuple(sizes for sizes, _ in grids), grids[0][1]
+    return True
+
+
+def _sizes_and_ratios(cells: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """What [A, 4] (x1, y1, x2, y2) were made of, for each size, for each ratio; None if not of that."""
+    width, height = (cells[:, 2:] - cells[:, :2]).T
+    if not (width > 0).all() or not (height > 0).all() or np.abs(cells[:, :2] + cells[:, 2:]).max() > 1e-3:
+        return None
+    sizes, ratios = np.sqrt(width * height), height / width
+    same = np.isclose(sizes, sizes[0], rtol=1e-4)
+    count = len(cells) if same.all() else int(np.argmin(same))  # ratios: anchors before the size changes
+    if len(cells) % count:
+        return None
+    sizes, ratios = sizes.reshape(-1, count), ratios.reshape(-1, count)
+    if not np.allclose(sizes, sizes[:, :1], rtol=1e-4) or not np.allclose(ratios, ratios[:1], rtol=1e-4):
+        return None
+    return tuple(float(f"{x:.6g}") for x in sizes[:, 0]), tuple(float(f"{x:.6g}") for x in ratios[0])
+
+
+def norm_kind(tensors: Tensors, conv: str) -> str:
+    """The norm of a convolution, as the configuration calls it; a batch norm of Detectron2's heads is synchronised."""
+    if f"{conv}.norm.running_mean" in tensors:
+        return "sync_batch_norm"
+    return "group_norm" if f"{conv}.norm.weight" in tensors else "none"
+
+
+def conv_shape(tensors: Tensors, conv: str) -> tuple[int, ...]:
+    """[out, in, k, k] of a convolution. Raises CheckpointError where it is missing or has another rank."""
+    return _shape(tensors, f"{conv}.weight", 4)
+
+
+def _shape(tensors: Tensors, name: str, rank: int) -> tuple[int, ...]:
+    shape = tensors[name].shape if name in tensors else ()
+    if len(shape) != rank or 0 in shape:
+        came = list(shape) if name in tensors else "missing"
+        raise CheckpointError(f"{name}, by which the model's dimensions are known, is {came}; allowed: {rank} axes.")
+    return shape
+
+
+def _count(tensors: Tensors, pattern: str) -> int:
+    """How many different numbers the names have where the pattern's group is."""
+    matches = (re.fullmatch(pattern, name) for name in tensors)
+    return len({match[1] for match in matches if match})
+
+
+def backbone_entries(backbone: keras.layers.Layer, prefix: str, tensors: Tensors) -> list[Entry]:
+    """Entries of a `ResNet`.
+
+    Args:
+      backbone: ours.
+      prefix: what its names begin with.
+      tensors: arrays by name; they tell an AffineChannel from a norm.
+
+    Raises:
+      CheckpointError: AffineChannels, and batch norms that train.
+    """
+    affine = f"{prefix}stem.conv1.affine.weight" in tensors
+    if affine and not isinstance(backbone.stem.norm, FrozenBatchNorm):
+        raise CheckpointError(
+            "The backbone's norms are AffineChannels, without the statistics that a norm could go on training from; "
+            "allowed for config.model.backbone.norm: 'frozen_batch_norm'."
+        )
+
+    def conv_norm(name: str, layer: keras.layers.Layer) -> list[Entry]:
+        return layouts.conv_norm(name, f"{name}.{'affine' if affine else 'norm'}", layer, affine_only=affine)
+
+    entries = conv_norm(f"{prefix}stem.conv1", backbone.stem)
+    for block in backbone.blocks:
+        level, index = block.name[1:].split("_")
+        name = f"{prefix}res{level}.{index}"
+        for i, conv in enumerate(block.convs, start=1):
+            entries += conv_norm(f"{name}.conv{i}", conv)
+        if block.shortcut is not None:
+            entries += conv_norm(f"{name}.shortcut", block.shortcut)
+    return entries
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """How a project orders the rows of its last layers.
+
+    Args:
+      background_first: whether the class logits begin with background, and deltas and masks have rows for it; else the
+        logits end with it, and the others have none.
+      anchors_by_size: whether a cell's anchors are counted for each size, for each ratio; else as ours.
+    """
+
+    background_first: bool
+    anchors_by_size: bool
+
+
+DETECTRON = Rows(background_first=True, anchors_by_size=False)  # `generate_anchors`: for each ratio, for each scale
+DETECTRON2 = Rows(background_first=False, anchors_by_size=True)
+
+
+def head_entries(model: MaskRCNN, tensors: Tensors, rows: Rows) -> list[Entry]:
+    """Entries of everything but the backbone.
+
+    Args:
+      model: `MaskRCNN`.
+      tensors: arrays by name.
+      rows: the project's.
+
+    Raises:
+      CheckpointError: the RPN is for another number of anchors than the model's configuration has.
+    """
+    layouts.check_anchors(tensors, f"{RPN}.objectness_logits.weight", model.config.anchors)
+    return layouts.concatenate(
+        [
+            *_pyramid(model.pyramid),
+            *_rpn(model.rpn_head, model.config.anchors, rows),
+            *_box_head(model.box_head, model.config.box_head.pool_size, rows),
+            *([] if model.mask_head is None else _mask_head(model.mask_head, rows)),
+        ]
+    )
+
+
+def _pyramid(pyramid: keras.layers.Layer) -> list[list[Entry]]:
+    parts = []
+    for level, lateral, output in zip(range(2, 6), pyramid.laterals, pyramid.outputs_, strict=True):
+        parts.append(_conv(f"backbone.fpn_lateral{level}", lateral))
+        parts.append(_conv(f"backbone.fpn_output{level}", output))
+    return parts
+
+
+def _rpn(head: keras.layers.Layer, anchors: AnchorConfig, rows: Rows) -> list[list[Entry]]:
+    parts = [_conv(_rpn_conv(len(head.convs), i), conv) for i, conv in enumerate(head.convs)]
+    order = layouts.rows_by_size(len(anchors.sizes[0]), len(anchors.ratios)) if rows.anchors_by_size else None
+    return [*parts, layouts.rpn_outputs(f"{RPN}.objectness_logits", f"{RPN}.anchor_deltas", head, order)]
+
+
+def _box_head(head: keras.layers.Layer, side: int, rows: Rows) -> list[list[Entry]]:
+    parts = [_conv(f"{BOX_HEAD}.conv{i}", conv) for i, conv in enumerate(head.convs, start=1)]
+    for i, fc in enumerate(head.fcs, start=1):
+        name = f"{BOX_HEAD}.fc{i}"
+        parts.append(layouts.dense_on_map(name, fc, side) if i == 1 else layouts.dense(name, fc))
+    background = rows.background_first
+    parts.append(layouts.class_logits(f"{PREDICTOR}.cls_score", head.classes, background_last=not background))
+    return [*parts, layouts.box_deltas(f"{PREDICTOR}.bbox_pred", head.deltas, with_background=background)]
+
+
+def _mask_head(head: keras.layers.Layer, rows: Rows) -> list[list[Entry]]:
+    parts = [_conv(f"{MASK_HEAD}.mask_fcn{i}", conv) for i, conv in enumerate(head.convs, start=1)]
+    parts.append(layouts.deconv(f"{MASK_HEAD}.deconv", head.deconv))
+    return [*parts, layouts.mask_logits(f"{MASK_HEAD}.predictor", head, with_background=rows.background_first)]
+
+
+def _conv(name: str, layer: keras.layers.Layer) -> list[Entry]:
+    return layouts.conv_norm(name, f"{name}.norm", layer)
+
+
+def _rpn_conv(count: int, i: int) -> str:
+    return f"{RPN}.conv" if count == 1 else f"{RPN}.conv.conv{i}"

@@ -1,0 +1,1 @@
+"""File formats of checkpoints: each becomes named NumPy arrays, and nothing in it is run."""
