@@ -3,7 +3,7 @@
     python tools/import_weights.py --from detectron --checkpoint model_final.pkl --output r50.keras
 
 Detectron's own minival box/mask AP: 37.7/33.9. A starting point for training: equal outputs are not claimed, because
-Detectron counts the last pixel in a box's width, also in NMS, and rounds its anchors (`weights/projects/detectron.py`). What is
+Detectron counts the last pixel in a box's width, also in NMS, and rounds its anchors. What is
 set here: BGR minus means of its own, unaligned RoIAlign with two samples, pixels resized as floats without
 antialiasing, proposals ranked by probability, masks pasted into integer boxes, and smooth L1 (RPN 1/9, boxes 1).
 """

@@ -146,9 +146,14 @@ def _decode_best(logits, deltas, anchors, image_shape, rpn, count):
     boxes = box_ops.clip_boxes(decoded, image_shape)
     scores = tf.sigmoid(logits) if rpn.ranking == "sigmoid" else logits
     # A network that diverges must not fill the image with its worst: what is not finite is no proposal.
-    finite = tf.math.is_finite(scores) & tf.reduce_all(tf.math.is_finite(decoded), -1)
+    finite = _is_finite(scores) & tf.reduce_all(_is_finite(decoded), -1)
     usable = box_ops.has_area(boxes, rpn.min_size) & (logits > -float("inf")) & finite
     return boxes, tf.where(usable, scores, -float("inf"))
+
+
+def _is_finite(values):
+    # By comparison, which NaN fails: ONNX has IsInf and IsNaN in place of TensorFlow's IsFinite, TensorRT neither.
+    return (values > -float("inf")) & (values < float("inf"))
 
 
 def top_k_padded(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
