@@ -133,8 +133,8 @@ def _allowed(value, bounds):
     text = " and ".join(words)
     if not isinstance(value, tuple):
         return f"a number {text}" if words else "a finite number"
-    count = bounds.get("length", "at least one" if "some" in bounds else "any number")
-    return f"{count} of values, each {text or 'finite'}"
+    count = bounds.get("length", "one or more" if "some" in bounds else "any number of")
+    return f"{count} values, each {text or 'finite'}"
 
 
 def fits(value: Any, kind: Any) -> bool:

@@ -148,6 +148,7 @@ def make_optimizer(config: Config, model: keras.Model) -> keras.optimizers.Optim
             beta_2=train.adam_beta_2,
             weight_decay=train.weight_decay or None,
             global_clipnorm=train.clip_norm or None,
+            name="adam",  # Keras would number a second one, and checkpoints store its variables by path
         )
     else:
         optimizer = TorchSGD(schedule, train.momentum, train.weight_decay, train.clip_norm)

@@ -18,6 +18,9 @@ BEFORE = GOLDEN / "before"
 def test_a_model_loads_and_finds_the_same():
     model = keras.models.load_model(BEFORE / "model.keras")
     found, expected = model.predict(make_before.images(), verbose=0), np.load(BEFORE / "detections.npz")
+    fresh = {variable.path: variable for variable in make_before.finding_model(model.config).weights}
+    for variable in model.weights:  # drawn from the same seed today as then
+        np.testing.assert_allclose(variable, fresh[variable.path], rtol=1e-6, atol=1e-8, err_msg=variable.path)
     assert sorted(found) == sorted(expected.files) and expected["num_detections"].min() > 0
     for name in expected.files:  # bit-equal on one machine; processors round differently
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-3, err_msg=name)
