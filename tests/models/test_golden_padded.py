@@ -8,7 +8,7 @@ from recipe_models import SWAP, fill, golden_config, prepared
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.models import stages
-from mask_rcnn_tf.weights import torchvision
+from mask_rcnn_tf.weights.projects import torchvision
 
 CANVAS = (224, 224)
 LOSSES = {
