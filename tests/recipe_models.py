@@ -2,10 +2,13 @@
 
 import functools
 
+import numpy as np
+import pytest
 import recipe
 import tensorflow as tf
 
 import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.models import stages
 from mask_rcnn_tf.weights.projects import torchvision
 
 SWAP = [1, 0, 3, 2]  # x1, y1, x2, y2 <-> y1, x1, y2, x2
@@ -14,6 +17,14 @@ TOP_N = {  # case: before NMS a level, proposals, detections, short side, max si
     "maskB": (1000, 1000, 100, 480, 640),
     "maskC": (200, 100, 20, 320, 448),
     "d2A": (300, 150, 30, 320, 416),
+}
+
+LOSSES = {  # our names and torchvision's
+    "rpn_objectness": "loss_objectness",
+    "rpn_box": "loss_rpn_box_reg",
+    "box_class": "loss_classifier",
+    "box_delta": "loss_box_reg",
+    "mask": "loss_mask",
 }
 
 
@@ -40,6 +51,54 @@ def golden_model(case, kernels="native"):
     config = golden_config(case)
     config.kernels = kernels
     return fill(mrcnn.MaskRCNN(config))
+
+
+def training_model(kernels, sides=None):
+    """A model in the settings of the golden training files; `sides` are the short and the longest one of the images."""
+    config = golden_config("maskA")
+    if sides is not None:
+        config.preprocess.short_side, config.preprocess.max_side = sides
+    config.rpn.pre_nms_top_n_train, config.rpn.post_nms_top_n_train = 300, 150
+    config.roi.samples, config.sampler, config.backbone.frozen_stages = 64, "evenly", 0
+    config.kernels = kernels
+    return fill(mrcnn.MaskRCNN(config))
+
+
+def float64_training_model(kernels, sides=None):
+    """Layers in float64, which no configuration offers; geometry and losses are float32 as ever.
+
+    The golden gradients are torchvision's in float32, whose own rounding is 8e-4 of the 1e-3 allowed (a ReLU near zero
+    opens or stays shut). In float64 ours have none, and a test does not depend on the machine's float32 kernels.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "resolve_dtype", lambda dtype: "float64")
+        return training_model(kernels, sides)
+
+
+def losses_and_gradients(model, batch, compiled):
+    """Losses by name, and the gradients of their sum as torchvision has them, by torchvision's names."""
+
+    def step(batch):
+        with tf.GradientTape() as tape:
+            losses = model.compute_losses(batch, tf.zeros([], tf.int64), True)
+            total = tf.add_n(list(losses.values()))
+        return losses, tape.gradient(total, model.trainable_variables)
+
+    losses, gradients = tf.function(step, jit_compile=compiled, autograph=False)(batch)
+    pairs = zip(model.trainable_variables, gradients, strict=True)
+    ours = {id(variable): tf.convert_to_tensor(gradient).numpy() for variable, gradient in pairs}
+    named = {
+        entry.sources[0].name: entry.to_theirs(ours[id(entry.variable)]).astype(np.float64)
+        for entry in torchvision.all_entries(model)
+        if id(entry.variable) in ours  # not the frozen norms
+    }
+    assert len(named) == len(ours)
+    return losses, named
+
+
+def check_losses(losses, golden):
+    for ours, theirs in LOSSES.items():
+        np.testing.assert_allclose(losses[ours], golden[f"losses/{theirs}"], rtol=1e-4, err_msg=ours)
 
 
 def fill(model):

@@ -28,13 +28,19 @@ def tiny_model(**options):
     return mrcnn.MaskRCNN(tiny_config(**options))
 
 
-def finding_model(kernels="native", score_threshold=0.2):
-    """A tiny model with class names whose random weights are large enough to find things: 10 in most images."""
+def finding_config(kernels="native", score_threshold=0.2):
+    """A `tiny_config` with class names."""
     config = tiny_config(kernels=kernels)
     config.class_names, config.category_ids = ("ball", "box", "star"), (1, 7, 90)
     config.detection.score_threshold = score_threshold
+    return config
+
+
+def finding_model(kernels="native", score_threshold=0.2, config=None, **parts):
+    """A tiny model with class names whose random weights are large enough to find things: 10 in most images."""
+    config = config or finding_config(kernels, score_threshold)
     keras.utils.set_random_seed(5)
-    return enliven(mrcnn.MaskRCNN(config))
+    return enliven(mrcnn.MaskRCNN(config, **parts))
 
 
 def enliven(model):

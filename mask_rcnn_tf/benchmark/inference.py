@@ -66,7 +66,7 @@ def benchmark_inference(model: MaskRCNN, images: np.ndarray, runs: int) -> Itera
     """
     state, compiled = {"images": tf.constant(images)}, get_kernels(model.config.kernels).compiled
     for step in stages(model):
-        function = tf.function(step.run, jit_compile=compiled and step.name != PREPROCESS)
+        function = tf.function(step.run, jit_compile=compiled and step.name != PREPROCESS, autograph=False)
         seconds, new = timing.measure(lambda function=function: function(state), runs)
         state.update(new)
         yield {"stage": step.name, **timing.summary(seconds)}
@@ -82,8 +82,10 @@ def benchmark_inference(model: MaskRCNN, images: np.ndarray, runs: int) -> Itera
 
 def _total(model, images, runs, compiled):
     original_shape = tuple(images.shape[1:3])
-    preprocess = tf.function(model.preprocess)
-    detect = tf.function(lambda image, shape: model({"image": image, "image_shape": shape}), jit_compile=compiled)
+    preprocess = tf.function(model.preprocess, autograph=False)
+    detect = tf.function(
+        lambda image, shape: model({"image": image, "image_shape": shape}), jit_compile=compiled, autograph=False
+    )
 
     def whole():
         image, image_shape = preprocess(images)

@@ -29,10 +29,10 @@ def benchmark_training(model: MaskRCNN, config: Config, batch: Mapping[str, tf.T
     model.compile(optimizer=make_optimizer(config, model))
     compiled = get_kernels(model.config.kernels).compiled
     variables = model.trainable_variables
-    forward = tf.function(lambda step: model.compute_losses(batch, step, True), jit_compile=compiled)
+    forward = tf.function(lambda step: model.compute_losses(batch, step, True), jit_compile=compiled, autograph=False)
     step = tf.zeros([], tf.int64)
 
-    @tf.function(jit_compile=compiled)
+    @tf.function(jit_compile=compiled, autograph=False)
     def forward_backward(step):
         with tf.GradientTape() as tape:
             loss = tf.add_n(list(model.compute_losses(batch, step, True).values()))
@@ -41,11 +41,11 @@ def benchmark_training(model: MaskRCNN, config: Config, batch: Mapping[str, tf.T
     positives = _positive_rois(model, batch)
     yield {"stage": "forward", **timing.summary(timing.measure(lambda: forward(step), runs)[0])}
     yield {"stage": "forward_backward", **timing.summary(timing.measure(lambda: forward_backward(step), runs)[0])}
-    apply = tf.function(lambda values: model.optimizer.apply(values, variables), jit_compile=compiled)
+    apply = tf.function(lambda values: model.optimizer.apply(values, variables), jit_compile=compiled, autograph=False)
     zeros = [tf.zeros_like(variable) for variable in variables]
     yield {"stage": "optimizer", **timing.summary(timing.measure(lambda: apply(zeros), runs)[0])}
     zeros.clear()
-    train = tf.function(model.train_step, jit_compile=compiled)
+    train = tf.function(model.train_step, jit_compile=compiled, autograph=False)
     train(batch)
     timing.reset_peak_memory()
     seconds, losses = timing.measure(lambda: train(batch), runs)

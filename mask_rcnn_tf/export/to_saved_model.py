@@ -81,8 +81,9 @@ def _save(model, path, pasted, assets):
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.weights]
     images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
-    module.detect_images = tf.function(detect_images, input_signature=[images])
-    module.detect_bytes = tf.function(detect_bytes, input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    module.detect_images = tf.function(detect_images, input_signature=[images], autograph=False)
+    contents = tf.TensorSpec([None], tf.string, "image_bytes")
+    module.detect_bytes = tf.function(detect_bytes, input_signature=[contents], autograph=False)
     with tempfile.TemporaryDirectory() as folder:
         for name, content in assets.items():
             pathlib.Path(folder, name).write_text(json.dumps(content, indent=2))

@@ -63,6 +63,7 @@ def stablehlo(
     detect = tf.function(
         lambda image, image_shape, original_shape: signatures.detect_canvas(folded, image, image_shape, original_shape),
         jit_compile=True,
+        autograph=False,
     )
     shapes = ((batch, *canvas, 3), (batch, 2), (batch, 2))
     dtypes = (image_dtype(model.config), tf.int32, tf.int32)

@@ -53,7 +53,7 @@ def run(model, image, image_shape):
             "detections": {name: tensors[name] for name in output_names(model.config, model.stages)},
         }
 
-    compiled = tf.function(stages, jit_compile=model.config.kernels == "xla")
+    compiled = tf.function(stages, jit_compile=model.config.kernels == "xla", autograph=False)
     return tf.nest.map_structure(lambda x: x.numpy(), compiled(image, image_shape))
 
 

@@ -1,29 +1,14 @@
-"""Behaviour of the model as users meet it: fit, evaluate, predict, save, XLA, mixed precision, bad input."""
+"""Behaviour of the model as users meet it: fit, evaluate, predict, save, mixed precision, bad input."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from detections import LOSSES, assert_same_detections, dataset
 from tiny import tiny_batch, tiny_config, tiny_model
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf import config as configuration
-
-NAMES = ["loss", "rpn_objectness", "rpn_box", "box_class", "box_delta", "mask"]
-
-
-def dataset(*batches):
-    return tf.data.Dataset.from_generator(
-        lambda: iter(batches), output_signature=tf.nest.map_structure(tf.TensorSpec.from_tensor, batches[0])
-    )
-
-
-def assert_same_detections(a, b, scores=1e-4, boxes=1e-2, masks=1e-3):
-    np.testing.assert_array_equal(a["num_detections"], b["num_detections"])
-    np.testing.assert_array_equal(a["detection_classes"], b["detection_classes"])
-    np.testing.assert_allclose(a["detection_scores"], b["detection_scores"], atol=scores)
-    np.testing.assert_allclose(a["detection_boxes"], b["detection_boxes"], atol=boxes)
-    np.testing.assert_allclose(a["detection_masks"], b["detection_masks"], atol=masks)
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +22,17 @@ def trained():
 
 def test_fit_learns_and_reports_each_loss(trained):
     history = trained[2]
-    assert set(history) == set(NAMES)
+    assert set(history) == set(LOSSES)
     assert history["loss"][1] < 0.8 * history["loss"][0]
-    np.testing.assert_allclose(history["loss"][1], sum(history[name][1] for name in NAMES[1:]), rtol=1e-5)
+    np.testing.assert_allclose(history["loss"][1], sum(history[name][1] for name in LOSSES[1:]), rtol=1e-5)
 
 
 def test_evaluate_gives_losses_and_changes_nothing(trained):
     model, batch, _ = trained
     weights = [w.numpy() for w in model.weights]
     first, second = (model.evaluate(dataset(batch), verbose=0, return_dict=True) for _ in range(2))
-    assert set(first) == set(NAMES) and first == second
-    np.testing.assert_allclose(first["loss"], sum(first[name] for name in NAMES[1:]), rtol=1e-5)
+    assert set(first) == set(LOSSES) and first == second
+    np.testing.assert_allclose(first["loss"], sum(first[name] for name in LOSSES[1:]), rtol=1e-5)
     for before, after in zip(weights, model.weights, strict=True):
         np.testing.assert_array_equal(before, after.numpy())
 
@@ -140,45 +125,6 @@ def test_stages_have_the_shapes_that_they_say():
     assert tuple(tuple(x.shape) for x in outputs) == model.box_head.compute_output_shape((5, 7, 7, 16))
     masks = model.mask_head(tf.zeros([5, 14, 14, 16]), tf.ones([5], tf.int32))
     assert tuple(masks.shape) == model.mask_head.compute_output_shape((5, 14, 14, 16))
-
-
-@pytest.mark.parametrize("norm", ["batch_norm", pytest.param("group_norm", marks=pytest.mark.slow)])
-def test_xla_kernels_equal_native_ones(norm):
-    model = tiny_model(norm=norm)
-    batch = tiny_batch(3, objects=[0, 2, 5])
-    compiled = model.with_kernels("xla")
-    step = tf.constant(7, tf.int64)
-    native = tf.function(lambda b: model.compute_losses(b, step, True))(batch)
-    xla = tf.function(lambda b: compiled.compute_losses(b, step, True), jit_compile=True)(batch)
-    for name in NAMES[1:]:
-        np.testing.assert_allclose(native[name], xla[name], rtol=1e-4, err_msg=name)
-    inputs = {name: batch[name] for name in ("image", "image_shape")}
-    ours = tf.function(compiled.call, jit_compile=True)(inputs)
-    assert_same_detections(tf.nest.map_structure(np.asarray, model(inputs)), tf.nest.map_structure(np.asarray, ours))
-    assert compiled.backbone is model.backbone and len(compiled.weights) == len(model.weights)
-
-
-def test_fit_and_predict_under_jit_compile():
-    """`model.jit_compile` stays True, and three steps end in the same weights as natively."""
-    batches = [tiny_batch(2, seed=seed) for seed in range(3)]
-    weights = []
-    for kernels in ("native", "xla"):
-        model = tiny_model(norm="group_norm", kernels=kernels)
-        model.compile(keras.optimizers.SGD(0.01), jit_compile=kernels == "xla")
-        model.fit(dataset(*batches), verbose=0)
-        assert model.jit_compile == (kernels == "xla")
-        detections = model.predict(dataset(batches[0]), verbose=0)
-        weights.append(([w.numpy() for w in model.trainable_weights], detections))
-    for a, b in zip(weights[0][0], weights[1][0], strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-5)
-    assert_same_detections(weights[0][1], weights[1][1], masks=2e-3)
-
-
-def test_raw_images_under_jit_compile(trained):
-    model = trained[0].with_kernels("xla")
-    raw = tf.constant(np.random.default_rng(0).integers(0, 255, (2, 70, 110, 3), np.uint8))
-    compiled = tf.nest.map_structure(np.asarray, tf.function(model.call, jit_compile=True)(raw))
-    assert_same_detections(tf.nest.map_structure(np.asarray, model.with_kernels("native")(raw)), compiled)
 
 
 def test_boxes_arrive_unrounded_under_mixed_bfloat16(monkeypatch):

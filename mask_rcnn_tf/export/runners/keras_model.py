@@ -34,7 +34,8 @@ class KerasRunner:
         self._detect = tf.function(
             lambda image, image_shape, original_shape: signatures.detect_canvas(
                 model, image, image_shape, original_shape
-            )
+            ),
+            autograph=False,
         )
 
     def predict(self, images: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
