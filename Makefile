@@ -14,7 +14,8 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready-$(EXTRA)
 
 # Two processes: most of a test's time is tracing, which takes one core. A file stays in one, for its fixtures.
-WORKERS := -n 2 --dist loadfile
+# tests/conftest.py puts the longest files first.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_FORCE_GPU_ALLOW_GROWTH ?= true

@@ -15,6 +15,32 @@ SHARED_DATA = pathlib.Path(
 )
 
 
+# The files that take longest, longest first: a file stays in one process, and one that starts last leaves the other idle.
+FIRST = (
+    "test_readme.py",
+    "test_golden_inference.py",
+    "test_to_saved_model.py",
+    "test_mask_rcnn.py",
+    "test_xla.py",
+    "test_replicas.py",
+    "test_to_tflite.py",
+    "test_golden_training.py",
+    "test_openness.py",
+    "test_pipeline.py",
+    "test_to_onnx.py",
+    "test_golden_padded.py",
+    "test_export.py",
+    "test_roi_align.py",
+    "test_clients.py",
+    "test_benchmark.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))  # stable: the others keep their order
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Loads a file of golden arrays by its stem: `golden("unit_boxes")["nms/one/in/boxes"]`."""
