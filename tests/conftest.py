@@ -15,7 +15,7 @@ SHARED_DATA = pathlib.Path(
 )
 
 
-# The files that take longest, longest first: a file stays in one process, and one that starts last leaves the other idle.
+# The files that take longest, longest first: a file stays in one process, and what starts last leaves the other idle.
 FIRST = (
     "test_readme.py",
     "test_golden_inference.py",
