@@ -101,6 +101,11 @@ def _check_agreement(path: str, header: _Header, known: dict[int, str]):
             )
 
 
+def digest(config: Config, split: str) -> str:
+    """SHA-256 of the annotation file of a split."""
+    return _header(_source(config, split)[0]).digest
+
+
 def num_keypoints(config: Config) -> int:
     """J, of the train file (the val file where no train file is given); 0 without keypoints."""
     return _leading_header(config).num_keypoints
