@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.config import Config
@@ -24,7 +25,7 @@ from mask_rcnn_tf.training.checkpoint_files import CheckpointFiles
 from mask_rcnn_tf.training.run_folder import find_start
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
 from mask_rcnn_tf.training.stopping import AllowStop, Stopping
-from mask_rcnn_tf.training.storage import write_atomically
+from mask_rcnn_tf.training.storage import reason, write_atomically
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
 from mask_rcnn_tf.weights.initialization import initialize
 
@@ -60,7 +61,13 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
         resolved = resolve(config)
         folder.mkdir(parents=True, exist_ok=True)
         with run_lock.locked(folder):
-            return _train(resolved, folder, stopping)
+            try:
+                return _train(resolved, folder, stopping)
+            except tf.errors.DataLossError as error:
+                raise ValueError(
+                    f"config.data.data_dir is {config.data.data_dir!r}; what was prepared there is damaged "
+                    f"({reason(error)}); tools/data_cache.py removes it, and then it is prepared again."
+                ) from error
 
 
 def _where(folder, steps):

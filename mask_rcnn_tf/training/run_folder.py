@@ -3,6 +3,7 @@
 import json
 import logging
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from mask_rcnn_tf import config as configuration
@@ -56,9 +57,10 @@ def find_start(config: Config, folder: pathlib.Path) -> tuple[str | None, dict[s
     return path, note
 
 
-def facts(config: Config) -> dict[str, Any]:
+def facts(config: Config) -> dict[str, Callable[[], Any]]:
     """What a checkpoint notes of the run it belongs to: its configuration and the digests of its annotations."""
-    return {"config": _as_json(config), "data": {split: sources.digest(config, split) for split in ("train", "val")}}
+    digests = {split: sources.digest(config, split) for split in ("train", "val")}
+    return {"config": lambda: _as_json(config), "data": lambda: digests}
 
 
 def _check_nothing_is_lost(config, folder):

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config, to_dict
-from mask_rcnn_tf.training.fit import check_same_run, segments
+from mask_rcnn_tf.training.fit import segments
+from mask_rcnn_tf.training.run_folder import find_start
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
 
 
@@ -32,17 +33,26 @@ def test_one_call_of_fit_when_nothing_interrupts():
 def test_another_configuration_in_the_folder_is_refused(tmp_path):
     config = Config()
     (tmp_path / "config.json").write_text(json.dumps(to_dict(Config(name="stopped before its first checkpoint"))))
-    check_same_run(config, tmp_path)
+    find_start(config, tmp_path)
     tf.train.Checkpoint(step=tf.Variable(0)).save(str(tmp_path / "checkpoints" / "step"))
     (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
-    check_same_run(config, tmp_path)
+    find_start(config, tmp_path)
     config.train.steps, config.eval.batch_size, config.train.summary_every = 5, 3, 7
-    check_same_run(config, tmp_path)
-    config.train.learning_rate, config.data.canvases = 0.5, ((512, 512),)
-    with pytest.raises(
-        ValueError, match=r"data.canvases, train.learning_rate differ: data.canvases was .*800.* and is .*512"
-    ):
-        check_same_run(config, tmp_path)
+    find_start(config, tmp_path)
+    config.train.seed, config.data.canvases = 5, ((512, 512),)
+    with pytest.raises(ValueError, match=r"data.canvases, train.seed differ: data.canvases was .*800.* and is .*512"):
+        find_start(config, tmp_path)
+
+
+def test_optimisation_may_change_and_says_so(tmp_path, caplog):
+    config = Config()
+    tf.train.Checkpoint(step=tf.Variable(0)).write(str(tmp_path / "checkpoints" / "step-1"))
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
+    config.train.learning_rate, config.train.clip_norm, config.train.init_from = 0.005, 1.0, "gone.keras"
+    path, note = find_start(config, tmp_path)
+    assert path.endswith("step-1") and note == {}
+    assert "another train.learning_rate: it was 0.02 and is 0.005" in caplog.text
+    assert "another train.clip_norm: it was 0.0 and is 1.0" in caplog.text and "init_from" not in caplog.text
 
 
 def test_one_device_needs_no_strategy():
