@@ -17,6 +17,12 @@ def validate_model(model: Any) -> Any:
       ValueError: naming the field, what came and what is allowed.
     """
     check_fields(model, "model")
+    check_model(model)
+    return model
+
+
+def check_model(model: Any):
+    """What fields of the model's section, each good by itself, ask of each other. Raises as `validate_model`."""
     for name in ("class_names", "category_ids"):
         values = getattr(model, name)
         if len(values) not in (0, model.num_classes) or len(set(values)) != len(values):
@@ -24,7 +30,6 @@ def validate_model(model: Any) -> Any:
     _validate_backbone(model.backbone)
     _validate_levels(model)
     _validate_rois(model)
-    return model
 
 
 def _validate_backbone(backbone: Any):
@@ -56,9 +61,8 @@ def _validate_rois(model: Any):
         fail("model.roi.positive_fraction", roi.positive_fraction, f"at least 1 / samples = 1 / {roi.samples}")
 
 
-def validate_data(data: Any):
-    """Checks data's section. Raises ValueError as `validate_model` does."""
-    check_fields(data, "data")
+def check_data(data: Any):
+    """The same of data's section."""
     shapes = data.shapes
     if not shapes.min_objects <= shapes.max_objects:
         fail("data.shapes.max_objects", shapes.max_objects, f"at least min_objects = {shapes.min_objects}")
@@ -66,15 +70,13 @@ def validate_data(data: Any):
         fail("data.shapes.max_side", shapes.max_side, f"from min_side = {shapes.min_side} to size = {shapes.size}")
 
 
-def validate_train(train: Any):
-    """Checks training's section. Raises ValueError as `validate_model` does."""
-    check_fields(train, "train")
+def check_train(train: Any):
+    """The same of training's section."""
     if list(train.decay_steps) != sorted(set(train.decay_steps)):
         fail("train.decay_steps", train.decay_steps, "ascending steps")
 
 
-def validate_eval(scoring: Any):
-    """Checks the section of scoring. Raises ValueError as `validate_model` does."""
-    check_fields(scoring, "eval")
+def check_eval(scoring: Any):
+    """The same of the section of scoring."""
     if list(scoring.max_dets) != sorted(set(scoring.max_dets)):
         fail("eval.max_dets", scoring.max_dets, "ascending numbers")

@@ -75,7 +75,7 @@ class Checkpointing(StepCallback):
         """Reads a checkpoint; names in it are paths, or positions in older ones, which have a counter and no note."""
         names = {name.partition("/.")[0] for name, _ in tf.train.list_variables(path)}
         checkpoint = self.checkpoint if NOTE in names else tf.train.Checkpoint(**self.parts)
-        if any(name.startswith("weights/0/") for name in names):
+        if "weights/0" in names:
             positions = {"weights": self.weights, "optimizer": self.slots}
             by_position = {name: [item.value for item in group] for name, group in positions.items()}
             checkpoint = tf.train.Checkpoint(**by_position)

@@ -25,7 +25,6 @@ OPTIMISATION = (
     "train.schedule",
     "train.warmup_steps",
     "train.warmup_factor",
-    "train.warmup_rule",
     "train.decay_steps",
     "train.decay_factor",
 )

@@ -9,11 +9,11 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_run import checkpointing
+from small_run import checkpointing, write_run
 
-from mask_rcnn_tf.config import Config, to_dict
+from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.training.callbacks import StepLog
-from mask_rcnn_tf.training.checkpoint import BestModel, save_model
+from mask_rcnn_tf.training.checkpoint import BestModel
 from mask_rcnn_tf.training.checkpoint_files import find_damage
 from mask_rcnn_tf.training.run_folder import find_start
 
@@ -22,20 +22,7 @@ from mask_rcnn_tf.training.run_folder import find_start
 def stored(tmp_path_factory):
     """A run's folder with the checkpoints of steps 3, 6 and 9, whose weights are equal to the step."""
     folder = tmp_path_factory.mktemp("stored")
-    model, callback = checkpointing(folder)
-    callback.notes = {"config": lambda: to_dict(Config()), "state": lambda: {"evaluated_step": 0, "best": None}}
-    for step in (3, 6, 9):
-        for variable in model.weights:
-            variable.assign(np.full(variable.shape, step))
-        model.optimizer.iterations.assign(step)
-        callback.on_step(step, {})
-    lines = [{"step": step, "loss": 1.0} for step in (3, 6, 9)]
-    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "config.json").write_text(json.dumps(to_dict(Config())))
-    (folder / "state.json").write_text(
-        json.dumps({"monitor": "val_segm_AP", "best": 0.5, "best_step": 6, "evaluated_step": 6})
-    )
-    save_model(model, folder / "best.keras")
+    write_run(folder)
     return folder
 
 
