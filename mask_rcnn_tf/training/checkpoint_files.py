@@ -65,12 +65,17 @@ class CheckpointFiles:
                     LOG.warning("checkpoint %s; the run continues from step-%d, the newest whole one", line, step)
                 return self.prefix(step)
             damaged.append(f"{self.prefix(step)} is damaged ({problem})")
-        if damaged:
+        if damaged and not self._is_unfinished():
             raise ValueError(
                 f"{len(damaged)} checkpoints, none of which is whole: {'; '.join(damaged)}; allowed: a folder with a "
                 "whole checkpoint, or a new one, which starts from step 0."
             )
         return None
+
+    def _is_unfinished(self):
+        """Whether a kill came while the first checkpoint was given its names; the index comes last."""
+        steps = self.steps()
+        return len(steps) == 1 and not pathlib.Path(f"{self.prefix(steps[0])}.index").exists()
 
     def write(self, checkpoint: tf.train.Checkpoint, step: int):
         """Writes a checkpoint, then removes old ones, and those of later steps, which the run has left behind.

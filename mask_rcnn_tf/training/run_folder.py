@@ -64,9 +64,10 @@ def facts(config: Config) -> dict[str, Callable[[], Any]]:
 
 def _check_nothing_is_lost(config, folder):
     """A run that was killed before its first checkpoint begins again; one whose checkpoints are gone does not."""
+    # A line is written before the checkpoint of its step: the first one after the first checkpoint's step tells.
     last = LogFile(folder / "log.jsonl").last_step()
     found = [name for name in RESULTS if (folder / name).exists()]
-    if last >= min(config.train.checkpoint_every, config.train.evaluate_every, config.train.steps):
+    if last > min(config.train.checkpoint_every, config.train.evaluate_every, config.train.steps):
         found.append(f"log.jsonl up to step {last}")
     if found:
         raise ValueError(

@@ -114,6 +114,27 @@ def test_a_run_without_a_first_checkpoint_begins_again_and_says_so(tmp_path, cap
     assert "ended before its first checkpoint: it begins again, at step 0" in caplog.text
 
 
+def test_a_kill_in_the_first_checkpoint_loses_no_run(folder):
+    """The log has the step, and the data have their name, before the index has."""
+    for step in (3, 6):
+        for path in (folder / "checkpoints").glob(f"step-{step}.*"):
+            path.unlink()
+    (folder / "checkpoints" / INDEX).unlink()
+    (folder / "state.json").unlink()
+    (folder / "best.keras").unlink()
+    config = Config()
+    config.train.checkpoint_every = 9
+    assert find_start(config, folder) == (None, {})
+    model, callback = checkpointing(folder)
+    assert not callback.restore()
+    callback.on_step(9, {})
+    assert not find_damage(callback.manager.prefix(9))
+    config.train.checkpoint_every = 8
+    (folder / "checkpoints" / INDEX).unlink()
+    with pytest.raises(ValueError, match="log.jsonl up to step 9"):
+        find_start(config, folder)
+
+
 @pytest.mark.parametrize("damage", [os.remove, HALF, EMPTY, edit(lambda data: b"[" * 100_000)])
 def test_the_configuration_is_stored_with_the_checkpoint(folder, damage):
     damage(folder / "config.json")
