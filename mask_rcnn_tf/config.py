@@ -9,7 +9,8 @@ import typing
 from typing import Any
 
 from mask_rcnn_tf.fields import Section, check_fields, field, section, type_name
-from mask_rcnn_tf.validation import NORMS, check_data, check_eval, check_model, check_train
+from mask_rcnn_tf.validation import NORMS, check_relations
+from mask_rcnn_tf.validation import validate_model as validate_model  # for models, which import this module alone
 
 
 @dataclasses.dataclass
@@ -298,10 +299,7 @@ class Config(Section):
     def validate(self) -> "Config":
         """Checks every section. Returns self. Raises ValueError naming the field, what came and what is allowed."""
         check_fields(self, "")
-        check_model(self.model)
-        check_data(self.data)
-        check_train(self.train)
-        check_eval(self.eval)
+        check_relations(self)
         return self
 
 

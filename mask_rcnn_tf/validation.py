@@ -17,12 +17,19 @@ def validate_model(model: Any) -> Any:
       ValueError: naming the field, what came and what is allowed.
     """
     check_fields(model, "model")
-    check_model(model)
+    _check_model(model)
     return model
 
 
-def check_model(model: Any):
-    """What fields of the model's section, each good by itself, ask of each other. Raises as `validate_model`."""
+def check_relations(config: Any):
+    """Checks what fields of a whole configuration, each good by itself, ask of each other. Raises as above."""
+    _check_model(config.model)
+    _check_data(config.data)
+    _check_train(config.train)
+    _check_eval(config.eval)
+
+
+def _check_model(model: Any):
     for name in ("class_names", "category_ids"):
         values = getattr(model, name)
         if len(values) not in (0, model.num_classes) or len(set(values)) != len(values):
@@ -61,8 +68,7 @@ def _validate_rois(model: Any):
         fail("model.roi.positive_fraction", roi.positive_fraction, f"at least 1 / samples = 1 / {roi.samples}")
 
 
-def check_data(data: Any):
-    """The same of data's section."""
+def _check_data(data: Any):
     shapes = data.shapes
     if not shapes.min_objects <= shapes.max_objects:
         fail("data.shapes.max_objects", shapes.max_objects, f"at least min_objects = {shapes.min_objects}")
@@ -70,13 +76,11 @@ def check_data(data: Any):
         fail("data.shapes.max_side", shapes.max_side, f"from min_side = {shapes.min_side} to size = {shapes.size}")
 
 
-def check_train(train: Any):
-    """The same of training's section."""
+def _check_train(train: Any):
     if list(train.decay_steps) != sorted(set(train.decay_steps)):
         fail("train.decay_steps", train.decay_steps, "ascending steps")
 
 
-def check_eval(scoring: Any):
-    """The same of the section of scoring."""
+def _check_eval(scoring: Any):
     if list(scoring.max_dets) != sorted(set(scoring.max_dets)):
         fail("eval.max_dets", scoring.max_dets, "ascending numbers")

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import os
 import pathlib
 import zipfile
@@ -222,7 +221,7 @@ def read_state(path: pathlib.Path) -> dict[str, Any] | None:
         return None
     best, best_step, evaluated = (state.get(name) for name in ("best", "best_step", "evaluated_step"))
     numbers = type(evaluated) is int and evaluated >= 0
-    is_number = type(best) in (int, float) and math.isfinite(best) and type(best_step) is int
+    is_number = type(best) in (int, float) and abs(best) < 1e300 and type(best_step) is int
     numbers &= is_number or (best is None and best_step is None)
     if not numbers or not isinstance(state.get("monitor"), str):
         raise ValueError(f"{path} is damaged: {str(state)[:100]}")
