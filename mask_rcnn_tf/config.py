@@ -9,7 +9,8 @@ import typing
 from typing import Any
 
 from mask_rcnn_tf.fields import Section, check_fields, field, section, type_name
-from mask_rcnn_tf.validation import NORMS, validate_data, validate_eval, validate_model, validate_train
+from mask_rcnn_tf.validation import NORMS, check_relations
+from mask_rcnn_tf.validation import validate_model as validate_model  # for models, which import this module alone
 
 
 @dataclasses.dataclass
@@ -298,10 +299,7 @@ class Config(Section):
     def validate(self) -> "Config":
         """Checks every section. Returns self. Raises ValueError naming the field, what came and what is allowed."""
         check_fields(self, "")
-        validate_model(self.model)
-        validate_data(self.data)
-        validate_train(self.train)
-        validate_eval(self.eval)
+        check_relations(self)
         return self
 
 

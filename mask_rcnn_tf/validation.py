@@ -17,6 +17,19 @@ def validate_model(model: Any) -> Any:
       ValueError: naming the field, what came and what is allowed.
     """
     check_fields(model, "model")
+    _check_model(model)
+    return model
+
+
+def check_relations(config: Any):
+    """Checks what fields of a whole configuration, each good by itself, ask of each other. Raises as above."""
+    _check_model(config.model)
+    _check_data(config.data)
+    _check_train(config.train)
+    _check_eval(config.eval)
+
+
+def _check_model(model: Any):
     for name in ("class_names", "category_ids"):
         values = getattr(model, name)
         if len(values) not in (0, model.num_classes) or len(set(values)) != len(values):
@@ -24,7 +37,6 @@ def validate_model(model: Any) -> Any:
     _validate_backbone(model.backbone)
     _validate_levels(model)
     _validate_rois(model)
-    return model
 
 
 def _validate_backbone(backbone: Any):
@@ -56,9 +68,7 @@ def _validate_rois(model: Any):
         fail("model.roi.positive_fraction", roi.positive_fraction, f"at least 1 / samples = 1 / {roi.samples}")
 
 
-def validate_data(data: Any):
-    """Checks data's section. Raises ValueError as `validate_model` does."""
-    check_fields(data, "data")
+def _check_data(data: Any):
     shapes = data.shapes
     if not shapes.min_objects <= shapes.max_objects:
         fail("data.shapes.max_objects", shapes.max_objects, f"at least min_objects = {shapes.min_objects}")
@@ -66,15 +76,11 @@ def validate_data(data: Any):
         fail("data.shapes.max_side", shapes.max_side, f"from min_side = {shapes.min_side} to size = {shapes.size}")
 
 
-def validate_train(train: Any):
-    """Checks training's section. Raises ValueError as `validate_model` does."""
-    check_fields(train, "train")
+def _check_train(train: Any):
     if list(train.decay_steps) != sorted(set(train.decay_steps)):
         fail("train.decay_steps", train.decay_steps, "ascending steps")
 
 
-def validate_eval(scoring: Any):
-    """Checks the section of scoring. Raises ValueError as `validate_model` does."""
-    check_fields(scoring, "eval")
+def _check_eval(scoring: Any):
     if list(scoring.max_dets) != sorted(set(scoring.max_dets)):
         fail("eval.max_dets", scoring.max_dets, "ascending numbers")

@@ -2,7 +2,8 @@
 
     python tools/train.py --config mask_rcnn_shapes --model_dir runs/demo --config.train.learning_rate=0.01
 
-Writes checkpoints, log.jsonl, TensorBoard files, best.keras, model.keras and metrics.json to --model_dir.
+Writes checkpoints, log.jsonl, TensorBoard files, best.keras, model.keras and metrics.json to --model_dir. Ctrl-C and
+SIGTERM store the step that is at work; the exit code is then 130 or 143, and the same command goes on from there.
 """
 
 from absl import flags
@@ -15,9 +16,14 @@ MODEL_DIR = flags.DEFINE_string("model_dir", None, "folder of the run", required
 
 
 def main(argv):
-    """Trains."""
+    """Trains; what goes wrong ends in one line."""
     del argv
-    train(CONFIG.value, MODEL_DIR.value)
+    try:
+        train(CONFIG.value, MODEL_DIR.value)
+    except (ValueError, FloatingPointError, OSError) as error:
+        raise SystemExit(f"train: {error}") from None
+    except KeyboardInterrupt:  # the log says where the run stands
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ import tensorflow_datasets as tfds
 
 from mask_rcnn_tf.coco import completion, reader
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import coco_builder, contents, examples
-from mask_rcnn_tf.data.quiet import quiet
+from mask_rcnn_tf.data import coco_builder, contents, examples, preparation
 from mask_rcnn_tf.data.report import Report
 
 LOG = logging.getLogger("mask_rcnn_tf")
@@ -101,6 +100,11 @@ def _check_agreement(path: str, header: _Header, known: dict[int, str]):
             )
 
 
+def digest(config: Config, split: str) -> str:
+    """SHA-256 of the annotation file of a split."""
+    return _header(_source(config, split)[0]).digest
+
+
 def num_keypoints(config: Config) -> int:
     """J, of the train file (the val file where no train file is given); 0 without keypoints."""
     return _leading_header(config).num_keypoints
@@ -130,13 +134,11 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
         split=split,
         options=options,
     )
-    with quiet():
-        builder = coco_builder.CocoJson(config=wanted, data_dir=config.data.data_dir or None)
-        prepared = builder.is_prepared()
-    if not prepared:
-        LOG.info("coco_json %s: preparing %s once, into %s", split, annotations, builder.data_dir)
-    with quiet():
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    builder = preparation.prepare(
+        lambda: coco_builder.CocoJson(config=wanted, data_dir=config.data.data_dir or None),
+        f"coco_json/{wanted.name}/{coco_builder.CocoJson.VERSION}",
+        config.data.data_dir,
+    )
     contents.record_use(builder.data_dir, source)
     return builder
 

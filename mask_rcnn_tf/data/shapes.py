@@ -18,8 +18,7 @@ import tensorflow_datasets as tfds
 from pycocotools import mask as coco_mask
 
 from mask_rcnn_tf.config import Config, ShapesConfig
-from mask_rcnn_tf.data import contents, shape_drawing
-from mask_rcnn_tf.data.quiet import quiet
+from mask_rcnn_tf.data import contents, preparation, shape_drawing
 
 SPLITS = ("train", "val")
 VERSION = "1.0.0"  # raise it when the same options draw other scenes
@@ -140,9 +139,12 @@ def _prepared(config: Config) -> MrcnnShapes:
     """The builder, after drawing the scenes where the cache does not hold them yet."""
     options = config.data.shapes
     num_keypoints(config)
-    with quiet():
-        builder = MrcnnShapes(config=builder_config(options), data_dir=config.data.data_dir or None)
-        builder.download_and_prepare(file_format="tfrecord")
+    wanted = builder_config(options)
+    builder = preparation.prepare(
+        lambda: MrcnnShapes(config=wanted, data_dir=config.data.data_dir or None),
+        f"mrcnn_shapes/{wanted.name}/{VERSION}",
+        config.data.data_dir,
+    )
     contents.record_use(builder.data_dir)
     return builder
 
@@ -277,6 +279,12 @@ def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Category ids 1..C and class names, in the order of classes 1..C."""
     del config  # the classes do not depend on the options
     return tuple(range(1, len(shape_drawing.CLASS_NAMES) + 1)), shape_drawing.CLASS_NAMES
+
+
+def digest(config: Config, split: str) -> str:
+    """Scenes have no file; `data.shapes` says all of them."""
+    del config, split
+    return ""
 
 
 def num_keypoints(config: Config) -> int:

@@ -35,6 +35,11 @@ def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
     return _module(config).categories(config)
 
 
+def digest(config: Config, split: str) -> str:
+    """SHA-256 of a split's annotation file, wherever it is; "" for scenes, which the configuration describes."""
+    return _module(config).digest(config, split)
+
+
 def num_keypoints(config: Config) -> int:
     """J, the keypoints of an object; 0 where there are none."""
     return _module(config).num_keypoints(config)

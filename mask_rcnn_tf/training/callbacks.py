@@ -1,6 +1,5 @@
 """Keras callbacks of a training run: checks, log, TensorBoard, pictures. What is stored is in `checkpoint.py`."""
 
-import json
 import logging
 import math
 import os
@@ -8,6 +7,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ import tensorflow as tf
 
 from mask_rcnn_tf import visualize
 from mask_rcnn_tf.evaluation import CocoEvaluation
+from mask_rcnn_tf.training.log_file import LogFile
+from mask_rcnn_tf.training.storage import put, removed_after, writing
+from mask_rcnn_tf.training.storage import write_atomically as write_atomically  # callers know it here
 from mask_rcnn_tf.training.tensorboard import EventWriter
 
 LOG = logging.getLogger("mask_rcnn_tf")
@@ -50,11 +53,14 @@ class StopOnNonFinite(StepCallback):
     Args:
       batches_from: function of a number of steps, to the `tf.data.Dataset` of batches that follow them, with
         `image_id` int64 [B] in each.
+      last_good: function that says which checkpoint is the last; all that are stored have finite weights.
     """
 
-    def __init__(self, batches_from: Callable[[int], tf.data.Dataset]):
+    def __init__(
+        self, batches_from: Callable[[int], tf.data.Dataset], last_good: Callable[[], str | None] = lambda: None
+    ):
         super().__init__()
-        self.batches_from = batches_from
+        self.batches_from, self.last_good = batches_from, last_good
 
     def on_step(self, step: int, logs: dict[str, float]):
         """Raises FloatingPointError if a loss is NaN or infinite. Means since the epoch's start stay so."""
@@ -65,16 +71,22 @@ class StopOnNonFinite(StepCallback):
         losses = ", ".join(f"{name} {value:.6g}" for name, value in logs.items())
         raise FloatingPointError(
             f"step {step}: {bad} not finite, training stopped. Losses (means since the epoch's start): {losses}. "
-            f"Image ids of the step: {image_ids}. A lower config.train.learning_rate, a longer warmup_steps or a "
-            "clip_norm may help."
+            f"Image ids of the step: {image_ids}. The last good checkpoint is {self.last_good() or 'none'}; the same "
+            "command with a lower config.train.learning_rate, a longer warmup_steps or a clip_norm goes on from it."
         )
 
 
 class WindowMeans:
     """Means over the last steps, from Keras's running means since the epoch's start."""
 
-    def __init__(self):
-        self._count, self._sums = 0, {}
+    def __init__(self, count: int = 0, sums: dict[str, float] | None = None):
+        """Goes on from the `state` of another one."""
+        self._count, self._sums = count, sums or {}
+
+    @property
+    def state(self) -> tuple[int, dict[str, float]]:
+        """Steps and sums at the last call, in JSON types."""
+        return self._count, self._sums
 
     def take(self, count: int, means: dict[str, float]) -> dict[str, float]:
         """Means over the steps since the last call, or since the epoch's start.
@@ -94,7 +106,7 @@ class WindowMeans:
 class StepLog(StepCallback):
     """Every `every` steps, the losses by name, the learning rate and images/s to `log.jsonl` and TensorBoard.
 
-    After a restart, lines of steps that are done again are removed first.
+    After a restart, lines of steps that are done again are removed first, and a window that was begun is finished.
 
     Args:
       model_dir: folder; gets `log.jsonl` (one JSON object a line) and `tensorboard/`.
@@ -107,23 +119,49 @@ class StepLog(StepCallback):
         self, model_dir: str | os.PathLike, every: int, learning_rate: Callable[[int], tf.Tensor], batch_size: int
     ):
         super().__init__()
-        self.path = pathlib.Path(model_dir) / "log.jsonl"
+        self.file = LogFile(pathlib.Path(model_dir) / "log.jsonl")
         self.every, self.learning_rate, self.batch_size = every, learning_rate, batch_size
         self.writer = EventWriter(pathlib.Path(model_dir) / "tensorboard")
-        self.said = 0.0
+        self.said, self.count, self.last, self.begun = 0.0, 0, None, None
+
+    def note(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the log: its last line, how many there are, and the window that is begun."""
+        means = [float(variable.numpy()) for variable in self.model.metrics_variables]
+        window = {"steps": self.step - self.epoch_start, "state": self.means.state, "means": means}
+        return {"lines": self.count, "last": self.last, "window": window}
+
+    def resume(self, step: int, note: dict[str, Any], in_epoch: bool):
+        """Makes the log what it was when a checkpoint was stored.
+
+        Args:
+          step: int, of the checkpoint.
+          note: what `note` gave then; {} if nothing did.
+          in_epoch: whether the epoch of the checkpoint goes on.
+        """
+        self.count = self.file.cut(step)
+        last = note.get("last")
+        if last and last["step"] == step and not self.file.has(step, evaluation=False):
+            self.file.add(last)
+            self.count += 1
+        if self.count < note.get("lines", 0):
+            LOG.warning("%s has lost %d lines up to step %d", self.file.path, note["lines"] - self.count, step)
+        self.begun = note.get("window") if in_epoch else None
 
     def on_train_begin(self, logs: dict | None = None):
         """Removes lines beyond the current step."""
         super().on_train_begin(logs)
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        kept = [line for line in lines if is_whole(line) and json.loads(line)["step"] <= self.step]
-        if len(kept) < len(lines):
-            write_atomically(self.path, "".join(line + "\n" for line in kept))
+        self.count = self.file.cut(self.step)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None):
         """Starts the clock and the means again: evaluation is not training time."""
         self.epoch_start = self.window_start = self.step
         self.means, self.clock = WindowMeans(), time.perf_counter()
+        if self.begun:
+            self.epoch_start -= self.begun["steps"]
+            self.means = WindowMeans(*self.begun["state"])
+            for variable, value in zip(self.model.metrics_variables, self.begun["means"], strict=True):
+                variable.assign(value)
+        self.begun = None
 
     def on_step(self, step: int, logs: dict[str, float]):
         """Writes a point."""
@@ -133,7 +171,8 @@ class StepLog(StepCallback):
         point = self.means.take(step - self.epoch_start, logs)
         point["learning_rate"] = float(self.learning_rate(step - 1))
         point["images_per_second"] = (step - self.window_start) * self.batch_size / seconds
-        self.write("train", point)
+        self.last = self.write("train", point)
+        self.count += 1
         self.window_start, self.clock = step, time.perf_counter()
         self._say(step, point)
 
@@ -149,14 +188,15 @@ class StepLog(StepCallback):
         """Writes the figures of an evaluation (names that start with `val_`)."""
         figures = {name: float(value) for name, value in (logs or {}).items() if name.startswith("val_")}
         if figures:
+            self.file.drop_evaluation(self.step)
             self.write("validation", figures)
 
-    def write(self, group: str, point: dict[str, float]):
-        """Adds one line, and a TensorBoard scalar for each of `point` (dict of float) under `group`."""
-        with self.path.open("a") as file:
-            rounded = {name: float(f"{value:.6g}") for name, value in point.items()}
-            file.write(json.dumps({"step": self.step} | rounded) + "\n")
+    def write(self, group: str, point: dict[str, float]) -> dict[str, float]:
+        """Adds one line, and a TensorBoard scalar for each of `point` (dict of float) under `group`; gives the line."""
+        line = {"step": self.step} | {name: float(f"{value:.6g}") for name, value in point.items()}
+        self.file.add(line)
         self.writer.scalars(self.step, {f"{group}/{name}": value for name, value in point.items()})
+        return line
 
 
 class PredictionPictures(StepCallback):
@@ -191,25 +231,12 @@ class PredictionPictures(StepCallback):
         if not pairs:
             return
         sheet = visualize.side_by_side(pairs, ("truth", "prediction"))
-        visualize.write_image(sheet, self.path)
+        partial = self.path.with_name("predictions.partial.png")
+        with writing(self.path), removed_after(partial):
+            visualize.write_image(sheet, partial)
+            put(partial, self.path)
         self.writer.image(self.step, "predictions", sheet)
 
     def _draw(self, rows, image_id, image):
         rows = [row for row in rows if row["image_id"] == image_id and not row.get("iscrowd")]
         return visualize.draw_results(image, rows, self.names, PICTURE_SCORE)
-
-
-def is_whole(line: str) -> bool:
-    """Whether a line of a log is a JSON object; a killed run may have left half of one."""
-    try:
-        return isinstance(json.loads(line), dict)
-    except json.JSONDecodeError:
-        return False
-
-
-def write_atomically(path: str | os.PathLike, text: str):
-    """Writes a text file so that a kill leaves the old one or the new one, never half of one."""
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)

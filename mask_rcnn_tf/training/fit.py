@@ -6,6 +6,7 @@ import logging
 import os
 import pathlib
 import sys
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,20 +14,22 @@ import tensorflow as tf
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import pipeline, records, sources
-from mask_rcnn_tf.evaluation import CocoEvaluation, write_json
+from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.ops.kernels import get_kernels
 from mask_rcnn_tf.training import callbacks as run_callbacks
 from mask_rcnn_tf.training import checkpoint as run_checkpoint
+from mask_rcnn_tf.training import run_folder, run_lock
+from mask_rcnn_tf.training.checkpoint_files import CheckpointFiles
+from mask_rcnn_tf.training.run_folder import find_start
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
+from mask_rcnn_tf.training.stopping import AllowStop, Stopping
+from mask_rcnn_tf.training.storage import reason, write_atomically
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
 from mask_rcnn_tf.weights.initialization import initialize
 
 LOG = logging.getLogger("mask_rcnn_tf")
-
-# Fields in which a run may differ from the one it continues.
-FREE_FIELDS = ("eval.", "train.steps", "train.checkpoint_every", "train.evaluate_every", "train.summary_every")
 
 
 def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.History:
@@ -46,22 +49,46 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
 
     Raises:
       ValueError: the configuration does not validate or is not the one of the run in `model_dir`; the batch does not
-        divide by the devices; `train.init_from` cannot be loaded (it is read where there is no checkpoint yet).
+        divide by the devices; `train.init_from` cannot be loaded (it is read where there is no checkpoint yet); the
+        folder holds a run and no whole checkpoint; another process trains in it.
       FloatingPointError: a loss or a weight is not finite.
+      OSError: something cannot be written, as on a full disk.
+      KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came, to the main thread; the step that was at work is stored.
     """
-    folder = pathlib.Path(model_dir)
-    config = resolve(config)
-    check_same_run(config, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(configuration.to_dict(config), indent=2) + "\n"
-    run_callbacks.write_atomically(folder / "config.json", text)
+    folder, stopping = pathlib.Path(model_dir), Stopping()
+    with stopping.handled(lambda: _where(folder, config.train.steps)):
+        stopping.allow(at_once=True)
+        resolved = resolve(config)
+        folder.mkdir(parents=True, exist_ok=True)
+        with run_lock.locked(folder):
+            try:
+                return _train(resolved, folder, stopping)
+            except tf.errors.DataLossError as error:
+                raise ValueError(
+                    f"config.data.data_dir is {config.data.data_dir!r}; what was prepared there is damaged "
+                    f"({reason(error)}); tools/data_cache.py removes it, and then it is prepared again."
+                ) from error
+
+
+def _where(folder, steps):
+    """What is stored of a run, in words."""
+    stored = CheckpointFiles(folder / "checkpoints").steps()
+    if not stored:
+        return f"no step is stored in {folder} yet; the same command begins again"
+    return f"step {stored[-1]} of {steps} is stored in {folder}; the same command continues from there"
+
+
+def _train(config, folder, stopping):
+    path, note = find_start(config, folder)
+    write_atomically(folder / "config.json", json.dumps(configuration.to_dict(config), indent=2) + "\n")
     model = build_model(config)
     checkpointing = run_checkpoint.Checkpointing(model, folder, _checkpoint_due(config.train))
-    start = int(model.optimizer.iterations.numpy()) if checkpointing.restore() else 0
+    start = int(model.optimizer.iterations.numpy()) if path and checkpointing.restore(path) else 0
     if not start and config.train.init_from:
         initialize_from(model, config.train.init_from)
     LOG.info("step %d of %d, %s, %s", start, config.train.steps, model.backbone.dtype_policy.name, folder)
-    callbacks = make_callbacks(config, folder, checkpointing)
+    callbacks = make_callbacks(config, folder, checkpointing, stopping)
+    resume(config, callbacks, start, note)
     if start and start % config.train.evaluate_every == 0 and callbacks["best"].state["evaluated_step"] < start:
         end_epoch(config, model, callbacks, start)  # the kill came between the checkpoint and the end of evaluation
     for first, length, epoch, epochs in segments(start, config.train.steps, config.train.evaluate_every):
@@ -87,34 +114,6 @@ def resolve(config: Config) -> Config:
         LOG.info("num_classes %d becomes %d, as in the data", model.num_classes, len(category_ids))
     model.num_classes, model.category_ids, model.class_names = len(category_ids), category_ids, class_names
     return config.validate()
-
-
-def check_same_run(config: Config, folder: pathlib.Path):
-    """Raises ValueError, naming the fields, if `folder` (a Path) holds checkpoints of another configuration."""
-    path = folder / "config.json"
-    if not path.exists() or tf.train.latest_checkpoint(str(folder / "checkpoints")) is None:
-        return
-    ours = _flatten(json.loads(json.dumps(configuration.to_dict(config))))
-    try:  # a field that is newer than the run has its default
-        stored = configuration.from_dict(configuration.Config, json.loads(path.read_text()))
-    except ValueError as error:
-        raise ValueError(f"model_dir is {str(folder)!r}, whose config.json is not of this version: {error}") from None
-    theirs = _flatten(json.loads(json.dumps(configuration.to_dict(stored))))
-    changed = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
-    changed = [name for name in changed if not name.startswith(FREE_FIELDS)]
-    if changed:
-        name = changed[0]
-        raise ValueError(
-            f"model_dir is {str(folder)!r}, which holds a run with another configuration ({', '.join(changed)} differ: "
-            f"{name} was {theirs.get(name)!r} and is {ours.get(name)!r}); allowed: a new folder, or the same "
-            "configuration except eval, train.steps, checkpoint_every, evaluate_every and summary_every."
-        )
-
-
-def _flatten(values, prefix=""):
-    if not isinstance(values, dict):
-        return {prefix[:-1]: values}
-    return {name: leaf for key, value in values.items() for name, leaf in _flatten(value, f"{prefix}{key}.").items()}
 
 
 def build_model(config: Config) -> MaskRCNN:
@@ -149,7 +148,7 @@ def initialize_from(model: MaskRCNN, path: str):
 
 
 def make_callbacks(
-    config: Config, folder: pathlib.Path, checkpointing: run_checkpoint.Checkpointing
+    config: Config, folder: pathlib.Path, checkpointing: run_checkpoint.Checkpointing, stopping: Stopping
 ) -> dict[str, keras.callbacks.Callback]:
     """The callbacks of a run by name, in the order in which they must be called."""
     train = config.train
@@ -167,15 +166,30 @@ def make_callbacks(
     log = run_callbacks.StepLog(folder, train.summary_every, make_schedule(train), train.batch_size)
     pictured = sources.dataset(config, "val").take(run_callbacks.NUM_PICTURES).map(records.decoded)
     images = [(int(record["image_id"]), record["image"]) for record in pictured.as_numpy_iterator()]
+    best = run_checkpoint.BestModel(folder, f"val_{iou_types[-1]}_AP")
+    checkpointing.notes |= {"log": log.note, "state": lambda: best.state, **run_folder.facts(config)}
     return {
-        "stop": run_callbacks.StopOnNonFinite(lambda step: pipeline.train_dataset(config, step)),
+        "finite": run_callbacks.StopOnNonFinite(
+            lambda step: pipeline.train_dataset(config, step), lambda: checkpointing.manager.latest_checkpoint
+        ),
+        "may_stop": AllowStop(stopping, at_once=True),
         "evaluation": evaluation,
+        "may_not_stop": AllowStop(stopping, at_once=False),
         "log": log,  # after the evaluation, whose figures it writes
-        "checkpoint": checkpointing,  # after the check of the loss
+        "checkpoint": checkpointing,  # after the check of the loss, and the log, whose window it stores
+        "stop": run_checkpoint.StopOnRequest(stopping, checkpointing),
         "pictures": run_callbacks.PredictionPictures(folder, images, evaluation, truth, log.writer),
-        "best": run_checkpoint.BestModel(folder, f"val_{iou_types[-1]}_AP"),  # last: says that the epoch's end is done
+        "best": best,  # last: says that the epoch's end is done
         "history": keras.callbacks.History(),
     }
+
+
+def resume(config: Config, callbacks: dict[str, keras.callbacks.Callback], step: int, note: dict[str, Any]):
+    """Makes the log, the state and what else the folder holds fit the checkpoint of `step` (int) and its note."""
+    log = callbacks["log"]
+    log.resume(step, note.get("log", {}), in_epoch=step % config.train.evaluate_every > 0)
+    if step:
+        callbacks["best"].resume(step, note.get("state"), log.file.has(step, evaluation=True))
 
 
 def _checkpoint_due(train):
@@ -217,7 +231,7 @@ def finish(config: Config, folder: pathlib.Path, model: MaskRCNN, callbacks: dic
     if not evaluation.metrics:
         end_epoch(config, model, callbacks, config.train.steps)
     run_checkpoint.save_model(model, folder / "model.keras")
-    write_json(evaluation.metrics, folder / "metrics.json")
+    write_atomically(folder / "metrics.json", json.dumps(evaluation.metrics))
     for kind in ("bbox", "segm"):
         if kind in evaluation.metrics:
             LOG.info("%s AP %.4f, AP50 %.4f", kind, evaluation.metrics[kind]["AP"], evaluation.metrics[kind]["AP50"])

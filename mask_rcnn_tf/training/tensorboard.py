@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from mask_rcnn_tf.training.storage import writing
+
 
 class EventWriter:
     """Writes scalars and pictures.
@@ -20,7 +22,8 @@ class EventWriter:
     """
 
     def __init__(self, folder: str | os.PathLike):
-        self._writer = tf.summary.create_file_writer(str(pathlib.Path(folder)))
+        self._folder = pathlib.Path(folder)
+        self._writer = tf.summary.create_file_writer(str(self._folder))
 
     def scalars(self, step: int, values: dict[str, float]):
         """Writes `values`, a dict of float by tag, at `step` (int)."""
@@ -35,6 +38,7 @@ class EventWriter:
 
     def _write(self, step, values):
         summary = tf.compat.v1.Summary(value=[tf.compat.v1.Summary.Value(**value) for value in values])
-        with self._writer.as_default():
-            tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
-        self._writer.flush()
+        with writing(self._folder):
+            with self._writer.as_default():
+                tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
+            self._writer.flush()

@@ -1,12 +1,15 @@
 """Parts of a run that need no training; whole runs are in test_resume.py."""
 
 import json
+import pathlib
 
+import coco_files
 import pytest
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config, to_dict
-from mask_rcnn_tf.training.fit import check_same_run, segments
+from mask_rcnn_tf.training.fit import segments
+from mask_rcnn_tf.training.run_folder import check_same_run, facts, find_start
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
 
 
@@ -32,17 +35,44 @@ def test_one_call_of_fit_when_nothing_interrupts():
 def test_another_configuration_in_the_folder_is_refused(tmp_path):
     config = Config()
     (tmp_path / "config.json").write_text(json.dumps(to_dict(Config(name="stopped before its first checkpoint"))))
-    check_same_run(config, tmp_path)
+    find_start(config, tmp_path)
     tf.train.Checkpoint(step=tf.Variable(0)).save(str(tmp_path / "checkpoints" / "step"))
     (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
-    check_same_run(config, tmp_path)
+    find_start(config, tmp_path)
     config.train.steps, config.eval.batch_size, config.train.summary_every = 5, 3, 7
-    check_same_run(config, tmp_path)
-    config.train.learning_rate, config.data.canvases = 0.5, ((512, 512),)
-    with pytest.raises(
-        ValueError, match=r"data.canvases, train.learning_rate differ: data.canvases was .*800.* and is .*512"
-    ):
-        check_same_run(config, tmp_path)
+    find_start(config, tmp_path)
+    config.train.seed, config.data.canvases = 5, ((512, 512),)
+    with pytest.raises(ValueError, match=r"data.canvases, train.seed differ: data.canvases was .*800.* and is .*512"):
+        find_start(config, tmp_path)
+
+
+def test_optimisation_may_change_and_says_so(tmp_path, caplog):
+    config = Config()
+    tf.train.Checkpoint(step=tf.Variable(0)).write(str(tmp_path / "checkpoints" / "step-1"))
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
+    config.train.learning_rate, config.train.clip_norm, config.train.init_from = 0.005, 1.0, "gone.keras"
+    path, note = find_start(config, tmp_path)
+    assert path.endswith("step-1") and note == {}
+    assert "another train.learning_rate: it was 0.02 and is 0.005" in caplog.text
+    assert "another train.clip_norm: it was 0.0 and is 1.0" in caplog.text and "init_from" not in caplog.text
+
+
+def test_moved_data_go_on_and_other_data_do_not(tmp_path, caplog):
+    here, there = coco_files.write(tmp_path / "here"), coco_files.write(tmp_path / "there")
+    ours, moved = (coco_files.config_for(data, tmp_path / "cache") for data in (here, there))
+    for config in (ours, moved):
+        config.data.val_annotations, config.data.val_images = config.data.train_annotations, config.data.train_images
+    note = json.loads(json.dumps({name: give() for name, give in facts(ours).items()}))
+    check_same_run(moved, tmp_path, note)
+    assert not caplog.text
+    path = pathlib.Path(moved.data.train_annotations)
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(ValueError, match="data.train_annotations, .*data.val_annotations, .* differ: .*here.*there"):
+        check_same_run(moved, tmp_path, note)
+    path = pathlib.Path(ours.data.train_annotations)
+    path.write_text(path.read_text() + " ")
+    check_same_run(ours, tmp_path, note)
+    assert "annotations.json has other contents than when the run was stored" in caplog.text
 
 
 def test_one_device_needs_no_strategy():

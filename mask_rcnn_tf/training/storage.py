@@ -1,0 +1,69 @@
+"""Writing what a run stores: whole or not at all, and in one line what could not be written."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Around what writes a file: a full disk, or a folder that must not be written, ends in one line.
+
+    Args:
+      path: of the file or folder, for the message.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    try:
+        yield
+    # h5py says RuntimeError where a file cannot be closed.
+    except (OSError, RuntimeError, tf.errors.OpError) as error:
+        raise OSError(f"{path} cannot be written: {reason(error)}; what was stored before is whole.") from error
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line of at most 200 characters."""
+    text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:200].rstrip(".;")
+
+
+def write_atomically(path: str | os.PathLike, text: str):
+    """Writes a text file so that a kill or a full disk leaves the old one or the new one, never half of one."""
+    path = pathlib.Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with writing(path), removed_after(partial):
+        partial.write_text(text)
+        put(partial, path)
+
+
+@contextlib.contextmanager
+def removed_after(partial: pathlib.Path) -> Iterator[None]:
+    """Removes a half-written file where something went wrong: on a full disk its room is needed."""
+    try:
+        yield
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def put(partial: pathlib.Path, path: pathlib.Path):
+    """Gives a complete file its name, once its content is on the disk: after a power failure too it is whole."""
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def append(path: pathlib.Path, line: str):
+    """Adds a line of text to a file; where that fails the file stays as it was."""
+    with writing(path):
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("ab") as file:
+                file.write(f"{line}\n".encode())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(path, size)
+            raise

@@ -1,0 +1,224 @@
+"""Ctrl-C, SIGTERM, two runs at once, and a disk that is full."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import threading
+
+import keras
+import numpy as np
+import pytest
+from small_run import checkpointing
+
+from mask_rcnn_tf.data import locks
+from mask_rcnn_tf.training import run_lock, storage
+from mask_rcnn_tf.training.checkpoint import StopOnRequest, save_model
+from mask_rcnn_tf.training.checkpoint_files import find_damage
+from mask_rcnn_tf.training.log_file import LogFile
+from mask_rcnn_tf.training.stopping import AllowStop, Stopping
+from mask_rcnn_tf.training.tensorboard import EventWriter
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+HOLD = """
+import sys, time
+from mask_rcnn_tf.data import locks
+locks.take(sys.argv[1])
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number, error", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_waits_for_where_the_run_may_be_left(number, error, caplog):
+    before, done = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)], []
+    with pytest.raises(error) as raised:
+        stopping = Stopping()
+        with stopping.handled(lambda: "step 7 is stored"):
+            send(number)
+            done.append("the step ends")
+            assert stopping.requested
+            stopping.allow(at_once=True)
+            done.append("never")
+    assert done == ["the step ends"] and [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    line = f"stopped by {'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'}: step 7 is stored"
+    assert caplog.messages == [line]
+    assert raised.value.args == ((line,) if number == signal.SIGINT else (143,))
+
+
+def test_at_once_where_it_may_and_at_the_latest_at_the_end():
+    stopping, done = Stopping(), []
+    with pytest.raises(SystemExit), stopping.handled(str):
+        stopping.allow(at_once=True)
+        send(signal.SIGTERM)
+        done.append("never")
+    with pytest.raises(SystemExit), Stopping().handled(str):
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        done.append("all of it")
+    assert done == ["all of it"]
+
+
+def test_after_the_first_ctrl_c_the_second_is_the_systems(monkeypatch):
+    handlers = []
+    for interactive in (False, True):
+        if interactive:
+            monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+        with pytest.raises(KeyboardInterrupt), Stopping().handled(str):
+            send(signal.SIGINT)
+            handlers.append(signal.getsignal(signal.SIGINT))
+    assert handlers == [signal.SIG_DFL, signal.default_int_handler]
+
+
+def test_other_threads_and_ignored_signals_are_left_alone():
+    found = []
+
+    def inside():
+        with Stopping().handled(str):
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stopping().handled(str):
+            found.append(signal.getsignal(signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert found == [signal.SIG_DFL, signal.SIG_IGN]
+
+
+def test_fit_ends_after_the_step_with_a_checkpoint_of_it(tmp_path):
+    model, checkpoints = checkpointing(tmp_path)
+    model.compile(model.optimizer, "mse")
+    checkpoints.due, stopping, seen = (lambda step: step == 2), Stopping(), []
+
+    class Signals(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append(batch)
+            if batch == 4:
+                send(signal.SIGTERM)
+
+    callbacks = [
+        AllowStop(stopping, True),
+        AllowStop(stopping, False),
+        checkpoints,
+        StopOnRequest(stopping, checkpoints),
+    ]
+    with pytest.raises(SystemExit), stopping.handled(str):
+        stopping.allow(at_once=True)
+        inputs, outputs = np.ones((40, 8)), np.ones((40, 64))
+        model.fit(inputs, outputs, batch_size=4, callbacks=[*callbacks, Signals()], verbose=0)
+    assert seen == [0, 1, 2, 3, 4] and checkpoints.manager.steps() == [2, 5]
+    assert int(model.optimizer.iterations) == 5 and not find_damage(checkpoints.manager.latest_checkpoint)
+
+
+def test_a_second_run_is_refused_and_a_dead_one_is_not(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", HOLD, str(tmp_path / run_lock.LOCK_FILE)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        taken = f"model_dir is '{tmp_path}', in which process {holder.pid} on .* trains; allowed: another folder"
+        with pytest.raises(ValueError, match=taken), run_lock.locked(tmp_path):
+            pass
+        with pytest.raises(ValueError, match=taken):
+            checkpointing(tmp_path)[1].on_step(1, {})
+        holder.kill()
+        holder.wait()
+        with run_lock.locked(tmp_path):
+            checkpointing(tmp_path)[1].on_step(1, {})
+            with pytest.raises(ValueError, match="this one, trains"), run_lock.locked(tmp_path):
+                pass
+    with run_lock.locked(tmp_path):
+        pass
+
+
+def test_waiting_says_for_what(tmp_path, caplog):
+    number, order = locks.take(tmp_path / "lock"), []
+    caplog.set_level("INFO", "mask_rcnn_tf")
+
+    def other():
+        with locks.held(tmp_path / "lock", "prepares it"):
+            order.append("second")
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    while not caplog.messages:
+        pass
+    order.append("first")
+    os.close(number)
+    thread.join()
+    assert order == ["first", "second"]
+    assert caplog.messages[0].startswith(f"waiting for process {os.getpid()} on ") and "prepares it" in caplog.text
+
+
+def test_without_locks_the_run_goes_on_and_says_so(tmp_path, monkeypatch, caplog):
+    def unsupported(number, how):
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(locks.fcntl, "flock", unsupported)
+    os.close(locks.take(tmp_path / "lock"))
+    assert "the file system has no locks" in caplog.text
+
+
+@contextlib.contextmanager
+def room_for(count):
+    """No file grows beyond `count` bytes: a full disk for everything that writes, TensorFlow and h5py too."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def write_event(folder):
+    writer = EventWriter(folder / "tensorboard")
+    for step in range(50):
+        writer.scalars(step, {"x" * 100: 1.0})
+
+
+def write_lines(folder):
+    for step in range(1, 50):
+        LogFile(folder / "log.jsonl").add({"step": step, "x" * 100: 1.0})
+
+
+@pytest.mark.parametrize(
+    "what", ["checkpoint", "best.keras", "model.keras", "metrics.json", "log.jsonl", "tensorboard"]
+)
+def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, what):
+    model, checkpoints = checkpointing(tmp_path)
+    write = {
+        "checkpoint": lambda: checkpoints.on_step(int(model.optimizer.iterations) + 5, {}),
+        "metrics.json": lambda: storage.write_atomically(tmp_path / what, json.dumps({"x" * 3000: 1})),
+        "log.jsonl": lambda: write_lines(tmp_path),
+        "tensorboard": lambda: write_event(tmp_path),
+    }.get(what, lambda: save_model(model, tmp_path / what))
+    if what not in ("log.jsonl", "tensorboard"):
+        write()
+    model.optimizer.iterations.assign(4)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with (
+        room_for(2000),
+        pytest.raises(OSError, match="cannot be written: .*; what was stored before is whole") as error,
+    ):
+        write()
+    assert "\n" not in str(error.value) and str(tmp_path) in str(error.value) and len(str(error.value)) < 500
+    assert not [path for path, content in before.items() if path.read_bytes() != content]
+    if what == "log.jsonl":
+        text = (tmp_path / what).read_text()
+        assert text.endswith("\n") and all(json.loads(line) for line in text.splitlines()) and 0 < len(text) <= 2000
+    assert not list(tmp_path.rglob("*partial*"))
+    write()
+    if what == "checkpoint":
+        assert checkpoints.manager.steps() == [5, 9] and not find_damage(checkpoints.manager.prefix(9))
