@@ -33,7 +33,8 @@ def load_model(path: str | os.PathLike, with_optimizer: bool = False) -> MaskRCN
 
     Args:
       path: the file.
-      with_optimizer: whether the model is compiled as it was saved; its optimizer may hold twice as much as its weights.
+      with_optimizer: whether the model is compiled as it was saved, to go on training; an optimizer may hold twice as
+        much as the weights.
 
     Returns:
       The model.

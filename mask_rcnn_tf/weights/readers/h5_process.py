@@ -8,8 +8,8 @@ bytes to RESULT; `copy` takes Keras 3's .weights.h5 and writes a new one with th
 crash, hang or take any memory on a damaged file, so `h5_files` runs this in a process of its own, and the program
 limits itself before it opens the file.
 
-Source: `keras.saving`'s legacy HDF5 format (`legacy_h5_format.py`): a group a layer, in it a dataset a weight; Keras 3's
-(`saving_lib.py`, `H5IOStore`): groups as attributes lead to a layer, "vars" in its group, in that a dataset a weight.
+Source: `keras.saving`'s legacy HDF5 format (`legacy_h5_format.py`): a group a layer, in it a dataset a weight; Keras
+3's (`saving_lib.py`, `H5IOStore`): groups as attributes lead to a layer, in its group "vars" a dataset a weight.
 """
 
 import json

@@ -5,7 +5,6 @@ Source: `keras/src/saving/saving_lib.py`, `_save_model_to_fileobj` and `_load_mo
 
 import contextlib
 import os
-import pathlib
 import shutil
 import stat
 import struct
