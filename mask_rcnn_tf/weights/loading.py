@@ -26,6 +26,9 @@ from mask_rcnn_tf.weights.readers.keras_files import KerasFile
 NAME = "mask_rcnn_tf>MaskRCNN"  # under which Keras knows the class
 OPTIMIZER = "optimizer/"  # what HDF5 paths of an optimizer's variables begin with
 SHOWN = 3
+# The configuration has any values, and what is built from it fails in any way.
+FAILURES = (ValueError, TypeError, LookupError, AttributeError, OSError, ArithmeticError, MemoryError, RecursionError)
+FAILURES += (tf.errors.OpError,)
 
 
 def load_model(path: str | os.PathLike, with_optimizer: bool = False) -> MaskRCNN:
@@ -43,26 +46,45 @@ def load_model(path: str | os.PathLike, with_optimizer: bool = False) -> MaskRCN
       ValueError: in one line: there is no such file, it is damaged, it holds something else, or asks for anything but
         a `MaskRCNN` with finite weights.
     """
+    with _one_line(path), KerasFile(path) as archive, tempfile.TemporaryDirectory(prefix="mask_rcnn_tf_") as folder:
+        return _load(archive, pathlib.Path(folder), with_optimizer)
+
+
+def load_weights(model: MaskRCNN, path: str | os.PathLike):
+    """Gives a model the weights of a file as careful as `load_model` does.
+
+    Args:
+      model: `MaskRCNN`.
+      path: a `.keras` file of a model of the same configuration, or what `save_weights` wrote (`.weights.h5`).
+
+    Raises:
+      ValueError: see `load_model`; or they are the weights of another configuration.
+    """
+    with _one_line(path), tempfile.TemporaryDirectory(prefix="mask_rcnn_tf_") as folder:
+        raw, copy = pathlib.Path(path), pathlib.Path(folder) / "copy.weights.h5"
+        if raw.suffix == ".keras":
+            raw = pathlib.Path(folder) / "raw.h5"
+            with KerasFile(path) as archive:
+                archive.extract_weights(raw)
+        _check_shapes(model, copy_h5(raw, copy))
+        model.load_weights(copy)
+        _check_finite(model)
+
+
+@contextlib.contextmanager
+def _one_line(path: str | os.PathLike) -> Iterator[None]:
+    """Every error of a file as one ValueError."""
     path = os.fspath(path)
     if not os.path.exists(path):
         raise ValueError(f"model is {path!r}; there is no such file.")
     try:
-        with KerasFile(path) as archive, tempfile.TemporaryDirectory(prefix="mask_rcnn_tf_") as folder:
-            return _load(archive, pathlib.Path(folder), with_optimizer)
+        yield
     except CheckpointError as error:
         reason = str(error)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OSError,
-        OverflowError,
-        MemoryError,
-        RecursionError,
-    ) as error:
-        # The configuration has any values, and what is built from it fails in any way.
+    except FAILURES as error:
         reason = f"{type(error).__name__}: {error}"
+    else:
+        return
     raise ValueError(f"model {path!r} does not load: {' '.join(reason.split())[:600]}")
 
 
