@@ -13,7 +13,7 @@ import pathlib
 from absl import flags
 
 from mask_rcnn_tf.export import comparison
-from mask_rcnn_tf.training.flags import run
+from mask_rcnn_tf.training.flags import check_output, run
 
 A = flags.DEFINE_string("a", None, "What the others are compared with.", required=True)
 B = flags.DEFINE_multi_string("b", None, "Another form of the model; may be given several times.", required=True)
@@ -27,6 +27,8 @@ OUTPUT = flags.DEFINE_string("output", None, "Where to write the figures (JSON l
 
 def main(_):
     """Compares and prints."""
+    if OUTPUT.value:
+        check_output(OUTPUT.value)
     records = comparison.compare_artefacts(A.value, B.value, IMAGES.value, ANNOTATIONS.value, LIMIT.value)
     if OUTPUT.value:
         pathlib.Path(OUTPUT.value).write_text("".join(json.dumps(record) + "\n" for record in records))

@@ -9,7 +9,7 @@ with its configuration.
 from absl import flags
 
 from mask_rcnn_tf.evaluation import files
-from mask_rcnn_tf.training.flags import run
+from mask_rcnn_tf.training.flags import check_output, run
 from mask_rcnn_tf.weights.exporter import save_torchvision
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
@@ -18,6 +18,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Where to write the weights (.safet
 
 def main(_: list[str]) -> None:
     """Exports and says where."""
+    check_output(OUTPUT.value)
     save_torchvision(files.load_model(MODEL.value), OUTPUT.value)
     print(f"written to {OUTPUT.value}")
 

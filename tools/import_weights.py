@@ -39,7 +39,7 @@ def main(_: list[str]) -> None:
     path = pathlib.Path(OUTPUT.value)
     if path.suffix != ".keras":
         raise ValueError(f"output is {str(path)!r}; allowed: a name that ends in .keras.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    tool_flags.check_output(path)
     model, report = import_checkpoint(
         FROM.value,
         CHECKPOINT.value,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 import pathlib
 import re
 import sys
@@ -104,6 +105,20 @@ def run(main: Callable[[Sequence[str]], Any], config_required: bool = True):
             sys.exit(130)
 
     app.run(run_quietly, flags_parser=parse_or_exit)
+
+
+def check_output(path: str | os.PathLike):
+    """Makes the folder of a file that is to be written, before work is done for it.
+
+    Raises:
+      OSError: the folder cannot be made or written, or there is a folder in the file's place.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    existed = path.exists()
+    path.open("ab").close()
+    if not existed:
+        path.unlink()
 
 
 def one_line(error: BaseException) -> str:
