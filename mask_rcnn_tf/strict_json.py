@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import stat
+from collections.abc import Iterable
 from typing import Any
 
 DEEPEST = 64  # levels of lists and tables; what this package writes has at most 8
@@ -36,16 +37,15 @@ def parse(content: bytes | str, deepest: int | None = DEEPEST) -> Any:
 def depth_exceeds(values: Any, deepest: int) -> bool:
     """Whether lists and tables nest deeper than `deepest`; without recursion, which would fail on them."""
     level = [values]
-    for _ in range(deepest + 1):
-        level = [
-            item
-            for value in level
-            if isinstance(value, dict | list)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
-            return False
-    return True
+    for _ in range(deepest):
+        level = [item for value in level for item in _inside(value)]
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def read(path: str | os.PathLike, name: str, kind: type | None = dict, most_bytes: int = MOST_BYTES) -> Any:

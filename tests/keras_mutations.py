@@ -57,7 +57,7 @@ def _members(members, random):
     first, second = (int(n) for n in random.permutation(len(rows))[:2])
     kind = random.integers(8)
     name, content = rows[first]
-    names = ("", "x" * 70_000, "../../canary", "assets/x", "config.json\0", "model.weights.npz", "a/" * 500)
+    names = (" ", "x" * 60_000, "../../canary", "assets/x", "config.json\0", "model.weights.npz", "a/" * 500)
     if kind == 0:
         rows[first] = (names[random.integers(len(names))], content)
     elif kind == 1:

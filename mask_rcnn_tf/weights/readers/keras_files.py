@@ -22,7 +22,7 @@ MOST_EXPANSION = 8  # weights hardly compress, and Keras does not try
 MOST_DIRECTORY = 2**12  # bytes; that of three members has about 200
 DIRECTORY_END = struct.Struct("<4s4H2LH")  # signature, two disks, two counts of entries, size, offset, comment's length
 # What `zipfile` raises on damaged archives, unknown methods and encrypted members.
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, LookupError, RuntimeError)
 
 
 class KerasFile:
