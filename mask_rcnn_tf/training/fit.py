@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
+from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import pipeline, records, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, write_json
@@ -96,7 +97,7 @@ def check_same_run(config: Config, folder: pathlib.Path):
         return
     ours = _flatten(json.loads(json.dumps(configuration.to_dict(config))))
     try:  # a field that is newer than the run has its default
-        stored = configuration.from_dict(configuration.Config, json.loads(path.read_text()))
+        stored = configuration.from_dict(configuration.Config, strict_json.read(path, "it"))
     except ValueError as error:
         raise ValueError(f"model_dir is {str(folder)!r}, whose config.json is not of this version: {error}") from None
     theirs = _flatten(json.loads(json.dumps(configuration.to_dict(stored))))
