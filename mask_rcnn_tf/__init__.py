@@ -7,6 +7,7 @@ from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.prediction import predict_images
 from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.training import TorchSGD  # known to Keras when a saved model is loaded
+from mask_rcnn_tf.weights.loading import load_model
 
 MaskRCNN.exporters = {"tf_saved_model": export.saved_model, "onnx": export.onnx, "tflite": export.tflite}
 
@@ -19,6 +20,7 @@ __all__ = [
     "TorchSGD",
     "export",
     "load_config",
+    "load_model",
     "predict_images",
     "weights",
 ]

@@ -5,12 +5,15 @@ Plain, mutable and typed, so that `ml_collections.config_flags` overrides any le
 """
 
 import dataclasses
-import typing
-from typing import Any
 
-from mask_rcnn_tf.fields import Section, check_fields, field, section, type_name
+from mask_rcnn_tf.fields import Section, check_fields, field, section
+from mask_rcnn_tf.fields import from_dict as from_dict
+from mask_rcnn_tf.fields import to_dict as to_dict
 from mask_rcnn_tf.validation import NORMS, check_relations
 from mask_rcnn_tf.validation import validate_model as validate_model  # for models, which import this module alone
+
+# Far above what anybody uses; the configuration of a saved model may be a stranger's, and memory follows these.
+SIDE, LAYERS, ROWS, CELLS = 2**14, 200, 100_000, 64  # pixels; of a stack; of a list; of a grid
 
 
 @dataclasses.dataclass
@@ -20,8 +23,8 @@ class PreprocessConfig(Section):
     The defaults are those of Detectron2's R50/R101 models (`detectron2/config/defaults.py`): BGR, minus mean
     """
 
-    short_side: int = field(800, above=0)  # pixels after resizing
-    max_side: int = field(1333, above=0)  # the long side never exceeds this
+    short_side: int = field(800, above=0, at_most=SIDE)  # pixels after resizing
+    max_side: int = field(1333, above=0, at_most=SIDE)  # the long side never exceeds this
     # "nearest": int(x + 0.5), Detectron2; "floor": torchvision
     size_rounding: str = field("nearest", one_of=("nearest", "floor"))
     antialias: bool = True  # Detectron2 (PIL) antialiases when it shrinks, torchvision does not
@@ -32,7 +35,7 @@ class PreprocessConfig(Section):
     # in channel_order, after pixel_scale
     mean: tuple[float, ...] = field((103.53, 116.28, 123.675), length=3, weights="same")
     std: tuple[float, ...] = field((1.0, 1.0, 1.0), length=3, above=0, weights="same")
-    size_divisor: int = field(32, above=0, multiple_of=32)  # canvases are multiples of this
+    size_divisor: int = field(32, above=0, multiple_of=32, at_most=SIDE)  # canvases are multiples of this
 
 
 @dataclasses.dataclass
@@ -40,7 +43,7 @@ class BackboneConfig(Section):
     """A ResNet. Depth comes from `stage_blocks`: (3, 4, 6, 3) is R50, (3, 4, 23, 3) is R101."""
 
     block: str = field("bottleneck", one_of=("bottleneck", "basic"), weights="same")  # or "basic"
-    stage_blocks: tuple[int, ...] = field((3, 4, 6, 3), length=4, above=0, weights="same")
+    stage_blocks: tuple[int, ...] = field((3, 4, 6, 3), length=4, above=0, at_most=LAYERS, weights="same")
     # inner width; a bottleneck puts out four times as many
     stage_channels: tuple[int, ...] = field((64, 128, 256, 512), length=4, above=0, weights="same")
     # of a bottleneck's 3x3, which has stage_channels * width_per_group / 64 * groups channels
@@ -84,12 +87,12 @@ class RpnConfig(Section):
 
     # names of the features it runs on, finest first
     levels: tuple[str, ...] = field(("P2", "P3", "P4", "P5", "P6"), some=True)
-    num_convs: int = field(1, above=0)
+    num_convs: int = field(1, above=0, at_most=LAYERS)
     channels: int = field(256, above=0)
-    pre_nms_top_n_train: int = field(2000, above=0)  # a level
-    pre_nms_top_n_test: int = field(1000, above=0)
-    post_nms_top_n_train: int = field(1000, above=0)  # an image
-    post_nms_top_n_test: int = field(1000, above=0)
+    pre_nms_top_n_train: int = field(2000, above=0, at_most=ROWS)  # a level
+    pre_nms_top_n_test: int = field(1000, above=0, at_most=ROWS)
+    post_nms_top_n_train: int = field(1000, above=0, at_most=ROWS)  # an image
+    post_nms_top_n_test: int = field(1000, above=0, at_most=ROWS)
     nms_iou: float = field(0.7, at_least=0, at_most=1)
     # a proposal's sides must be positive and at least this, in pixels; torchvision: 1e-3
     min_size: float = field(0.0, at_least=0)
@@ -110,7 +113,7 @@ class RoiConfig(Section):
 
     # names of the features RoIs are pooled from, finest first
     levels: tuple[str, ...] = field(("P2", "P3", "P4", "P5"), some=True)
-    samples: int = field(512, above=0)  # RoIs an image
+    samples: int = field(512, above=0, at_most=ROWS)  # RoIs an image
     positive_fraction: float = field(0.25, at_least=0, at_most=1)
     positive_iou: float = field(0.5, at_least=0, at_most=1)
     canonical_size: float = field(224.0, above=0)  # a box of this side is pooled from canonical_level
@@ -118,18 +121,20 @@ class RoiConfig(Section):
     # where the epsilon stands: "detectron2" or "torchvision"
     level_rule: str = field("detectron2", one_of=("detectron2", "torchvision"))
     aligned: bool = True  # half-pixel aligned RoIAlign (Detectron2's ROIAlignV2); torchvision: False
-    sampling_ratio: int = field(2, at_least=0)  # samples a bin and axis; 0: adaptive, ceil(roi / bin)
-    max_sampling: int = field(8, above=0)  # cap of the adaptive grid in the xla kernels, which need a constant
+    sampling_ratio: int = field(2, at_least=0, at_most=CELLS)  # samples a bin and axis; 0: adaptive, ceil(roi / bin)
+    max_sampling: int = field(
+        8, above=0, at_most=CELLS
+    )  # cap of the adaptive grid in the xla kernels, which need a constant
 
 
 @dataclasses.dataclass
 class BoxHeadConfig(Section):
     """Convolutions, then fully connected layers, then class logits and box deltas."""
 
-    pool_size: int = field(7, above=0)
-    num_convs: int = field(0, at_least=0)
+    pool_size: int = field(7, above=0, at_most=CELLS)
+    num_convs: int = field(0, at_least=0, at_most=LAYERS)
     conv_channels: int = field(256, above=0)
-    num_fcs: int = field(2, at_least=0)
+    num_fcs: int = field(2, at_least=0, at_most=LAYERS)
     fc_channels: int = field(1024, above=0)
     norm: str = field("none", one_of=NORMS, weights="norm")
     # (dy, dx, dh, dw)
@@ -142,8 +147,8 @@ class MaskHeadConfig(Section):
     """Convolutions, a 2x2 deconvolution of stride 2, one mask a class. M = 2 * pool_size."""
 
     enabled: bool = True
-    pool_size: int = field(14, above=0)
-    num_convs: int = field(4, at_least=0)
+    pool_size: int = field(14, above=0, at_most=CELLS)
+    num_convs: int = field(4, at_least=0, at_most=LAYERS)
     channels: int = field(256, above=0)
     norm: str = field("none", one_of=NORMS, weights="norm")
     # frame of gt_masks. "box": binary targets; "canvas": torchvision's soft targets
@@ -156,10 +161,10 @@ class DetectionConfig(Section):
 
     score_threshold: float = field(0.05, at_least=0, at_most=1)
     nms_iou: float = field(0.5, at_least=0, at_most=1)
-    max_detections: int = field(100, above=0)
+    max_detections: int = field(100, above=0, at_most=ROWS)
     min_size: float = field(0.0, at_least=0)  # torchvision: 1e-2
     # xla kernels only: (box, class) pairs an image that enter NMS, best first
-    max_candidates: int = field(2000, above=0)
+    max_candidates: int = field(2000, above=0, at_most=ROWS)
     mask_threshold: float = field(0.5, at_least=0, at_most=1)
     # "continuous": Detectron2; "integer": torchvision's grown and truncated box
     paste: str = field("continuous", one_of=("continuous", "integer"))
@@ -301,47 +306,3 @@ class Config(Section):
         check_fields(self, "")
         check_relations(self)
         return self
-
-
-def to_dict(config: Any) -> dict:
-    """A configuration (any section) as nested dicts of JSON types; tuples become lists when written."""
-    return dataclasses.asdict(config)
-
-
-def from_dict(cls: type, values: dict, path: str = "config") -> Any:
-    """Rebuilds a section from `to_dict`, or from the same after JSON (lists become tuples again).
-
-    Args:
-      cls: the dataclass to build.
-      values: nested dict; missing keys keep their defaults.
-      path: name of the section in error messages.
-
-    Raises:
-      ValueError: a key is unknown, or a value is of the wrong type.
-    """
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ValueError(f"{path} has no key {', '.join(map(repr, unknown))}; known: {', '.join(sorted(fields))}.")
-    built = {}
-    for name, value in values.items():
-        kind = fields[name].type
-        if dataclasses.is_dataclass(kind):
-            if not isinstance(value, dict):
-                raise ValueError(f"{path}.{name} is {value!r}; allowed: a table of {kind.__name__}'s keys.")
-            built[name] = from_dict(kind, value, f"{path}.{name}")
-        else:
-            built[name] = _checked(_restore(value), kind, f"{path}.{name}")
-    return cls(**built)
-
-
-def _restore(value: Any) -> Any:
-    return tuple(_restore(item) for item in value) if isinstance(value, (list, tuple)) else value
-
-
-def _checked(value: Any, kind: Any, name: str) -> Any:
-    """The value, if it is of the annotated type, of which the items of a tuple are checked later."""
-    allowed = (int, float) if kind is float else typing.get_origin(kind) or kind
-    if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
-        raise ValueError(f"{name} is {value!r}; allowed: a value of type {type_name(kind)}.")
-    return value

@@ -1,4 +1,4 @@
-"""Fields of the configuration that say themselves what they may hold, and the validator that reads it."""
+"""Fields of the configuration that say themselves what they may hold, the validator that reads it; to and from JSON."""
 
 import dataclasses
 import difflib
@@ -67,7 +67,16 @@ def section(cls: type) -> Any:
 
 def fail(name: str, came: Any, allowed: str):
     """Raises the ValueError of every wrong value, in one line."""
-    raise ValueError(f"config.{name} is {came!r}; allowed: {allowed}.")
+    raise ValueError(f"config.{name} is {shown(came)}; allowed: {allowed}.")
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: in one line, and not the whole of it where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # of a whole number with more digits than Python prints
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def check_fields(values: Any, path: str):
@@ -87,8 +96,7 @@ def check_fields(values: Any, path: str):
                 fail(name, value, f"a {known.type.__name__}")
             check_fields(value, name)
         elif not fits(value, known.type):
-            whole = typing.get_origin(known.type) is None
-            fail(name, value, f"a value of type {type_name(known.type)}" if whole else type_name(known.type))
+            fail(name, value, type_in_words(known.type))
         else:
             _check_bounds(name, value, known.metadata)
 
@@ -103,10 +111,15 @@ TESTS = {  # of each number, by the name of the bound
 }
 WORDS = {"above": "above {}", "at_least": "at least {}", "at_most": "at most {}", "below": "below {}"}
 WORDS |= {"multiple_of": "a multiple of {}", "odd": "odd"}
+TYPES = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+WHOLE_LIMIT = 2**63  # of every whole number: they become int64
+LONGEST = 200  # characters of a value in a message
 
 
 def _check_bounds(name, value, bounds):
     leaves = list(_leaves(value))
+    if any(isinstance(leaf, int) and abs(leaf) >= WHOLE_LIMIT for leaf in leaves):
+        fail(name, value, "whole numbers below 2**63")
     numbers = [leaf for leaf in leaves if isinstance(leaf, int | float) and not isinstance(leaf, bool)]
     good = all(map(math.isfinite, numbers))
     good &= all(TESTS[kind](number, bound) for kind, bound in bounds.items() if kind in TESTS for number in numbers)
@@ -129,12 +142,21 @@ def _allowed(value, bounds):
     """The bounds in words."""
     if "one_of" in bounds:
         return ", ".join(map(repr, bounds["one_of"]))
-    words = [WORDS[kind].format(bound) for kind, bound in bounds.items() if kind in WORDS]
-    text = " and ".join(words)
+    text = _range(bounds)
     if not isinstance(value, tuple):
-        return f"a number {text}" if words else "a finite number"
+        word = "a number of" if text.startswith("at ") else "a number"
+        return f"{word} {text}" if text else "text that is not empty" if "some" in bounds else "a finite number"
     count = bounds.get("length", "one or more" if "some" in bounds else "any number of")
     return f"{count} values, each {text or 'finite'}"
+
+
+def _range(bounds):
+    """The bounds of a number, as what follows the word."""
+    rest = {kind: bound for kind, bound in bounds.items() if kind in WORDS}
+    words = []
+    if "at_least" in rest and "at_most" in rest:
+        words = [f"from {rest.pop('at_least')} to {rest.pop('at_most')}"]
+    return ", ".join(words + [text.format(rest[kind]) for kind, text in WORDS.items() if kind in rest])
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -154,6 +176,11 @@ def type_name(kind: Any) -> str:
     return getattr(kind, "__name__", "") if typing.get_origin(kind) is None else str(kind).replace("typing.", "")
 
 
+def type_in_words(kind: Any) -> str:
+    """A field's type for who writes a value: "a whole number"; a tuple as it is written."""
+    return TYPES.get(kind) or type_name(kind)
+
+
 def weight_fields(cls: type, kind: str, path: str = "") -> Iterator[str]:
     """Dotted names of the fields that the weights depend on.
 
@@ -168,3 +195,49 @@ def weight_fields(cls: type, kind: str, path: str = "") -> Iterator[str]:
             yield from weight_fields(known.type, kind, f"{name}.")
         elif known.metadata.get("weights") == kind:
             yield name
+
+
+def to_dict(config: Any) -> dict:
+    """A configuration (any section) as nested dicts of JSON types; tuples become lists when written."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls: type, values: dict, path: str = "config") -> Any:
+    """Rebuilds a section from `to_dict`, or from the same after JSON (lists become tuples again).
+
+    Args:
+      cls: the dataclass to build.
+      values: nested dict; missing keys keep their defaults.
+      path: name of the section in error messages.
+
+    Raises:
+      ValueError: a key is unknown, or a value is of the wrong type.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is {shown(values)}; allowed: a table of {cls.__name__}'s keys.")
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ValueError(f"{path} has no key {', '.join(map(shown, unknown[:9]))}; known: {', '.join(sorted(fields))}.")
+    built = {}
+    for name, value in values.items():
+        kind = fields[name].type
+        if dataclasses.is_dataclass(kind):
+            if not isinstance(value, dict):
+                raise ValueError(f"{path}.{name} is {shown(value)}; allowed: a table of {kind.__name__}'s keys.")
+            built[name] = from_dict(kind, value, f"{path}.{name}")
+        else:
+            built[name] = _checked(_restore(value), kind, f"{path}.{name}")
+    return cls(**built)
+
+
+def _restore(value: Any) -> Any:
+    return tuple(_restore(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _checked(value: Any, kind: Any, name: str) -> Any:
+    """The value, if it is of the annotated type, of which the items of a tuple are checked later."""
+    allowed = (int, float) if kind is float else typing.get_origin(kind) or kind
+    if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
+        raise ValueError(f"{name} is {shown(value)}; allowed: {type_in_words(kind)}.")
+    return value

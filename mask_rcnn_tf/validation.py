@@ -34,6 +34,9 @@ def _check_model(model: Any):
         values = getattr(model, name)
         if len(values) not in (0, model.num_classes) or len(set(values)) != len(values):
             fail(f"model.{name}", values, f"() or num_classes = {model.num_classes} different values")
+    unprintable = [name for name in model.class_names if not name.isprintable()]
+    if unprintable:  # they end up in tables, pictures and files of labels
+        fail("model.class_names", unprintable, "names of printable characters")
     _validate_backbone(model.backbone)
     _validate_levels(model)
     _validate_rois(model)

@@ -15,6 +15,7 @@ PACKAGE = "mask_rcnn_tf"
 ALL = (
     "config",
     "fields",
+    "strict_json",
     "presets",
     "configs",
     "ops",
@@ -38,14 +39,27 @@ IMPORTS = {
     "presets": ("config", "configs"),  # load_config finds the presets
     "configs": ("config",),
     "ops": (),
-    "coco": ("ops",),
-    "data": ("ops", "coco", "config"),
+    "strict_json": (),
+    "coco": ("ops", "strict_json"),
+    "data": ("ops", "coco", "config", "strict_json"),
     "models": ("ops", "config"),
-    "weights": ("models", "config", "fields", "presets"),
-    "evaluation": ("ops", "coco", "config"),
+    "weights": ("models", "config", "fields", "presets", "strict_json"),
+    "evaluation": ("ops", "coco", "config", "weights"),  # loads the model that it runs
     "visualize": ("ops", "coco"),
-    "export": ("models", "ops", "coco", "config", "evaluation", "data"),
-    "training": ("config", "presets", "ops", "coco", "data", "models", "weights", "evaluation", "visualize", "export"),
+    "export": ("models", "ops", "coco", "config", "strict_json", "evaluation", "data"),
+    "training": (
+        "config",
+        "strict_json",
+        "presets",
+        "ops",
+        "coco",
+        "data",
+        "models",
+        "weights",
+        "evaluation",
+        "visualize",
+        "export",
+    ),
     "benchmark": ALL,
 }
 BANNED = {

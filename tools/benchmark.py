@@ -8,6 +8,7 @@ a file; the last layers are scaled so that there is about as much to detect as a
 """
 
 import json
+import os
 import pathlib
 
 from absl import flags
@@ -15,6 +16,7 @@ from absl import flags
 import mask_rcnn_tf
 from mask_rcnn_tf.benchmark import inference, scenes, timing, training
 from mask_rcnn_tf.training.flags import define_config, run
+from mask_rcnn_tf.weights.loading import load_weights
 
 CONFIG = define_config()
 WHAT = flags.DEFINE_enum("what", "inference", ["inference", "training", "loader"], "What is timed.")
@@ -36,7 +38,7 @@ def measurements(config):
     model = mask_rcnn_tf.MaskRCNN(config.model)
     images = scenes.random_images(BATCH.value, HEIGHT.value, WIDTH.value)
     if WEIGHTS.value:
-        model.load_weights(WEIGHTS.value)
+        load_weights(model, WEIGHTS.value)
     else:
         scenes.spread_predictions(model, *model.preprocess(images[:1]))
     if WHAT.value == "inference":
@@ -53,14 +55,13 @@ def main(_):
         common |= {"height": HEIGHT.value, "width": WIDTH.value}
         common |= {"dtype": config.model.dtype, "kernels": config.model.kernels}
     common |= timing.environment()
-    lines = []
-    for line in measurements(config):
-        lines.append(json.dumps({**line, **common}))
-        print(lines[-1], flush=True)
-    if OUTPUT.value:
-        path = pathlib.Path(OUTPUT.value)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines) + "\n")
+    path = pathlib.Path(OUTPUT.value or os.devnull)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as output:  # before the minutes that measuring takes
+        for line in measurements(config):
+            text = json.dumps({**line, **common})
+            print(text, flush=True)
+            print(text, file=output, flush=True)
 
 
 if __name__ == "__main__":

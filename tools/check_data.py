@@ -9,10 +9,11 @@ import pathlib
 import sys
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from mask_rcnn_tf import visualize
 from mask_rcnn_tf.data import check
+from mask_rcnn_tf.training.flags import run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("annotations", None, "COCO-format JSON file.", required=True)
@@ -45,4 +46,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

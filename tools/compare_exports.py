@@ -10,9 +10,10 @@ gets the canvas of the format it is compared with; the table names it.
 import json
 import pathlib
 
-from absl import app, flags
+from absl import flags
 
 from mask_rcnn_tf.export import comparison
+from mask_rcnn_tf.training.flags import check_output, run
 
 A = flags.DEFINE_string("a", None, "What the others are compared with.", required=True)
 B = flags.DEFINE_multi_string("b", None, "Another form of the model; may be given several times.", required=True)
@@ -25,15 +26,14 @@ OUTPUT = flags.DEFINE_string("output", None, "Where to write the figures (JSON l
 
 
 def main(_):
-    """Compares; a wrong argument ends in one line."""
-    try:
-        records = comparison.compare_artefacts(A.value, B.value, IMAGES.value, ANNOTATIONS.value, LIMIT.value)
-        if OUTPUT.value:
-            pathlib.Path(OUTPUT.value).write_text("".join(json.dumps(record) + "\n" for record in records))
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"compare_exports: {error}") from None
+    """Compares and prints."""
+    if OUTPUT.value:
+        check_output(OUTPUT.value)
+    records = comparison.compare_artefacts(A.value, B.value, IMAGES.value, ANNOTATIONS.value, LIMIT.value)
+    if OUTPUT.value:
+        pathlib.Path(OUTPUT.value).write_text("".join(json.dumps(record) + "\n" for record in records))
     print(comparison.format_table(records))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

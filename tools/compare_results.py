@@ -7,10 +7,11 @@ Exits with 1 when anything differs by more than the tolerances.
 
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from mask_rcnn_tf.coco.reader import read_results
 from mask_rcnn_tf.evaluation.compare_results import Comparison, Tolerance, compare
+from mask_rcnn_tf.training.flags import run
 
 RESULTS = flags.DEFINE_string("results", None, "COCO results (JSON).", required=True)
 REFERENCE = flags.DEFINE_string("reference", None, "COCO results (JSON) to compare with.", required=True)
@@ -56,4 +57,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

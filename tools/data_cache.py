@@ -8,24 +8,22 @@ Stale are sets whose annotation file or images are gone from where they were las
 versions, and what an interrupted preparation left. Sets that a run is reading now must stay until it ends.
 """
 
-from absl import app, flags
+from absl import flags
 
 from mask_rcnn_tf.data import prepared
+from mask_rcnn_tf.training.flags import run
 
 DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the sets (config.data.data_dir); '' is TFDS's default.")
 REMOVE = flags.DEFINE_list("remove", [], "'stale', or names of the list, separated by commas.")
 
 
 def main(_):
-    """Lists, or removes and lists what was removed; a wrong argument ends in one line."""
-    try:
-        sets = prepared.remove(DATA_DIR.value, REMOVE.value) if REMOVE.value else prepared.prepared_sets(DATA_DIR.value)
-    except ValueError as error:
-        raise SystemExit(f"data_cache: {error}") from None
+    """Lists, or removes and lists what was removed."""
+    sets = prepared.remove(DATA_DIR.value, REMOVE.value) if REMOVE.value else prepared.prepared_sets(DATA_DIR.value)
     if REMOVE.value:
         print("removed:")
     print(prepared.table(sets))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

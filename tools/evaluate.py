@@ -5,11 +5,12 @@ python tools/evaluate.py --model m.keras --annotations a.json --images folder --
 
 import functools
 
-from absl import app, flags
+from absl import flags
 
 import mask_rcnn_tf
 from mask_rcnn_tf import evaluation
 from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.training.flags import run
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
 ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO-format JSON.", required=True)
@@ -45,4 +46,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -7,12 +7,13 @@ Nothing is written where the detections differ.
 
 import itertools
 
-from absl import app, flags
+from absl import flags
 
 from mask_rcnn_tf import export
 from mask_rcnn_tf.evaluation import files
 from mask_rcnn_tf.export import check_images
 from mask_rcnn_tf.export.canvas import parse_canvas
+from mask_rcnn_tf.training.flags import run
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
 FORMAT = flags.DEFINE_enum("format", None, ["saved_model", "tflite", "onnx", "stablehlo"], "Kind.", required=True)
@@ -37,11 +38,8 @@ OPTIONS = {  # a format's own flags
 
 
 def main(_):
-    """Exports; a wrong argument ends in one line."""
-    try:
-        export_model()
-    except ValueError as error:
-        raise SystemExit(f"export: {error}") from None
+    """Exports and says where."""
+    export_model()
     print(f"{FORMAT.value}: {OUTPUT.value}")
 
 
@@ -64,4 +62,4 @@ def export_model():
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -6,11 +6,10 @@
 with its configuration.
 """
 
-import sys
-
-from absl import app, flags
+from absl import flags
 
 from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.training.flags import check_output, run
 from mask_rcnn_tf.weights.exporter import save_torchvision
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
@@ -18,13 +17,11 @@ OUTPUT = flags.DEFINE_string("output", None, "Where to write the weights (.safet
 
 
 def main(_: list[str]) -> None:
-    """Exports; a wrong argument ends in one line."""
-    try:
-        save_torchvision(files.load_model(MODEL.value), OUTPUT.value)
-    except ValueError as error:
-        sys.exit(f"export_weights: {error}")
+    """Exports and says where."""
+    check_output(OUTPUT.value)
+    save_torchvision(files.load_model(MODEL.value), OUTPUT.value)
     print(f"written to {OUTPUT.value}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -9,7 +9,6 @@ not say is assumed, and printed; the other flags say it. Nothing in the checkpoi
 
 import ast
 import pathlib
-import sys
 
 from absl import flags
 
@@ -35,23 +34,20 @@ def _is_sizes(text: str) -> bool:
 
 
 def main(_: list[str]) -> None:
-    """Converts; a wrong argument ends in one line."""
+    """Converts, and says what was assumed and where the model is."""
     config = CONFIG.value if flags.FLAGS["config"].present else None
     path = pathlib.Path(OUTPUT.value)
     if path.suffix != ".keras":
-        sys.exit(f"import_weights: output is {str(path)!r}; allowed: a name that ends in .keras.")
-    try:
-        model, report = import_checkpoint(
-            FROM.value,
-            CHECKPOINT.value,
-            config,
-            class_names=CLASS_NAMES.value,
-            anchor_sizes=ast.literal_eval(ANCHOR_SIZES.value),
-            norm_epsilon=NORM_EPSILON.value,
-        )
-    except ValueError as error:
-        sys.exit(f"import_weights: {error}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+        raise ValueError(f"output is {str(path)!r}; allowed: a name that ends in .keras.")
+    tool_flags.check_output(path)
+    model, report = import_checkpoint(
+        FROM.value,
+        CHECKPOINT.value,
+        config,
+        class_names=CLASS_NAMES.value,
+        anchor_sizes=ast.literal_eval(ANCHOR_SIZES.value),
+        norm_epsilon=NORM_EPSILON.value,
+    )
     save_model(model, path)
     print("\n".join([*report.lines(), f"{model.config.num_classes} classes, written to {path}"]))
 

@@ -6,12 +6,13 @@ python tools/predict.py --model m.keras --input 'photos/*.jpg' --output folder
 import functools
 import pathlib
 
-from absl import app, flags
+from absl import flags
 
 import mask_rcnn_tf
 from mask_rcnn_tf import evaluation, visualize
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.training.flags import run
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
 INPUT = flags.DEFINE_string("input", None, "An image file, a folder of images, or a glob pattern.", required=True)
@@ -42,4 +43,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -5,10 +5,11 @@
 A folder for what reads images from one: checks of exports, int8 calibration, AP, other programs.
 """
 
-from absl import app, flags
+from absl import flags
 
 from mask_rcnn_tf.data import shapes
 from mask_rcnn_tf.presets import load_config
+from mask_rcnn_tf.training.flags import run
 
 SPLIT = flags.DEFINE_enum("split", "val", shapes.SPLITS, "Scenes of training or of validation.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder that is to be; must not exist, or be empty.", required=True)
@@ -16,13 +17,10 @@ COUNT = flags.DEFINE_integer("count", None, "The first scenes only; all without 
 
 
 def main(_):
-    """Writes; a wrong argument ends in one line."""
-    try:
-        shapes.write_folder(load_config("mask_rcnn_shapes"), SPLIT.value, OUTPUT.value, COUNT.value)
-    except ValueError as error:
-        raise SystemExit(f"write_shapes: {error}") from None
+    """Writes and says where."""
+    shapes.write_folder(load_config("mask_rcnn_shapes"), SPLIT.value, OUTPUT.value, COUNT.value)
     print(OUTPUT.value)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -43,6 +43,8 @@ def build(flags) -> bytes:
         raise ValueError(
             f"usual_batch is {flags.usual_batch}; allowed: 1 to largest_batch, which is {flags.largest_batch}."
         )
+    if not 0 < flags.workspace_gib < 2**20:
+        raise ValueError(f"workspace_gib is {flags.workspace_gib}; allowed: a number above 0.")
     try:
         import tensorrt as trt
     except ImportError:

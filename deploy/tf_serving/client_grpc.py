@@ -9,10 +9,17 @@ Source: tensorflow_serving/apis/prediction_service.proto and predict.proto.
 import functools
 import sys
 
-import grpc
-import tensorflow as tf
 from detections import RequestRefused, ServingError, first_line, parser, run, split
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+try:
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+except ImportError as missing:
+    sys.exit(
+        f"client_grpc: package {missing.name} is missing; allowed: `pip install tensorflow-cpu grpcio && pip install "
+        "--no-deps tensorflow-serving-api`, or client_rest.py, which needs none."
+    )
 
 SERVER = "localhost:8500"
 

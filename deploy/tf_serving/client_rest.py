@@ -8,6 +8,7 @@ Source: https://www.tensorflow.org/tfx/serving/api_rest, Predict API, column for
 """
 
 import base64
+import http.client
 import json
 import sys
 import urllib.error
@@ -37,7 +38,7 @@ def parse_reply(body: bytes) -> list[dict]:
     """
     try:
         return split(json.loads(body)["outputs"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise ServingError(f"the answer is not TensorFlow Serving's: {body[:200]!r}") from None
 
 
@@ -45,7 +46,7 @@ def error_message(body: bytes) -> str:
     """The server's own words in a reply that is an error."""
     try:
         return first_line(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return body[:200].decode(errors="replace")
 
 
@@ -67,8 +68,8 @@ def predict(contents: list[bytes], server: str, model: str, label: str | None, t
       ServingError: no server, no such model, or no answer in time.
     """
     url = request_url(server, model, label)
-    request = urllib.request.Request(url, request_body(contents), {"Content-Type": "application/json"})
     try:
+        request = urllib.request.Request(url, request_body(contents), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=timeout) as reply:
             return parse_reply(reply.read())
     except urllib.error.HTTPError as error:
@@ -76,7 +77,9 @@ def predict(contents: list[bytes], server: str, model: str, label: str | None, t
         if error.code == 400:
             raise RequestRefused(message) from None
         raise ServingError(f"{url} answers {error.code}: {message}") from None
-    except (urllib.error.URLError, OSError) as error:  # TimeoutError is an OSError
+    except (ValueError, http.client.InvalidURL) as error:
+        raise ServingError(f"server is {server!r}: {error}; allowed: such as {SERVER}") from None
+    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:  # TimeoutError is an OSError
         raise ServingError(f"no answer from {url} within {timeout:g} s: {getattr(error, 'reason', error)}") from None
 
 

@@ -5,6 +5,8 @@ import json
 import pathlib
 import sys
 
+DETECTION_RULES = ("mask_threshold", "paste")  # of config.json, which say how masks are pasted
+
 
 class ServingError(Exception):
     """The server is absent, does not answer in time, or does not have the model."""
@@ -40,7 +42,10 @@ def coco_results(detections: dict, image_id: int, config: dict | None = None) ->
         model. That needs this package where the client runs.
     """
     if config is not None:
-        from mask_rcnn_tf.coco.results import to_results
+        try:
+            from mask_rcnn_tf.coco.results import to_results
+        except ImportError as error:
+            raise ServingError(f"package {error.name} is missing, which --config needs; leave it out.") from None
 
         ids, rules = range(1, 2**31), config["detection"]  # the server's classes are category ids already
         shape = tuple(int(side) for side in detections["original_shape"])
@@ -88,12 +93,55 @@ def parser(description: str, server: str) -> argparse.ArgumentParser:
     return add_server(flags, server)
 
 
+def read_table(path: pathlib.Path | None, name: str, keys: tuple[str, ...] = ()) -> dict | None:
+    """The table in a JSON file; None without a path.
+
+    Args:
+      path: of the file, or None.
+      name: of the flag.
+      keys: what its table "detection" must have, if any.
+
+    Raises:
+      ValueError: in one line, what is wrong with the file.
+    """
+    if path is None:
+        return None
+    try:
+        table = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{name} is '{path}'; it cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is '{path}'; it is not JSON: {error}.") from None
+    rules = table.get("detection") if isinstance(table, dict) and keys else table
+    if not isinstance(rules, dict) or set(keys) - set(rules):
+        raise ValueError(f"{name} is '{path}'; allowed: {name}.json of the model's folder assets.")
+    return table
+
+
+def check_output(path: pathlib.Path | None):
+    """Refuses a file that cannot be written, before anything is asked for. Raises ValueError."""
+    if path is None:
+        return
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ValueError(f"output is '{path}'; it cannot be written: {error.strerror}.") from None
+
+
+def seconds(text: str) -> float:
+    """A flag that is a time."""
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"it is {text}; allowed: a number above 0, below 1000000")
+    return value
+
+
 def add_server(flags: argparse.ArgumentParser, server: str | None) -> argparse.ArgumentParser:
     """Adds the flags that say which model of which server; `server` is the default."""
     flags.add_argument("--server", default=server, help=f"default: {server or 'on this machine'}")
     flags.add_argument("--model", default="mask_rcnn", help="default: mask_rcnn")
     flags.add_argument("--label", help="of a version, e.g. canary (models.config); default: the newest version")
-    flags.add_argument("--timeout", type=float, default=30.0, help="seconds; default: 30")
+    flags.add_argument("--timeout", type=seconds, default=30.0, help="seconds; default: 30")
     return flags
 
 
@@ -107,12 +155,18 @@ def run(predict, flags: argparse.Namespace) -> int:
     Returns:
       The exit status: 0, 1 where an image was refused, 2 where the server does not answer.
     """
-    labels = json.loads(flags.labels.read_text()) if flags.labels else {}
-    config = json.loads(flags.config.read_text()) if flags.config else None
+    try:
+        labels = read_table(flags.labels, "labels") or {}
+        config = read_table(flags.config, "config", DETECTION_RULES)
+        check_output(flags.output)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     results, status = [], 0
     for number, path in enumerate(flags.images, start=1):
         try:
             (detections,) = predict([path.read_bytes()], flags.server, flags.model, flags.label, flags.timeout)
+            found = coco_results(detections, number, config)
         except (RequestRefused, OSError) as error:
             print(f"{path}: {error}", file=sys.stderr)
             status = 1
@@ -120,7 +174,6 @@ def run(predict, flags: argparse.Namespace) -> int:
         except ServingError as error:
             print(error, file=sys.stderr)
             return 2
-        found = coco_results(detections, number, config)
         results += found
         print(f"{path}\n{table(found, labels)}", flush=True)
     if flags.output:

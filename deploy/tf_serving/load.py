@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from detections import ServingError, add_server
+from detections import ServingError, add_server, seconds
 
 
 def percentile(values: list[float], percent: float) -> float | None:
@@ -67,17 +67,27 @@ def measure(predict, contents: list[bytes], clients: int, seconds: float) -> dic
     return {**report, "errors": dict(errors)}
 
 
+def clients(text: str) -> int:
+    """A flag that is a number of threads."""
+    if not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"it is {text}; allowed: 1 to 1000")
+    return int(text)
+
+
 def main(arguments: list[str]) -> int:
     """The command line; returns the exit status: 1 where nothing was answered."""
     flags = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     flags.add_argument("images", nargs="+", type=pathlib.Path)
     flags.add_argument("--api", choices=("rest", "grpc"), default="grpc")
-    flags.add_argument("--clients", type=int, default=4)
-    flags.add_argument("--seconds", type=float, default=30.0)
+    flags.add_argument("--clients", type=clients, default=4, help="threads, 1 to 1000")
+    flags.add_argument("--seconds", type=seconds, default=30.0)
     flags = add_server(flags, None).parse_args(arguments)
     client = importlib.import_module(f"client_{flags.api}")
     server = flags.server or client.SERVER
-    contents = [path.read_bytes() for path in flags.images]
+    try:
+        contents = [path.read_bytes() for path in flags.images]
+    except OSError as error:
+        sys.exit(f"load: {error.filename}: {error.strerror}")
 
     def predict(content):
         return client.predict(content, server, flags.model, flags.label, flags.timeout)

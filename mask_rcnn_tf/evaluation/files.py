@@ -16,6 +16,20 @@ from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation import coco_metrics
 from mask_rcnn_tf.ops.decode_image import decode_image
+from mask_rcnn_tf.weights.loading import load_model
+
+__all__ = [
+    "SUFFIXES",
+    "ImageFile",
+    "evaluate_files",
+    "find_images",
+    "known_categories",
+    "list_images",
+    "load_model",
+    "predict_files",
+    "read_image",
+    "score_results",
+]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # what TensorFlow decodes
 
@@ -88,30 +102,6 @@ def read_image(path: str | pathlib.Path, shape: tuple[int, int] | None = None) -
             f"{shape[1]}; swapped sides mean an EXIF rotation that is not applied to the pixels."
         )
     return image.numpy()
-
-
-def load_model(path: str, with_optimizer: bool = True) -> keras.Model:
-    """Loads a `.keras` file of `MaskRCNN`.
-
-    Args:
-      path: the file.
-      with_optimizer: whether the model is compiled as it was saved; its optimizer may hold as much as its weights.
-
-    Returns:
-      The model.
-
-    Raises:
-      ValueError: there is no such file, or it holds something else.
-    """
-    if not os.path.isfile(path):
-        raise ValueError(f"model is {path!r}; there is no such file.")
-    try:
-        model = keras.models.load_model(path, compile=with_optimizer)
-    except (ValueError, TypeError, OSError) as error:
-        raise ValueError(f"model {path!r} does not load: {str(error).strip().splitlines()[0]}") from error
-    if not isinstance(getattr(model, "config", None), ModelConfig):
-        raise ValueError(f"model {path!r} is a {type(model).__name__}; allowed: a saved MaskRCNN.")
-    return model
 
 
 def predict_files(

@@ -1,19 +1,33 @@
-"""The `--config` flag of the tools: a preset or a file, with every leaf open to overrides on the command line."""
+"""How the tools start and end: flags, `--config` with every leaf open to overrides, one line for what is wrong."""
 
 import dataclasses
 import logging
+import os
+import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import absl.logging
+import tensorflow as tf
 from absl import app, flags
 from ml_collections import config_flags
 
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.presets import load_config, preset_names
 
+# What is wrong with an argument, a file, a disk or the machine, and not with the program.
+EXPECTED = (
+    ValueError,
+    OSError,
+    FloatingPointError,
+    MemoryError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.NotFoundError,
+    tf.errors.UnimplementedError,  # a path such as gs://, without its file system
+)
 OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]*)")
 
 
@@ -52,7 +66,7 @@ def parse(argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS, conf
     try:
         rest = flag_values(argv)
     except flags.Error as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(one_line(error)) from error
     if len(rest) > 1:
         raise ValueError(f"arguments are {rest[1:]}; allowed: flags only, --name=value.")
     if "config" in flag_values:
@@ -61,22 +75,61 @@ def parse(argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS, conf
 
 
 def run(main: Callable[[Sequence[str]], Any], config_required: bool = True):
-    """Runs a tool: parses the flags (see `parse`), prints a wrong one as one line, calls `main(argv)`."""
+    """Runs a tool: parses the flags (see `parse`), calls `main(argv)`, and ends in one line where a person erred.
+
+    Exit status: 2 for a wrong flag, 1 for what `EXPECTED` has, 130 for Ctrl-C. Other errors are ours and keep their
+    traceback; so do all with `--verbosity=1`.
+    """
 
     def parse_or_exit(argv):
         try:
             return parse(argv, config_required=config_required)
         except ValueError as error:
-            print(f"{argv[0]}: {error}", file=sys.stderr)
+            print(f"{pathlib.Path(argv[0]).stem}: {one_line(error)}", file=sys.stderr)
             sys.exit(2)
 
     def run_quietly(argv):
         # Our own logger and not absl's, whose INFO level belongs to TFDS.
-        absl.logging.set_verbosity(absl.logging.WARNING)
+        absl.logging.set_verbosity(max(flags.FLAGS.verbosity, absl.logging.WARNING))
         logging.getLogger("mask_rcnn_tf").setLevel(logging.INFO)
-        return main(argv)
+        tool = pathlib.Path(argv[0]).stem
+        try:
+            return main(argv)
+        except EXPECTED as error:
+            if flags.FLAGS.verbosity > 0:
+                raise
+            print(f"{tool}: {one_line(error)}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print(f"{tool}: interrupted", file=sys.stderr)
+            sys.exit(130)
 
     app.run(run_quietly, flags_parser=parse_or_exit)
+
+
+def check_output(path: str | os.PathLike):
+    """Makes the folder of a file that is to be written, before work is done for it.
+
+    Raises:
+      OSError: the folder cannot be made or written, or there is a folder in the file's place.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    existed = path.exists()
+    path.open("ab").close()
+    if not existed:
+        path.unlink()
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line: the file and the reason where the system refused one."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return ": ".join([" -> ".join(names), error.strerror] if names else [error.strerror])
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"out of memory: {text}" if text else "out of memory"
+    return text or type(error).__name__
 
 
 def _check_keys(argv, required):

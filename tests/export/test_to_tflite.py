@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -91,6 +92,18 @@ def test_finds_the_same(model, path):
         np.testing.assert_allclose(found["detection_boxes"], theirs["detection_boxes"], rtol=0, atol=1e-2)
         np.testing.assert_allclose(found["detection_scores"], theirs["detection_scores"], rtol=0, atol=1e-4)
         np.testing.assert_allclose(found["detection_masks"], theirs["detection_masks"], rtol=0, atol=1e-3)
+
+
+def test_threads_get_the_results_of_one(model, path):
+    """An interpreter has one set of tensors; threads take turns."""
+    runner, images = runners.load(path), drawn_scenes(model.config, 8)
+    expected = [runner.predict([image])[0] for image in images]
+    with futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda image: runner.predict([image])[0], images * 3))
+    assert len({len(one["detection_scores"]) for one in expected}) and len(found) == 24
+    for ours, theirs in zip(found, expected * 3, strict=True):
+        for name, value in theirs.items():
+            np.testing.assert_array_equal(ours[name], value)
 
 
 def test_labels_and_metadata(path):

@@ -1,10 +1,10 @@
 """ONNX files, run by ONNX Runtime."""
 
-import json
 import os
 
 import numpy as np
 
+from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.config import ModelConfig, from_dict
 from mask_rcnn_tf.export.canvas import place_on_canvas
 from mask_rcnn_tf.export.errors import ExportError
@@ -12,7 +12,7 @@ from mask_rcnn_tf.export.runners.outputs import to_detections
 
 
 class OnnxRunner:
-    """Runs an ONNX file that `mask_rcnn_tf.export` wrote, on the processor.
+    """Runs an ONNX file that `mask_rcnn_tf.export` wrote, on the processor; several threads may at a time.
 
     Args:
       path: the file.
@@ -33,8 +33,11 @@ class OnnxRunner:
         metadata = self.session.get_modelmeta().custom_metadata_map
         if missing := {"config", "canvas"} - set(metadata):
             raise ExportError(f"model is '{path}'; its metadata has no {', '.join(sorted(missing))}.")
-        self.config = from_dict(ModelConfig, json.loads(metadata["config"]), "config.model")
-        canvas = json.loads(metadata["canvas"])
+        try:
+            self.config = from_dict(ModelConfig, strict_json.parse(metadata["config"]), "config.model")
+            canvas = strict_json.parse(metadata["canvas"])
+        except ValueError as error:
+            raise ExportError(f"model is '{path}'; its metadata cannot be read: {error}.") from None
         self.canvas = None if canvas is None else tuple(canvas)
         self._names = [output.name for output in self.session.get_outputs()]
 

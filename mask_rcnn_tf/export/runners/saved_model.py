@@ -1,12 +1,12 @@
 """SavedModels, run by TensorFlow from what is in their folder."""
 
-import json
 import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 
+from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.config import ModelConfig, from_dict
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.runners.outputs import to_detections
@@ -33,10 +33,13 @@ class SavedModelRunner:
         assets = path / "assets" / "config.json"
         if not assets.is_file():
             raise ExportError(f"model is '{path}'; it has no assets/config.json. Allowed: an export of this package.")
-        self.config = from_dict(ModelConfig, json.loads(assets.read_text()), "config.model")
+        try:
+            self.config = from_dict(ModelConfig, strict_json.read(assets, "config"), "config.model")
+        except ValueError as error:
+            raise ExportError(f"model is '{path}'; {error}") from None
         try:
             self._loaded = tf.saved_model.load(os.fspath(path))
-        except (OSError, tf.errors.OpError) as error:
+        except (OSError, ValueError, tf.errors.OpError) as error:
             raise ExportError(f"model is '{path}'; it does not load: {str(error).splitlines()[0]}") from None
         self._signature, self._detect = signature, self._loaded.signatures[signature]
 

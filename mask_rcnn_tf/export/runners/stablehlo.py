@@ -1,12 +1,12 @@
 """XLA programs, run by jax through PJRT on the device it finds."""
 
-import json
 import os
 import pathlib
 from collections.abc import Callable
 
 import numpy as np
 
+from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.config import ModelConfig, from_dict
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.runners.fixed_shapes import FixedShapesRunner
@@ -25,8 +25,8 @@ class StableHloRunner(FixedShapesRunner):
     def __init__(self, path: str | os.PathLike):
         path = pathlib.Path(path)
         try:
-            signature = json.loads((path / "signature.json").read_text())
-            config = json.loads((path / "config.json").read_text())
+            signature = strict_json.read(path / "signature.json", "signature")
+            config = strict_json.read(path / "config.json", "config")
             program = load_program(path)
         except ImportError:
             raise ExportError(
@@ -35,6 +35,8 @@ class StableHloRunner(FixedShapesRunner):
             ) from None
         except OSError as error:
             raise ExportError(f"model is '{path}'; {error.filename}: {error.strerror}.") from None
+        except ValueError as error:
+            raise ExportError(f"model is '{path}'; {error}") from None
         image = signature["parameters"][0]
         names = [result["name"] for result in signature["results"]]
 

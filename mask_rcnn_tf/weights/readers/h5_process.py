@@ -1,12 +1,15 @@
-"""A program: reads the weights of a legacy Keras HDF5 file. Nothing of the package is imported.
+"""A program: reads the weights of a Keras HDF5 file. Nothing of the package is imported.
 
-    python h5_process.py FILE RESULT
+    python h5_process.py read FILE RESULT
+    python h5_process.py copy FILE RESULT
 
-It prints JSON, an error or the arrays' names, dtypes and shapes, and writes their bytes to RESULT. libhdf5 can crash,
-hang or take any memory on a damaged file, so `h5_files` runs this in a process of its own, and the program limits
-itself before it opens the file.
+It prints JSON, an error or the arrays' names, dtypes and shapes. `read` takes the legacy format and writes the arrays'
+bytes to RESULT; `copy` takes Keras 3's .weights.h5 and writes a new one with the arrays and nothing else. libhdf5 can
+crash, hang or take any memory on a damaged file, so `h5_files` runs this in a process of its own, and the program
+limits itself before it opens the file.
 
-Source: `keras.saving`'s legacy HDF5 format (`legacy_h5_format.py`): a group a layer, in it a dataset a weight.
+Source: `keras.saving`'s legacy HDF5 format (`legacy_h5_format.py`): a group a layer, in it a dataset a weight; Keras
+3's (`saving_lib.py`, `H5IOStore`): groups as attributes lead to a layer, in its group "vars" a dataset a weight.
 """
 
 import json
@@ -19,6 +22,7 @@ import h5py
 import numpy as np
 
 MOST_OBJECTS, DEEPEST, KINDS = 100_000, 16, "fiub"
+BFLOAT16 = np.dtype("V2")  # as h5py stores it
 
 
 class RefusedError(Exception):
@@ -31,12 +35,12 @@ def limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
-def limit_this_process(file_bytes: int) -> None:
-    """Memory to 4 GiB and 12 times the file; further processor time to 10 s and 1 s for each 20 MB."""
+def limit_this_process(file_bytes: int, seconds: int = 10) -> None:
+    """Memory to 4 GiB and 12 times the file; further processor time to `seconds` and 1 s for each 20 MB."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_AS, 2**32 + 12 * file_bytes)
-    limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 10 + file_bytes // 20_000_000)
+    limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + seconds + file_bytes // 20_000_000)
 
 
 def datasets(root: h5py.Group) -> dict[str, h5py.Dataset]:
@@ -101,11 +105,34 @@ def read(path: str, result: str) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(name, dtype, shape) for name, (dtype, shape) in written.items()]
 
 
-def main(path: str, result: str) -> None:
-    """Reads `path`, writes `result`, prints what is in it or the error."""
-    limit_this_process(os.path.getsize(path))
+def copy(path: str, result: str) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Writes the arrays of Keras 3's format, under their paths, into a new file of that format.
+
+    Returns:
+      (path, dtype, shape) of each array.
+    """
+    allowed, written = os.path.getsize(path), []  # Keras neither compresses nor leaves anything out
+    with h5py.File(path, "r", locking=False) as file, h5py.File(result, "w") as output:
+        for where, dataset in sorted(datasets(file).items()):
+            if not where.isprintable():
+                raise RefusedError(f"the name {where!a} is not printable")
+            is_bfloat16 = dataset.dtype == BFLOAT16
+            allowed -= 2 * dataset.size if is_bfloat16 else check(where, dataset)
+            if allowed < 0:
+                raise RefusedError("its arrays would need more than the size of the file")
+            array = dataset[()] if is_bfloat16 else np.asarray(dataset[()], dataset.dtype.newbyteorder("="))
+            copied = output.create_dataset(where, data=array)
+            if is_bfloat16:
+                copied.attrs["dtype"] = "bfloat16"
+            written.append((where.lstrip("/"), array.dtype.str, array.shape))
+    return written
+
+
+def main(what: str, path: str, result: str) -> None:
+    """Reads or copies `path`, writes `result`, prints what is in it or the error."""
+    limit_this_process(os.path.getsize(path), 10 if what == "read" else 2)
     try:
-        print(json.dumps({"arrays": read(path, result)}))
+        print(json.dumps({"arrays": {"read": read, "copy": copy}[what](path, result)}))
     except Exception as error:  # libhdf5's errors have many types; the parent raises its own
         print(json.dumps({"error": ascii(str(error) or type(error).__name__)[1:-1][:300]}))
 

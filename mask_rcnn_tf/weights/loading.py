@@ -1,0 +1,174 @@
+"""A saved model from its `.keras` file, which may come from a stranger: nothing in it is believed or run.
+
+In this order: the archive's directory and sizes, the JSON, the classes it names, the HDF5 of the weights (copied by a
+process of its own), the variables of the configuration as they are made, shapes, values.
+"""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.readers.h5_files import copy_h5
+from mask_rcnn_tf.weights.readers.keras_classes import check_classes
+from mask_rcnn_tf.weights.readers.keras_files import KerasFile
+
+NAME = "mask_rcnn_tf>MaskRCNN"  # under which Keras knows the class
+OPTIMIZER = "optimizer/"  # what HDF5 paths of an optimizer's variables begin with
+SHOWN = 3
+# The configuration has any values, and what is built from it fails in any way.
+FAILURES = (ValueError, TypeError, LookupError, AttributeError, OSError, ArithmeticError, MemoryError, RecursionError)
+FAILURES += (tf.errors.OpError,)
+
+
+def load_model(path: str | os.PathLike, with_optimizer: bool = False) -> MaskRCNN:
+    """Loads a `.keras` file of `MaskRCNN`; the file may come from a stranger (docs/security.md).
+
+    Args:
+      path: the file.
+      with_optimizer: whether the model is compiled as it was saved, to go on training; an optimizer may hold twice as
+        much as the weights.
+
+    Returns:
+      The model.
+
+    Raises:
+      ValueError: in one line: there is no such file, it is damaged, it holds something else, or asks for anything but
+        a `MaskRCNN` with finite weights.
+    """
+    with _one_line(path), KerasFile(path) as archive, tempfile.TemporaryDirectory(prefix="mask_rcnn_tf_") as folder:
+        return _load(archive, pathlib.Path(folder), with_optimizer)
+
+
+def load_weights(model: MaskRCNN, path: str | os.PathLike):
+    """Gives a model the weights of a file as careful as `load_model` does.
+
+    Args:
+      model: `MaskRCNN`.
+      path: a `.keras` file of a model of the same configuration, or what `save_weights` wrote (`.weights.h5`).
+
+    Raises:
+      ValueError: see `load_model`; or they are the weights of another configuration.
+    """
+    with _one_line(path), tempfile.TemporaryDirectory(prefix="mask_rcnn_tf_") as folder:
+        raw, copy = pathlib.Path(path), pathlib.Path(folder) / "copy.weights.h5"
+        if raw.suffix == ".keras":
+            raw = pathlib.Path(folder) / "raw.h5"
+            with KerasFile(path) as archive:
+                archive.extract_weights(raw)
+        _check_shapes(model, copy_h5(raw, copy))
+        model.load_weights(copy)
+        _check_finite(model)
+
+
+@contextlib.contextmanager
+def _one_line(path: str | os.PathLike) -> Iterator[None]:
+    """Every error of a file as one ValueError."""
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise ValueError(f"model is {path!r}; there is no such file.")
+    try:
+        yield
+    except CheckpointError as error:
+        reason = str(error)
+    except FAILURES as error:
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        return
+    raise ValueError(f"model {path!r} does not load: {' '.join(reason.split())[:600]}")
+
+
+def _load(archive: KerasFile, folder: pathlib.Path, with_optimizer: bool) -> MaskRCNN:
+    raw, copy = folder / "raw.h5", folder / "copy.weights.h5"
+    description = _description(archive.config)
+    archive.extract_weights(raw)
+    with futures.ThreadPoolExecutor(1) as pool:
+        copied = pool.submit(copy_h5, raw, copy)  # takes about as long as building does
+        with _unset_variables(raw.stat().st_size):
+            model = keras.saving.deserialize_keras_object(description, safe_mode=True)
+        _check_shapes(model, copied.result())
+    if with_optimizer and archive.config.get("compile_config"):
+        check_classes(archive.config["compile_config"])
+        model.compile_from_config(archive.config["compile_config"])
+    model.load_weights(copy)
+    _check_finite(model)
+    return model
+
+
+def _description(config: dict[str, Any]) -> dict[str, Any]:
+    """What Keras builds the model from: the values that a `MaskRCNN` has, and none of the file's words around them."""
+    values = config.get("config")
+    if config.get("registered_name") != NAME or not isinstance(values, dict):
+        came = config.get("registered_name") or config.get("class_name")
+        raise CheckpointError(f"it is a {ascii(came)[:80]}; allowed: a saved MaskRCNN")
+    check_classes(values)
+    names = {"module": MaskRCNN.__module__, "class_name": MaskRCNN.__name__, "registered_name": NAME}
+    return names | {"config": values}
+
+
+@contextlib.contextmanager
+def _unset_variables(most_bytes: int) -> Iterator[None]:
+    """Variables that are made inside are NaN until they are loaded, and have at most as many bytes as their file.
+
+    Raises:
+      CheckpointError: they need more; the one that is too much is not made.
+    """
+    left, shapes_alone = most_bytes, tf.Graph()
+
+    def create(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+        nonlocal left
+        value = arguments["initial_value"]
+        if callable(value):
+            with shapes_alone.as_default():
+                spec = tf.convert_to_tensor(value())
+            left -= spec.shape.num_elements() * spec.dtype.size
+            if left >= 0:
+                filling = float("nan") if spec.dtype.is_floating else 0
+                arguments["initial_value"] = tf.fill(spec.shape, tf.constant(filling, spec.dtype))
+        if left < 0:
+            raise CheckpointError(too_much)
+        return next_creator(**arguments)
+
+    too_much = f"its configuration needs more weights than the {most_bytes} bytes of the file"
+    try:
+        with tf.variable_creator_scope(create):
+            yield
+    except Exception as error:
+        if left < 0:  # Keras wraps what a layer raises
+            raise CheckpointError(too_much) from error
+        raise
+
+
+def _check_shapes(model: MaskRCNN, arrays: dict[str, tuple[int, ...]]):
+    """Refuses weights that are not those of the model, before any is read."""
+    wanted = Counter(tuple(variable.shape) for variable in model.weights)
+    came = Counter(shape for name, shape in arrays.items() if not name.startswith(OPTIMIZER))
+    if wanted != came:
+        missing, extra = (list(map(str, counts)) for counts in (wanted - came, came - wanted))
+        shown = "; ".join(
+            f"{word} {', '.join(shapes[:SHOWN])}"
+            for word, shapes in (("missing", missing), ("not wanted", extra))
+            if shapes
+        )
+        raise CheckpointError(
+            f"it has {came.total()} arrays of weights, its configuration {wanted.total()}; shapes: {shown}"
+        )
+
+
+def _check_finite(model: MaskRCNN):
+    broken = [variable.path for variable in model.variables if not np.isfinite(np.asarray(variable.value)).all()]
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} weights are missing or not finite: {', '.join(broken[:SHOWN])}"
+            + (", ..." if len(broken) > SHOWN else "")
+        )

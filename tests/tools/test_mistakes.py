@@ -1,0 +1,261 @@
+"""Every tool ends in one line, and not in a traceback, for the mistakes that people make with it."""
+
+import copy
+import json
+import pathlib
+import runpy
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image
+from tiny import finding_model
+
+from mask_rcnn_tf import MaskRCNN
+from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.export.runners import keras_model
+
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a good model, image and COCO file, and with one of each kind of wrong file."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    model = finding_model()
+    model.save(folder / "m.keras")
+    config = copy.deepcopy(model.config)
+    config.mask_head.enabled = False
+    MaskRCNN(config).save(folder / "boxes.keras")
+    (folder / "images").mkdir()
+    (folder / "nothing").mkdir()
+    (folder / "full").mkdir()
+    (folder / "full" / "file").write_text("")
+    Image.fromarray(np.full((64, 96, 3), 255, np.uint8)).save(folder / "images" / "a.png")
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 20], "area": 400, "iscrowd": 0}
+    truth = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 64, "width": 96}],
+        "annotations": [box | {"segmentation": [[5, 5, 25, 5, 25, 25, 5, 25]]}],
+        "categories": [{"id": 1, "name": "ball"}, {"id": 7, "name": "box"}, {"id": 90, "name": "star"}],
+    }
+    files = {
+        "a.json": truth,
+        "more.json": truth | {"categories": [*truth["categories"], {"id": 91, "name": "owl"}]},
+        "list.json": [],
+        "results.json": [],
+        "other.json": {"name": "something"},
+        "number.json": 3,
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
+    (folder / "deep.json").write_text("[" * 10_000 + "]" * 10_000)
+    (folder / "digits.json").write_text('{"images": ' + "9" * 5000 + "}")
+    for name in ("empty.keras", "empty.json", "empty.pth", "empty.tflite", "empty.onnx", "empty.py"):
+        (folder / name).write_bytes(b"")
+    for name in ("text.keras", "text.json", "text.pth", "text.tflite", "text.onnx"):
+        (folder / name).write_text("hello")
+    with zipfile.ZipFile(folder / "weights.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02}.")
+        archive.writestr("archive/version", "3")
+    configs = {
+        "syntax.py": "def get_config(:\n",
+        "raises.py": "from mask_rcnn_tf.config import Config\n\n\ndef get_config():\n    return Config(nam='x')\n",
+        "imports.py": "import a_module_that_is_not_there\n",
+        "other.py": "def get_config():\n    return {'train': 1}\n",
+        "misspelt.py": "from mask_rcnn_tf import Config\n\n\ndef get_config():\n    Config().train.stepps = 3\n",
+        "without.py": "x = 1\n",
+    }
+    for name, text in configs.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(folder):
+    """Loads models as the tools do, the good one once."""
+    model = files.load_model(folder / "m.keras")
+    real = files.load_model
+    return lambda path, *rest, **options: model if path == "m.keras" else real(path, *rest, **options)
+
+
+def run(monkeypatch, capsys, folder, line):
+    """Exit status and stderr of a command line, run in this process."""
+    name, *arguments = line.split()
+    known = set(flags.FLAGS)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", [f"tools/{name}.py", *arguments])
+    monkeypatch.setattr(sys, "path", [str(TOOLS), *sys.path])
+    capsys.readouterr()
+    try:
+        runpy.run_path(str(TOOLS / f"{name}.py"), run_name="__main__")
+        status = 0
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+        text = ended.code if isinstance(ended.code, str) else ""
+    finally:
+        for flag in set(flags.FLAGS) - known:
+            delattr(flags.FLAGS, flag)
+    return status, capsys.readouterr().err + text
+
+
+EVALUATE = "evaluate --model=m.keras --annotations=a.json --images=images --output=out.json"
+PREDICT = "predict --model=m.keras --input=images --output=out"
+EXPORT = "export --model=m.keras --format=saved_model --images=images --output=new"
+TRAIN = "train --config=mask_rcnn_small --model_dir=run --config.data.train_annotations=a.json"
+TRAIN += " --config.data.train_images=images --config.data.val_annotations=a.json --config.data.val_images=images"
+TRAIN += " --config.data.data_dir=data"
+IMPORT = "import_weights --from=torchvision --checkpoint=weights.pth --output=new.keras"
+COMPARE = "compare_exports --a=m.keras --b=m.keras --images=images"
+RESULTS = "compare_results --results=results.json --reference=results.json"
+CHECK = "check_data --annotations=a.json --images=images"
+BENCHMARK = "benchmark --config=mask_rcnn_shapes --height=64 --width=64 --runs=1"
+MODELS = ("none.keras", "images", "empty.keras", "text.keras", "weights.pth", "a.json")
+JSONS = ("none.json", "images", "empty.json", "text.json", "list.json", "other.json", "number.json", "deep.json")
+JSONS += ("digits.json", "m.keras")
+
+
+def with_flag(line, flag, value):
+    return " ".join([part for part in line.split() if not part.startswith(f"--{flag}=")] + [f"--{flag}={value}"])
+
+
+MISTAKES = [  # command line, exit status, words of the message
+    *((with_flag(EVALUATE, "model", path), 1, path) for path in MODELS),
+    *((with_flag(PREDICT, "model", path), 1, path) for path in MODELS),
+    *((with_flag(EXPORT, "model", path), 1, path) for path in MODELS),
+    *((f"export_weights --model={path} --output=new.safetensors", 1, path) for path in MODELS),
+    *((with_flag(COMPARE, "b", path), 1, path) for path in (*MODELS, "text.tflite", "empty.tflite", "text.onnx")),
+    *((with_flag(EVALUATE, "annotations", path), 1, path) for path in JSONS),
+    *((with_flag(CHECK, "annotations", path), 1, path) for path in JSONS),
+    *((with_flag(RESULTS, "results", path), 1, path) for path in JSONS if path != "list.json"),
+    *((with_flag(RESULTS, "reference", path), 1, path) for path in JSONS if path != "list.json"),
+    *((with_flag(TRAIN, "config.data.train_annotations", path), 1, path) for path in JSONS),
+    *((with_flag(IMPORT, "checkpoint", path), 1, path) for path in ("none.pth", "images", "empty.pth", "text.pth")),
+    (IMPORT, 1, "weights.pth"),
+    (with_flag(IMPORT, "checkpoint", "m.keras"), 1, "m.keras"),
+    (with_flag(EVALUATE, "annotations", "more.json"), 1, "91"),
+    (with_flag(EVALUATE, "images", "none"), 1, "none"),
+    (with_flag(EVALUATE, "images", "a.json"), 1, "a.json"),
+    (with_flag(PREDICT, "input", "none/*.jpg"), 1, "none/*.jpg"),
+    (with_flag(PREDICT, "input", "nothing"), 1, "nothing"),
+    (with_flag(CHECK, "images", "none"), 1, "none"),
+    (with_flag(COMPARE, "images", "nothing"), 1, "nothing"),
+    (with_flag(COMPARE, "annotations", "text.json"), 1, "text.json"),
+    (with_flag(EXPORT, "images", "nothing"), 1, "nothing"),
+    (with_flag(EXPORT, "images", "none"), 1, "none"),
+    (with_flag(EXPORT, "output", "full"), 1, "full"),
+    (with_flag(EXPORT, "output", "a.json/new"), 1, "a.json"),
+    (with_flag(EXPORT, "format", "pickle"), 2, "pickle"),
+    (EXPORT + " --batch=2", 1, "batch"),
+    (EXPORT + " --limit=0", 2, "limit"),
+    (with_flag(EXPORT, "format", "tflite") + " --canvas=96", 1, "canvas"),
+    (with_flag(EXPORT, "format", "tflite") + " --canvas=96,abc", 1, "canvas"),
+    (with_flag(EXPORT, "model", "boxes.keras") + " --pasted", 1, "pasted"),
+    (with_flag(EVALUATE, "output", "/proc/none/out.json"), 1, "/proc/none"),
+    ("write_shapes --output=full", 1, "full"),
+    ("write_shapes --output=a.json", 1, "a.json"),
+    ("write_shapes --output=new_shapes --count=0", 1, "count"),
+    ("write_shapes --output=new_shapes --count=many", 2, "count"),
+    ("write_shapes --output=new_shapes --split=test", 2, "split"),
+    ("data_cache --data_dir=none", 1, "none"),
+    ("data_cache --data_dir=a.json", 1, "a.json"),
+    ("data_cache --data_dir=nothing --remove=everything", 1, "everything"),
+    ("export_weights --model=m.keras --output=a.json/new.safetensors", 1, "a.json"),
+    ("export_weights --model=m.keras --output=full", 1, "full"),
+    (with_flag(IMPORT, "output", "new.h5"), 1, ".keras"),
+    (with_flag(IMPORT, "output", "a.json/new.keras"), 1, "a.json"),
+    (with_flag(IMPORT, "from", "caffe"), 2, "caffe"),
+    (IMPORT + " --anchor_sizes=big", 2, "anchor_sizes"),
+    (IMPORT + " --norm_epsilon=tiny", 2, "norm_epsilon"),
+    (with_flag(TRAIN, "config", "mask_rcnn_smal"), 2, "mask_rcnn_smal"),
+    *((with_flag(TRAIN, "config", name), 2, name) for name in ("syntax.py", "raises.py", "imports.py", "other.py")),
+    *((with_flag(TRAIN, "config", name), 2, name) for name in ("misspelt.py", "without.py", "empty.py", "none.py")),
+    (TRAIN + " --config.train.steps=-5", 2, "steps"),
+    (TRAIN + " --config.train.steps=1e3", 2, "steps"),
+    (TRAIN + " --config.train.stepps=5", 2, "stepps"),
+    (TRAIN + " --config.train.decay_steps=(5,3)", 2, "decay_steps"),
+    (TRAIN + f" --config.train.steps={'9' * 40}", 2, "steps"),
+    (TRAIN + f" --config.model.seed={2**63}", 2, "seed"),
+    (TRAIN + " --config.train.init_from=text.keras", 1, "text.keras"),
+    (TRAIN + " --config.train.init_from=none.keras", 1, "none.keras"),
+    (with_flag(TRAIN, "model_dir", "a.json"), 1, "a.json"),
+    (with_flag(TRAIN, "config.data.train_images", "none"), 1, "none"),
+    (with_flag(TRAIN, "config.data.train_images", "nothing"), 1, "image"),
+    (with_flag(TRAIN, "config.data.data_dir", "a.json"), 1, "a.json"),
+    (TRAIN + " --unknown=1", 2, "unknown"),
+    (TRAIN + " stray", 2, "stray"),
+    ("train --config=mask_rcnn_small", 2, "model_dir"),
+    ("predict --model=m.keras", 2, "input"),
+    (PREDICT + " --score_threshold=high", 2, "score_threshold"),
+    (EVALUATE + " --max_dets=1,many", 1, "max_dets"),
+    (EVALUATE + " --max_dets=100,1", 1, "max_dets"),
+    (EVALUATE + " --keypoint_sigmas=a", 1, "a"),
+    (with_flag(EVALUATE, "output", "images"), 1, "images"),
+    (with_flag(EVALUATE, "output", "a.json/new.json"), 1, "a.json"),
+    (with_flag(PREDICT, "output", "a.json"), 1, "a.json"),
+    (with_flag(CHECK, "output", "a.json"), 1, "a.json"),
+    (CHECK + " --max_gt=0", 2, "max_gt"),
+    (with_flag(COMPARE, "output", "full"), 1, "full"),
+    (BENCHMARK + " --weights=m.keras", 1, "m.keras"),
+    (BENCHMARK + " --weights=text.keras", 1, "text.keras"),
+    (BENCHMARK + " --weights=text.json", 1, "text.json"),
+    (BENCHMARK + " --output=full", 1, "full"),
+    (BENCHMARK + " --runs=0", 2, "runs"),
+    (with_flag(BENCHMARK, "height", "16"), 2, "height"),
+    (RESULTS + " --paste=best", 2, "paste"),
+    (RESULTS + " --box_tolerance=near", 2, "box_tolerance"),
+]
+
+
+@pytest.mark.parametrize(("line", "status", "words"), MISTAKES, ids=lambda value: str(value)[:90])
+def test_one_line(monkeypatch, capsys, folder, loaded, line, status, words):
+    monkeypatch.setattr(files, "load_model", loaded)
+    monkeypatch.setattr(keras_model, "load_model", loaded)
+    came, text = run(monkeypatch, capsys, folder, line)
+    lines = [row for row in text.strip().splitlines() if row.startswith(f"{line.split()[0]}: ")]
+    assert came == status and len(lines) == 1, text
+    assert words in lines[0] and "Traceback" not in text, text
+
+
+@pytest.mark.parametrize(
+    ("line", "package"),
+    [
+        (with_flag(EXPORT, "format", "onnx"), "tf2onnx"),
+        (with_flag(EXPORT, "format", "onnx"), "onnx"),
+        (with_flag(EXPORT, "format", "tflite"), "ai_edge_litert"),
+        (with_flag(COMPARE, "b", "text.onnx"), "onnxruntime"),
+        (with_flag(COMPARE, "b", "text.tflite"), "ai_edge_litert"),
+    ],
+)
+def test_a_missing_extra_is_named_with_how_to_get_it(monkeypatch, capsys, folder, loaded, line, package):
+    monkeypatch.setattr(files, "load_model", loaded)
+    monkeypatch.setattr(keras_model, "load_model", loaded)
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    status, text = run(monkeypatch, capsys, folder, line)
+    last = text.strip().splitlines()[-1]
+    assert status == 1 and package in last and "pip install" in last and "Traceback" not in text, text
+
+
+def test_a_bug_of_ours_keeps_its_traceback(monkeypatch, capsys, folder):
+    def broken(path):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(files, "load_model", broken)
+    with pytest.raises(KeyError, match="a bug"):
+        run(monkeypatch, capsys, folder, PREDICT)
+
+
+def test_a_traceback_where_it_is_asked_for(monkeypatch, capsys, folder):
+    with pytest.raises(ValueError, match="model is 'x'; there is no such file"):
+        run(monkeypatch, capsys, folder, "export_weights --model=x --output=y --verbosity=1")
+
+
+def test_ctrl_c(monkeypatch, capsys, folder):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "load_model", interrupted)
+    assert run(monkeypatch, capsys, folder, PREDICT) == (130, "predict: interrupted\n")
