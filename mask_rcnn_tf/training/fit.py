@@ -165,7 +165,11 @@ def make_callbacks(
         verbose=int(sys.stdout.isatty()),
     )
     log = run_callbacks.StepLog(folder, train.summary_every, make_schedule(train), train.batch_size)
-    pictured = sources.dataset(config, "val").take(run_callbacks.NUM_PICTURES).map(records.decoded)
+    pictured = (
+        sources.dataset(config, "val")
+        .take(run_callbacks.NUM_PICTURES)
+        .map(lambda record: records.decoded(record, config.model.preprocess.white_level))
+    )
     images = [(int(record["image_id"]), record["image"]) for record in pictured.as_numpy_iterator()]
     return {
         "stop": run_callbacks.StopOnNonFinite(lambda step: pipeline.train_dataset(config, step)),
