@@ -84,12 +84,12 @@ def read_picture(path: str | os.PathLike, shape: tuple[int, int]) -> Picture:
     try:
         content = stored_images.read_bytes(path)
     except ValueError as error:
-        raise Rejected("image file is missing or cannot be read", f"{path}: {error}") from None
+        raise Rejected("image file is missing or cannot be read", f"{path}: {error}".rstrip(".")) from None
     try:
         stored = stored_images.inspect(content)
         found = stored_images.levels(stored)
     except ValueError as error:
-        raise Rejected("image does not decode", str(error)) from None
+        raise Rejected("image does not decode", str(error).rstrip(".")) from None
     stored = stored._replace(shape=found.shape[:2])
     orientation, case = orientation_for(stored, shape)
     facts = facts_of(stored, case, int(found.max()) if stored.deep else 0)

@@ -14,7 +14,7 @@ from PIL import Image
 import mask_rcnn_tf
 from mask_rcnn_tf.coco import reader
 from mask_rcnn_tf.config import BackboneConfig, ModelConfig
-from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.evaluation import files, image_files
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 SCENES = {"a.png": (10, 20, 40, 60), "b.jpg": (30, 30, 60, 70), "c.png": (5, 8, 50, 90)}  # y1, x1, y2, x2
@@ -179,7 +179,7 @@ def test_one_line_errors(run, folder, tmp_path):
 
 def test_jpeg_pixels_equal_pillow(folder):
     path = folder / "images" / "b.jpg"
-    np.testing.assert_array_equal(files.read_image(path), np.array(Image.open(path)))
+    np.testing.assert_array_equal(image_files.read_image(path), np.array(Image.open(path)))
 
 
 def test_evaluate_a_saved_model(run, folder):
