@@ -109,7 +109,8 @@ def inspect(content: bytes, max_pixels: int = MAX_PIXELS) -> StoredImage:
         with Image.open(io.BytesIO(content), formats=[form]) as image:
             stored, refusal = _described(image, content, form), _refusal(image) if form == "TIFF" else ""
     except Image.DecompressionBombError:
-        raise ValueError(f"is larger than Pillow opens; allowed: at most {max_pixels / 1e6:.1f} megapixels.") from None
+        allowed = f"allowed: at most {max_pixels / 1e6:.1f} megapixels."
+        raise ValueError(f"says that it has more than 178 megapixels, which Pillow does not open; {allowed}") from None
     except Exception as error:  # Pillow's parsers raise whatever a damaged header leads them to
         raise ValueError(f"does not decode as an image ({type(error).__name__} in its header).") from None
     if refusal:
