@@ -82,7 +82,7 @@ def read_bytes(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> bytes:
         if state.st_size > most:
             raise ValueError(f"has {state.st_size} bytes; allowed: at most {most}.")
         with open(path, "rb") as file:
-            return file.read(most)
+            return file.read(state.st_size)  # a larger number would be taken as memory, whatever the file has
     except FileNotFoundError:
         raise ValueError("there is no such file.") from None
     except OSError as error:
