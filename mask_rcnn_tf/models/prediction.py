@@ -66,4 +66,5 @@ def _shrunk(image: np.ndarray, preprocess: PreprocessConfig) -> np.ndarray:
     stays = exact and image_ops.resized_shape((height, width), *sizes).numpy().tolist() == [height, width]
     if image.shape[0] * image.shape[1] < LARGE or height > image.shape[0] or width > image.shape[1] or not stays:
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    narrow = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(narrow.resize((width, height), Image.Resampling.BILINEAR))  # axis by axis, in the graph's order
