@@ -18,7 +18,7 @@ SIDE, LAYERS, ROWS, CELLS = 2**14, 200, 100_000, 64  # pixels; of a stack; of a 
 
 @dataclasses.dataclass
 class PreprocessConfig(Section):
-    """From a uint8 RGB image to the network's input; part of the model, because weights depend on it.
+    """From an RGB image to the network's input; part of the model, because weights depend on it.
 
     The defaults are those of Detectron2's R50/R101 models (`detectron2/config/defaults.py`): BGR, minus mean
     """
@@ -36,6 +36,7 @@ class PreprocessConfig(Section):
     mean: tuple[float, ...] = field((103.53, 116.28, 123.675), length=3, weights="same")
     std: tuple[float, ...] = field((1.0, 1.0, 1.0), length=3, above=0, weights="same")
     size_divisor: int = field(32, above=0, multiple_of=32, at_most=SIDE)  # canvases are multiples of this
+    white_level: int = field(65535, at_least=255, at_most=65535)  # of 16-bit images; 4095 for a camera of 12 bits
 
 
 @dataclasses.dataclass

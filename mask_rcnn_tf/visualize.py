@@ -3,15 +3,16 @@
 import colorsys
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from mask_rcnn_tf.coco.rle import bitmap
+from mask_rcnn_tf.coco import rle
 from mask_rcnn_tf.coco.segmentation import mask_runs
 
 MIN_SIDE = 400  # pixels; smaller pictures are magnified so that text is readable
+MAX_ASPECT = 10  # longer pictures are magnified until their longer side has this many times MIN_SIDE
 MASK_ALPHA = 0.38
 TEXT_SHARE = 0.12  # of the picture, at most, under labels; beyond it they hide what they name
 MIN_FONT = 9  # pixels
@@ -56,27 +57,44 @@ def draw(
     Raises:
       ValueError: the image is not uint8 [h, w, 3], or another argument has not n rows.
     """
-    image, boxes = np.asarray(image), np.asarray(boxes, float).reshape(-1, 4)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"image is {image.dtype} {list(image.shape)}; allowed: uint8 [h, w, 3].")
     rows = {"labels": labels, "masks": masks, "scores": scores, "color_numbers": color_numbers}
+    boxes = np.asarray(boxes, float).reshape(-1, 4)
     for name, value in rows.items():
         if value is not None and len(value) != len(boxes):
             raise ValueError(f"{name} has {len(value)} rows; allowed: {len(boxes)}, one a box.")
-    factor = max(1, math.ceil(min_side / min(image.shape[:2])))
+    shapes = None
+    if masks is not None:
+        shapes = [(int(np.count_nonzero(mask)), lambda mask=mask: _crop(mask)) for mask in masks]
+    return _draw(image, boxes, _texts(labels, scores, len(boxes)), shapes, color_numbers, min_side)
+
+
+def _draw(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    texts: list[str],
+    shapes: list[tuple[float, Callable]] | None,
+    color_numbers: Sequence[int] | None,
+    min_side: int,
+) -> np.ndarray:
+    """`draw` with masks as (area, function that gives the mask's crop and its corner): one is in memory at a time."""
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image is {image.dtype} {list(image.shape)}; allowed: uint8 [h, w, 3].")
+    short, long = sorted(image.shape[:2])
+    factor = max(1, min(math.ceil(min_side / short), MAX_ASPECT * min_side // long))
     size = (image.shape[1] * factor, image.shape[0] * factor)
     colors = [color(number) for number in (range(len(boxes)) if color_numbers is None else color_numbers)]
-    picture = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    picture = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)) if factor > 1 else image.copy()
     line = max(2, round(min(size) / 320))
-    if masks is not None:
-        _tint(picture, masks, colors, factor, line)
+    for crop, corner, rgb in _largest_first(shapes or [], colors):
+        _tint(picture, crop, corner, rgb, factor, line)
     canvas = Image.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
     for box, rgb in zip(boxes * factor, colors, strict=True):
         y1, x1, y2, x2 = box
         if y2 > y1 and x2 > x1:
             pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=rgb, width=max(1, line - 1))
-    _write_labels(pen, boxes * factor, _texts(labels, scores, len(boxes)), colors, size)
+    _write_labels(pen, boxes * factor, texts, colors, size)
     return np.array(canvas)
 
 
@@ -104,20 +122,14 @@ def draw_results(
     names = names or {}
     kept = [result for result in results if result.get("score", 1.0) >= score_threshold]
     boxes = [(y, x, y + height, x + width) for x, y, width, height in (result["bbox"] for result in kept)]
-    masks = None
-    if any(result.get("segmentation") for result in kept):
-        masks = [_decode(result.get("segmentation"), image.shape[:2]) for result in kept]
+    runs = [_runs(result.get("segmentation"), image.shape[:2]) for result in kept]
+    shapes = [(rle.area(counts), lambda counts=counts: rle.crop(counts, *image.shape[:2])) for counts in runs]
     categories = [result["category_id"] for result in kept]
     one_kind = len(names) == 1 or not names and len(set(categories)) < 2
-    return draw(
-        image,
-        np.array(boxes, float),
-        labels=[names.get(number, str(number)) for number in categories],
-        masks=masks,
-        scores=[result["score"] for result in kept] if all("score" in result for result in kept) else None,
-        color_numbers=None if one_kind else categories,
-        min_side=min_side,
-    )
+    labels = [names.get(number, str(number)) for number in categories]
+    scores = [result["score"] for result in kept] if all("score" in result for result in kept) else None
+    texts = _texts(labels, scores, len(kept))
+    return _draw(image, np.reshape(boxes, (-1, 4)), texts, shapes, None if one_kind else categories, min_side)
 
 
 def grid(images: Sequence[np.ndarray], columns: int, titles: Sequence[str] | None = None, gap: int = 12) -> np.ndarray:
@@ -176,32 +188,57 @@ def write_image(image: np.ndarray, path: str | pathlib.Path):
     Image.fromarray(image).save(path, **options)
 
 
-def _decode(segmentation: dict | list | None, image_shape: tuple[int, int]) -> np.ndarray:
-    if not segmentation:
-        return np.zeros(image_shape, bool)
-    return bitmap(mask_runs(segmentation, *image_shape, may_be_empty=True), *image_shape)
+def _runs(segmentation: dict | list | None, image_shape: tuple[int, int]) -> np.ndarray:
+    return mask_runs(segmentation, *image_shape, may_be_empty=True) if segmentation else np.zeros(0, np.int32)
 
 
-def _tint(picture: np.ndarray, masks: Sequence[np.ndarray], colors: Sequence[tuple], factor: int, line: int):
-    """Tints `picture` in place, large masks first, so that small ones stay visible on top."""
-    for index in sorted(range(len(masks)), key=lambda index: -int(np.count_nonzero(masks[index]))):
-        rows, columns = np.flatnonzero(masks[index].any(1)), np.flatnonzero(masks[index].any(0))
-        if not rows.size:
-            continue
-        # One pixel of margin, so that the outline closes at the window's border.
-        window = np.pad(masks[index][rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
-        size = (window.shape[1] * factor, window.shape[0] * factor)
-        smooth = Image.fromarray(window.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
-        if factor > 1:  # magnified steps of pixels become a curve
-            smooth = smooth.filter(ImageFilter.GaussianBlur(0.6 * factor))
-        inside = smooth.point(lambda level: 255 * (level >= 128))
-        core = inside.filter(ImageFilter.MinFilter(2 * line + 1))
-        inside, core = (np.asarray(part)[factor:-factor, factor:-factor] > 0 for part in (inside, core))
-        top, left = rows[0] * factor, columns[0] * factor
-        view = picture[top : top + inside.shape[0], left : left + inside.shape[1]]
-        rgb = np.array(colors[index], np.float32)
-        view[core] = (view[core] * (1 - MASK_ALPHA) + rgb * MASK_ALPHA).astype(np.uint8)
-        view[inside & ~core] = rgb.astype(np.uint8)
+def _crop(mask: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of a bitmap that has pixels, and its corner (y0, x0)."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not rows.size:
+        return np.zeros((0, 0), bool), (0, 0)
+    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], (int(rows[0]), int(columns[0]))
+
+
+def _largest_first(shapes: list[tuple[float, Callable]], colors: Sequence[tuple]) -> Iterator[tuple]:
+    """(crop, corner, colour) of each mask that has pixels; small ones come last and stay visible on top."""
+    for index in sorted(range(len(shapes)), key=lambda index: -shapes[index][0]):
+        crop, corner = shapes[index][1]()
+        if crop.size:
+            yield crop, corner, colors[index]
+
+
+def _tint(picture: np.ndarray, crop: np.ndarray, corner: tuple[int, int], rgb: tuple, factor: int, line: int):
+    """Tints `picture` in place inside a mask's crop, level by level through a table: linear in the crop's pixels."""
+    inside = crop
+    if factor > 1:  # magnified steps of pixels become a curve; a margin, so that it closes at the border
+        window = Image.fromarray(np.pad(crop, 1).astype(np.uint8) * 255)
+        smooth = window.resize((window.width * factor, window.height * factor), Image.Resampling.BILINEAR)
+        smooth = np.asarray(smooth.filter(ImageFilter.GaussianBlur(0.6 * factor)))
+        inside = smooth[factor:-factor, factor:-factor] >= 128
+    core = _eroded(inside, line)
+    top, left = (side * factor for side in corner)
+    view = picture[top : top + inside.shape[0], left : left + inside.shape[1]]
+    for channel, level in enumerate(rgb):
+        table = (np.arange(256) * (1 - MASK_ALPHA) + level * MASK_ALPHA).astype(np.uint8)
+        values = np.where(core, table[view[..., channel]], np.uint8(level))
+        np.copyto(view[..., channel], values, where=inside)
+
+
+def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
+    """The pixels of a bool mask whose whole square of 2 * radius + 1 lies in it; outside of its array there is nothing.
+
+    Windows grow by doubling, an axis after the other: the time depends on the radius by its logarithm.
+    """
+    mask, side = np.pad(mask, radius), 2 * radius + 1
+    for axis in (0, 1):
+        covered = 1
+        while covered < side:
+            step = min(covered, side - covered)
+            low, high = ([slice(None)] * 2 for _ in range(2))
+            low[axis], high[axis] = slice(None, -step), slice(step, None)
+            mask, covered = mask[tuple(low)] & mask[tuple(high)], covered + step
+    return mask
 
 
 def _texts(labels: Sequence[str] | None, scores: Sequence[float] | None, count: int) -> list[str]:
@@ -212,13 +249,15 @@ def _texts(labels: Sequence[str] | None, scores: Sequence[float] | None, count: 
 
 
 def _write_labels(pen: ImageDraw.ImageDraw, boxes, texts: list[str], colors: Sequence[tuple], size: tuple[int, int]):
-    font_size = int(np.clip(min(size) / 36, 13, 26))
+    font_size = max(13, int(min(size) / 36))
     while font_size >= MIN_FONT:
-        font = ImageFont.load_default(size=font_size)
-        sizes = [(pen.textlength(text, font=font) + 6, font_size + 5) if text else (0, 0) for text in texts]
+        font, margin = ImageFont.load_default(size=font_size), max(5, round(0.22 * font_size))
+        sizes = [
+            (pen.textlength(text, font=font) + margin + 1, font_size + margin) if text else (0, 0) for text in texts
+        ]
         if sum(width * height for width, height in sizes) <= TEXT_SHARE * size[0] * size[1]:
             break
-        font_size -= 1
+        font_size -= max(1, font_size // 16)
     else:
         return
     taken = np.zeros((0, 4))

@@ -1,8 +1,10 @@
 """Pictures: what is drawn where."""
 
+import time
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from mask_rcnn_tf import visualize
 
@@ -97,6 +99,55 @@ def test_draw_results_decodes_and_filters():
     results[0]["segmentation"] = {"size": [96, 120], "counts": counts}
     again = visualize.draw_results(GREY, results, {7: "cat", 9: "dog"}, score_threshold=0.5, min_side=96)
     np.testing.assert_array_equal(again, alone)
+
+
+def test_outlines_are_those_of_a_minimum_filter():
+    """Pillow's filter looks at the whole square around each pixel: right, and slow for thick lines."""
+    random = np.random.default_rng(0)
+    mask = np.pad(random.random((60, 70)) < 0.97, 1)
+    for radius in (1, 2, 5):
+        filtered = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.MinFilter(2 * radius + 1))
+        np.testing.assert_array_equal(visualize._eroded(mask[1:-1, 1:-1], radius), np.array(filtered)[1:-1, 1:-1] > 0)
+
+
+def test_time_is_linear_in_pixels():
+    def seconds(height, width):
+        image, mask = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), bool)
+        mask[height // 10 : -height // 10, width // 10 : -width // 10] = True
+        started = time.process_time()
+        visualize.draw(image, [[0, 0, height, width]], masks=[mask])
+        return time.process_time() - started
+
+    small = max(min(seconds(1000, 1500) for _ in range(3)), 0.01)
+    assert seconds(3000, 4500) < 3 * 9 * small  # with squares around each pixel it was 60 times as long
+
+
+@pytest.mark.parametrize("shape", [(10, 2000), (1, 5000), (5000, 1), (1, 1)])
+def test_long_images_are_not_magnified_beyond_measure(shape):
+    image, mask = np.zeros((*shape, 3), np.uint8), np.ones(shape, bool)
+    picture = visualize.draw(image, [[0, 0, *shape]], ["thing"], [mask], [1.0])
+    assert max(picture.shape) <= max(4000, *shape) and picture.shape[0] * shape[1] == picture.shape[1] * shape[0]
+
+
+def test_text_grows_with_the_picture():
+    """The label of the same scene at ten times the size covers about the same share of it."""
+    shares = []
+    for factor in (1, 10):
+        image = np.full((400 * factor, 500 * factor, 3), 128, np.uint8)
+        box = np.array([[200.0, 100, 300, 200]]) * factor
+        with_text = visualize.draw(image, box, ["thing"], scores=[0.5])
+        shares.append((with_text != visualize.draw(image, box)).any(-1).mean())
+    assert 0.5 < shares[1] / shares[0] < 1.5  # small pictures have a least size of text
+
+
+def test_results_without_masks_beside_masks():
+    mask = {"size": [96, 120], "counts": [20 * 96 + 10, 30, 96 * 120 - 20 * 96 - 40]}
+    results = [
+        {"category_id": 1, "bbox": [20, 10, 1, 30], "segmentation": mask},
+        {"category_id": 2, "bbox": [5, 5, 9, 9]},
+    ]
+    picture = visualize.draw_results(GREY, results, {}, min_side=96)
+    np.testing.assert_array_equal(picture[12:30, 20], np.tile(visualize.color(1), (18, 1)))
 
 
 def test_sheets(tmp_path):

@@ -1,6 +1,9 @@
 """Predicts images: COCO results with file names, and a picture an image.
 
-python tools/predict.py --model m.keras --input 'photos/*.jpg' --output folder
+python tools/predict.py --model m.keras --input photos --output folder
+python tools/predict.py --model m.keras --output folder photos/*.jpg more/*.png
+
+Results are in results.partial.jsonl, a line each, until all are found.
 """
 
 import functools
@@ -9,21 +12,28 @@ import pathlib
 from absl import flags
 
 import mask_rcnn_tf
-from mask_rcnn_tf import evaluation, visualize
+from mask_rcnn_tf import visualize
 from mask_rcnn_tf.coco import results as coco_results
-from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.evaluation import files, image_files, predicting
+from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
 from mask_rcnn_tf.training.flags import run
 
+flags.FLAGS.set_gnu_getopt(True)  # flags may follow the paths, as they do after a pattern that the shell has expanded
+
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
-INPUT = flags.DEFINE_string("input", None, "An image file, a folder of images, or a glob pattern.", required=True)
+INPUT = flags.DEFINE_multi_string("input", [], "An image file, a folder of images, or a glob pattern; more may follow.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for results.json and the pictures.", required=True)
 SCORE_THRESHOLD = flags.DEFINE_float("score_threshold", 0.5, "Lowest score that is drawn; results.json has all.")
+MAX_MEGAPIXELS = flags.DEFINE_float(
+    "max_megapixels", MAX_PIXELS / 1e6, "Larger images are left out, undecoded.", lower_bound=0, upper_bound=178
+)
 
 
-def main(_):
+def main(argv):
     """Predicts; a wrong argument ends in one line."""
+    sources = [*INPUT.value, *argv[1:]]
     try:
-        images = files.find_images(INPUT.value)
+        images = image_files.find_images(*sources)
         model = files.load_model(MODEL.value)
     except ValueError as error:
         raise SystemExit(f"predict: {error}") from None
@@ -35,11 +45,20 @@ def main(_):
         visualize.write_image(picture, folder / f"{file.image_id:04d}_{file.path.stem}.jpg")
 
     predict = functools.partial(mask_rcnn_tf.predict_images, model)
-    results, failures = files.predict_files(predict, images, model.config, write_picture)
-    evaluation.write_json(results, folder / "results.json")
-    print(f"{len(results)} detections on {len(images) - len(failures)} images: {folder / 'results.json'}")
-    if failures:
-        raise SystemExit("\n".join([*failures, f"{len(failures)} of {len(images)} images could not be read."]))
+    path, most = folder / "results.json", int(MAX_MEGAPIXELS.value * 1e6)
+    try:
+        failures, undrawn, found = predicting.write_predictions(
+            predict, images, model.config, path, write_picture, most
+        )
+    except (OSError, KeyboardInterrupt) as error:
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else error
+        raise SystemExit(f"predict: {reason}; what was found is in {folder / 'results.partial.jsonl'}") from None
+    for reason, others in image_files.passed_over(*sources).items():
+        print(f"passed over, {reason}: {', '.join(others)}")
+    print(found)
+    if failures or undrawn:
+        ending = f"{len(failures)} of {len(images)} images could not be read." if failures else ""
+        raise SystemExit("\n".join(filter(None, [*undrawn, *failures, ending])))
 
 
 if __name__ == "__main__":

@@ -129,6 +129,29 @@ def bitmap(runs: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.repeat(values, runs).reshape(width, height).T
 
 
+def crop(runs: np.ndarray, height: int, width: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of a mask's bitmap that has pixels, without painting the columns beside it.
+
+    Args:
+      runs: int32 [n].
+      height: of the image, pixels.
+      width: of the image, pixels.
+
+    Returns:
+      (bool [ch, cw], (y0, x0) of its corner in the image); [0, 0] where the mask has no pixel.
+    """
+    ends = np.cumsum(runs, dtype=np.int64)
+    covered = np.flatnonzero(runs[1::2]) * 2 + 1
+    if not covered.size:
+        return np.zeros((0, 0), bool), (0, 0)
+    first, last = ends[covered[0] - 1] // height, (ends[covered[-1]] - 1) // height
+    inside = np.clip(ends, first * height, (last + 1) * height)
+    values = np.arange(len(runs)) % 2 == 1
+    columns = np.repeat(values, np.diff(inside, prepend=first * height)).reshape(last + 1 - first, height).T
+    rows = np.flatnonzero(columns.any(1))
+    return columns[rows[0] : rows[-1] + 1], (int(rows[0]), int(first))
+
+
 def area(runs: np.ndarray) -> float:
     """Pixels that a mask covers, given its runs."""
     return math.fsum(runs[1::2])

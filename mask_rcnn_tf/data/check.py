@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
+from mask_rcnn_tf.coco import pictures as coco_pictures
 from mask_rcnn_tf.coco import reader, rle
-from mask_rcnn_tf.data import examples
+from mask_rcnn_tf.data import examples, records
 from mask_rcnn_tf.data.report import Report
-from mask_rcnn_tf.ops.decode_image import decode_image
 
 
 @dataclasses.dataclass
@@ -57,7 +56,7 @@ def _sample(example: dict, name: str, class_names: tuple[str, ...]) -> Sample:
     masked = all(len(runs) for runs in example["runs"])
     return Sample(
         name=re.sub(r"[^\w.-]", "_", str(pathlib.PurePath(name).with_suffix(""))),
-        image=decode_image(tf.constant(example["image"])).numpy(),
+        image=records.decoded(example)["image"].numpy(),
         boxes=example["boxes"],
         labels=[class_names[index - 1] for index in example["classes"]],
         masks=[rle.bitmap(runs, *shape) for runs in example["runs"]] if masked else None,
@@ -70,6 +69,7 @@ def _lines(report: Report, category_ids: tuple, class_names: tuple, keypoints: i
     yield f"  image sides  {sides.get('smallest', 0)} to {sides.get('largest', 0)} pixels"
     areas = "area below 32^2, below 96^2, above"
     yield f"  sizes        {', '.join(f'{sizes.get(key, 0)} {key}' for key in ('small', 'medium', 'large'))} ({areas})"
+    yield from (f"  warning: {line}" for line in coco_pictures.fact_lines(report.pictures))
     if keypoints:
         yield f"  keypoints    {keypoints} an instance"
     if report.used_annotations and report.without_mask == report.used_annotations:

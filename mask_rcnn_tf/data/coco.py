@@ -10,7 +10,7 @@ import pathlib
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from mask_rcnn_tf.coco import completion, reader
+from mask_rcnn_tf.coco import completion, pictures, reader
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import coco_builder, contents, examples, preparation
 from mask_rcnn_tf.data.report import Report
@@ -169,6 +169,8 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
     # Who has not asked for logs still learns of records that are left out.
     level = logging.WARNING if report.bad else logging.INFO
     LOG.log(level, "coco_json %s: %s", split, report.table(config.data.max_gt, skip_empty))
+    for line in pictures.fact_lines(report.pictures, config.model.preprocess.white_level):
+        LOG.warning("coco_json %s: %s", split, line)
     stored = builder.as_dataset(
         split=split,
         shuffle_files=False,

@@ -25,16 +25,18 @@ class CocoJsonConfig(tfds.core.BuilderConfig):
 class CocoJson(tfds.core.GeneratorBasedBuilder):
     """TFDS builder `coco_json`, with one split in the file's order.
 
-    Images are stored as their files' bytes, masks as run lengths. The `Report` is in `info.metadata["report"]`.
+    Images are stored as their files' bytes, or as PNG where TensorFlow does not decode those, masks as run lengths. The
+    `Report` is in `info.metadata["report"]`.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES = {"1.0.0": "First version.", "1.1.0": "The sizes of images."}
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES = {"1.0.0": "First version.", "1.1.0": "The sizes of images.", "1.2.0": "Their EXIF orientation."}
     BUILDER_CONFIGS = []
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
             "image": tfds.features.Tensor(shape=(), dtype=tf.string),
+            "orientation": tfds.features.Scalar(dtype=tf.int32),  # that is applied to the pixels
             "height": tfds.features.Scalar(dtype=tf.int32),
             "width": tfds.features.Scalar(dtype=tf.int32),
             "image_id": tfds.features.Scalar(dtype=tf.int64),
@@ -69,7 +71,7 @@ class CocoJson(tfds.core.GeneratorBasedBuilder):
 
 def _stored(example: dict) -> dict:
     runs = example["runs"]
-    stored = {key: example[key] for key in ("image", "height", "width", "image_id", "boxes", "classes")}
+    stored = {key: example[key] for key in ("image", "orientation", "height", "width", "image_id", "boxes", "classes")}
     stored["runs"] = np.concatenate(runs) if runs else np.zeros(0, np.int32)
     stored["num_runs"] = np.asarray([len(counts) for counts in runs], np.int32)
     if example["keypoints"] is not None:

@@ -8,15 +8,13 @@ import pathlib
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
-from mask_rcnn_tf.coco import rle
+from mask_rcnn_tf.coco import pictures, rle
 from mask_rcnn_tf.coco.completion import owner
 from mask_rcnn_tf.coco.errors import Rejected
 from mask_rcnn_tf.coco.judge import Instance, judge
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.data.report import BadRecord, Report
-from mask_rcnn_tf.ops.decode_image import decode_image
 
 AHEAD = 4 * (os.cpu_count() or 1)  # images that are read before they are needed
 
@@ -31,36 +29,6 @@ class ScanOptions:
     strict: bool = False  # a bad image or an unknown id is an error: a score without it would be another score
 
 
-def load_image(path: pathlib.Path, height: int, width: int) -> bytes:
-    """Reads an image file and decodes it once, to know that it can be used.
-
-    Args:
-      path: of the file.
-      height: that the annotations state, pixels.
-      width: that the annotations state, pixels.
-
-    Returns:
-      The file's bytes.
-
-    Raises:
-      Rejected: the file is missing, does not decode or has another size.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Rejected("image file is missing or cannot be read", f"{path}: {error.strerror}") from None
-    try:
-        shape = tuple(decode_image(tf.constant(content)).shape[:2])
-    except tf.errors.InvalidArgumentError as error:
-        raise Rejected("image does not decode", f"{error.message.splitlines()[0]:.120}") from None
-    if shape != (height, width):
-        detail = f"{shape[1]} x {shape[0]} stored, {width} x {height} in the annotations (width x height)"
-        if shape == (width, height):
-            detail += "; probably EXIF rotation, which is not applied: rotate the stored pixels"
-        raise Rejected("image size is unlike the annotations'", detail)
-    return content
-
-
 def scan(coco: dict, folder: str, options: ScanOptions, report: Report) -> Iterator[dict]:
     """Goes through a file's images in their order.
 
@@ -71,8 +39,9 @@ def scan(coco: dict, folder: str, options: ScanOptions, report: Report) -> Itera
       report: is filled while the iterator is consumed.
 
     Yields:
-      dict: `image` bytes of the file, `image_id` int, `height`, `width` int, `boxes` f32 [g,4] yxyx, `classes` i32 [g],
-      `annotation_ids` list, `runs` list of i32 [n] (empty without a mask), `keypoints` f32 [g,J,3]. No crowds.
+      dict: `image` bytes of the file, `orientation` int that turns its pixels, `image_id` int, `height`, `width` int
+      (then), `boxes` f32 [g,4] yxyx, `classes` i32 [g], `annotation_ids` list, `runs` list of i32 [n] (empty without a
+      mask), `keypoints` f32 [g,J,3]. No crowds.
 
     Raises:
       ValueError: no such folder; no masks where they are needed; in strict mode a bad image or an unknown id.
@@ -84,12 +53,14 @@ def scan(coco: dict, folder: str, options: ScanOptions, report: Report) -> Itera
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for image, pending in _ahead(pool, coco["images"], pathlib.Path(folder)):
             try:
-                content = pending.result()
+                picture = pending.result()
             except Rejected as error:
                 report.on_bad_images += len(by_image[image["id"]])
                 _reject(report, options, error, image["id"], None, image["file_name"])
                 continue
-            yield {"image": content} | _instances(image, by_image.pop(image["id"], ()), options, report)
+            pictures.add_facts(report.pictures, picture.facts)
+            instances = _instances(image, by_image.pop(image["id"], ()), options, report)
+            yield {"image": picture.content, "orientation": picture.orientation} | instances
 
 
 def _check_masks(coco: dict, options: ScanOptions, report: Report):
@@ -142,10 +113,10 @@ def _reject(
 
 
 def _ahead(pool: concurrent.futures.Executor, images: list[dict], folder: pathlib.Path) -> Iterator[tuple]:
-    """Yields (image, future of its bytes) in order, with a bounded number of images in memory."""
+    """Yields (image, future of its `Picture`) in order, with a bounded number of images in memory."""
     waiting = collections.deque()
     for image in images:
-        job = pool.submit(load_image, folder / image["file_name"], image["height"], image["width"])
+        job = pool.submit(pictures.read_picture, folder / image["file_name"], (image["height"], image["width"]))
         waiting.append((image, job))
         if len(waiting) > AHEAD:
             yield waiting.popleft()

@@ -70,7 +70,7 @@ def _check(config: Config):
 
 
 def _compact(config: Config, record: dict) -> dict:
-    return transforms.compact(config, records.decoded(record))
+    return transforms.compact(config, records.decoded(record, config.model.preprocess.white_level))
 
 
 def _to_shuffle(config: Config, stored: tf.data.Dataset) -> tf.data.Dataset:

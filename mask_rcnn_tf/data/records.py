@@ -1,7 +1,8 @@
 """The one schema of records, whichever data set they come from: an image as its file's bytes, and its annotations.
 
-Everything is in pixels of the stored image:
-  `image` string [], the bytes of an image file; `height`, `width` int32 [], its size, known without decoding it;
+Everything is in pixels of the image as its annotations mean it (`coco.pictures`):
+  `image` string [], the bytes of an image file; `orientation` int32 [], EXIF's, that turns its pixels (synthetic scenes
+  have none); `height`, `width` int32 [], its size then, known without decoding it;
   `image_id` int64 []; `boxes` f32 [g, 4] [y1, x1, y2, x2]; `classes` int32 [g], 1..C;
   `mask_counts` ragged int32 [g, None], run lengths down the columns, the first of zeros (an empty row where there is a
   box only); `keypoints` f32 [g, J, 3] (x, y, v) where J > 0.
@@ -9,7 +10,8 @@ Everything is in pixels of the stored image:
 
 import tensorflow as tf
 
-from mask_rcnn_tf.ops.decode_image import decode_image
+from mask_rcnn_tf.ops.decode_image import FULL_RANGE, decode_image
+from mask_rcnn_tf.ops.orientation import orient
 
 PER_OBJECT = ("boxes", "classes", "mask_counts", "keypoints")  # keys with one row an object
 
@@ -19,6 +21,16 @@ def image_shape(record: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.stack([record["height"], record["width"]])
 
 
-def decoded(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """A record with its pixels, `image` u8 [h, w, 3] RGB, in place of the file's bytes."""
-    return record | {"image": decode_image(record["image"])}
+def decoded(record: dict[str, tf.Tensor], white_level: int = FULL_RANGE) -> dict[str, tf.Tensor]:
+    """A record with its pixels, `image` u8 [h, w, 3] RGB, in place of the file's bytes and their orientation.
+
+    Args:
+      record: as a data set gives it.
+      white_level: `config.model.preprocess.white_level`, of 16-bit images.
+
+    Returns:
+      A record without `orientation`.
+    """
+    rest = {key: value for key, value in record.items() if key != "orientation"}
+    image = decode_image(record["image"], white_level)
+    return rest | {"image": orient(image, record["orientation"]) if "orientation" in record else image}

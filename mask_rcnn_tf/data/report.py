@@ -37,6 +37,7 @@ class Report:
     per_image: dict[int, int] = dataclasses.field(default_factory=dict)  # used annotations -> images with as many
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)  # COCO's small, medium, large -> used annotations
     image_sides: dict[str, int] = dataclasses.field(default_factory=dict)  # smallest and largest side of used images
+    pictures: dict[str, int] = dataclasses.field(default_factory=dict)  # of used images, see `coco.pictures`
     bad: list[BadRecord] = dataclasses.field(default_factory=list)
 
     @property

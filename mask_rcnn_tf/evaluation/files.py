@@ -1,148 +1,20 @@
-"""Predicts image files: those a COCO file lists, or those of a path, folder or glob."""
+"""Scores a model on the images that a COCO file lists."""
 
-import dataclasses
-import glob
 import os
-import pathlib
 from collections.abc import Callable, Sequence
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from mask_rcnn_tf.coco import reader
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation import coco_metrics
-from mask_rcnn_tf.ops.decode_image import decode_image
+from mask_rcnn_tf.evaluation.image_files import list_images
+from mask_rcnn_tf.evaluation.predicting import predict_files
 from mask_rcnn_tf.weights.loading import load_model
 
-__all__ = [
-    "SUFFIXES",
-    "ImageFile",
-    "evaluate_files",
-    "find_images",
-    "known_categories",
-    "list_images",
-    "load_model",
-    "predict_files",
-    "read_image",
-    "score_results",
-]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")  # what TensorFlow decodes
-
-
-@dataclasses.dataclass
-class ImageFile:
-    """An image to predict; `shape` is (h, w) where a COCO file says it, else None."""
-
-    image_id: int
-    path: pathlib.Path
-    file_name: str
-    shape: tuple[int, int] | None = None
-
-
-def find_images(source: str) -> list[ImageFile]:
-    """Image files of a path, a folder or a glob pattern (`**` goes into subfolders), sorted, numbered from 1.
-
-    Args:
-      source: path of one file, of a folder (its own image files), or a glob pattern.
-
-    Returns:
-      The files; `file_name` is relative to the deepest folder that holds them all.
-
-    Raises:
-      ValueError: there are none.
-    """
-    if os.path.isdir(source):
-        paths = [path for path in pathlib.Path(source).iterdir() if path.suffix.lower() in SUFFIXES]
-    elif os.path.isfile(source):
-        paths = [pathlib.Path(source)]
-    else:
-        paths = [pathlib.Path(path) for path in glob.glob(source, recursive=True) if os.path.isfile(path)]
-    if not paths:
-        raise ValueError(f"input is {source!r}; there are no image files ({', '.join(SUFFIXES)} in a folder).")
-    root = os.path.commonpath([path.parent for path in paths])
-    return [ImageFile(i, path, os.path.relpath(path, root)) for i, path in enumerate(sorted(paths), start=1)]
-
-
-def list_images(ground_truth: dict, folder: str) -> list[ImageFile]:
-    """Image files of a COCO file, in its order, with its ids and sizes."""
-    root = pathlib.Path(folder)
-    return [
-        ImageFile(image["id"], root / image["file_name"], image["file_name"], (image["height"], image["width"]))
-        for image in ground_truth["images"]
-    ]
-
-
-def read_image(path: str | pathlib.Path, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """Decodes an image file as its pixels are stored (an EXIF rotation is not applied), JPEG as Pillow does.
-
-    Args:
-      path: JPEG, PNG, WebP, BMP or GIF (its first frame).
-      shape: the (h, w) it must have, or None.
-
-    Returns:
-      uint8 [h, w, 3] RGB.
-
-    Raises:
-      ValueError: there is no such file, it does not decode, or it has another size.
-    """
-    if not os.path.isfile(path):
-        raise ValueError(f"{path}: there is no such file.")
-    try:
-        image = decode_image(tf.io.read_file(str(path)))
-    except tf.errors.InvalidArgumentError as error:
-        raise ValueError(f"{path}: does not decode as an image.") from error
-    if shape is not None and tuple(image.shape[:2]) != tuple(shape):
-        raise ValueError(
-            f"{path}: has {image.shape[0]} x {image.shape[1]} pixels (h x w), the annotations say {shape[0]} x "
-            f"{shape[1]}; swapped sides mean an EXIF rotation that is not applied to the pixels."
-        )
-    return image.numpy()
-
-
-def predict_files(
-    predict: Callable[[list[np.ndarray]], list[dict]],
-    files: Sequence[ImageFile],
-    config: ModelConfig,
-    on_image: Callable[[ImageFile, np.ndarray, list[dict]], None] | None = None,
-    verbose: int = 1,
-) -> tuple[list[dict], list[str]]:
-    """Predicts files one by one; those that cannot be read are reported and left out.
-
-    Args:
-      predict: from uint8 images to detections an image in original pixels, as `mask_rcnn_tf.predict_images` with a
-        model bound to it.
-      files: what to predict.
-      config: the model's.
-      on_image: called with each file, its image uint8 [h, w, 3] and its results, or None.
-      verbose: 0 hides the progress bar.
-
-    Returns:
-      COCO results with `file_name`, and one message for each file that could not be read.
-    """
-    ids, detection = coco_results.category_ids(config), config.detection
-    progress = keras.utils.Progbar(len(files), unit_name="image", verbose=verbose)
-    results, failures = [], []
-    for file in files:
-        progress.add(1)
-        try:
-            image = read_image(file.path, file.shape)
-        except ValueError as error:
-            failures.append(str(error))
-            continue
-        (detections,) = predict([image])
-        shape = image.shape[:2]
-        found = coco_results.to_results(
-            detections, file.image_id, shape, ids, detection.mask_threshold, detection.paste
-        )
-        results += [dict(result, file_name=file.file_name) for result in found]
-        if on_image is not None:
-            on_image(file, image, found)
-    return results, failures
+__all__ = ["evaluate_files", "known_categories", "load_model", "score_results"]
 
 
 def evaluate_files(

@@ -6,8 +6,9 @@ import numpy as np
 
 from mask_rcnn_tf.config import ModelConfig, ShapesConfig
 from mask_rcnn_tf.data import shape_drawing
-from mask_rcnn_tf.evaluation.files import find_images, read_image
+from mask_rcnn_tf.evaluation.image_files import find_images, read_image
 from mask_rcnn_tf.export.errors import ExportError
+from mask_rcnn_tf.ops.decode_image import FULL_RANGE
 
 SEED = 20170320  # scenes that no training run draws: those start from config.data.shapes.seed
 # (h, w) in shares of the short side: as it is, landscape, portrait, and one so long that the long side decides.
@@ -38,12 +39,13 @@ def drawn_scenes(config: ModelConfig, count: int = 4) -> list[np.ndarray]:
     return scenes
 
 
-def read_folder(folder: str | os.PathLike, limit: int | None = None) -> list[np.ndarray]:
+def read_folder(folder: str | os.PathLike, limit: int | None = None, white_level: int = FULL_RANGE) -> list[np.ndarray]:
     """Image files of a folder, sorted by name.
 
     Args:
-      folder: what `evaluation.files.find_images` takes: a folder, a file or a glob pattern.
+      folder: what `evaluation.image_files.find_images` takes: a folder, a file or a glob pattern.
       limit: the most that are read, the first ones; None for all.
+      white_level: `preprocess.white_level` of the model, of 16-bit images.
 
     Returns:
       uint8 [h, w, 3] RGB, each.
@@ -52,6 +54,6 @@ def read_folder(folder: str | os.PathLike, limit: int | None = None) -> list[np.
       ExportError: there are none, or one does not decode.
     """
     try:
-        return [read_image(file.path) for file in find_images(os.fspath(folder))[:limit]]
+        return [read_image(file.path, None, white_level) for file in find_images(os.fspath(folder))[:limit]]
     except ValueError as error:
         raise ExportError(str(error)) from None

@@ -12,7 +12,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mask_rcnn_tf.coco.reader import read_annotations
-from mask_rcnn_tf.evaluation import files as image_files
+from mask_rcnn_tf.evaluation import files as scoring
+from mask_rcnn_tf.evaluation import image_files
 from mask_rcnn_tf.evaluation.compare_results import compare_masks
 from mask_rcnn_tf.export.agreement import MIN_IOU, agreement
 from mask_rcnn_tf.export.canvas import Canvas
@@ -142,14 +143,15 @@ def _run_all(programs, files):
 
     The programs take turns at each image, so that whatever else the machine does slows all of them.
     """
+    white_level = programs[0].runner.config.preprocess.white_level
     for file in files:
-        image = image_files.read_image(file.path, file.shape)
+        image = image_files.read_image(file.path, file.shape, white_level)
         for program in programs:
             config = program.runner.config
             program.results += find_in_image(program.runner, config, image, file.image_id, config.detection.paste)
     for _ in range(-(-MIN_TIMINGS // len(files))):
         for file in files:
-            image = image_files.read_image(file.path, file.shape)
+            image = image_files.read_image(file.path, file.shape, white_level)
             for program in programs:
                 started = time.perf_counter()
                 program.runner.predict([image])
@@ -161,9 +163,9 @@ def _score(program, truth) -> dict[str, float]:
     if truth is None:
         return {}
     config = program.runner.config
-    wanted = image_files.known_categories(truth, config)
+    wanted = scoring.known_categories(truth, config)
     results = [result for result in program.results if result["category_id"] in wanted]
-    tables = image_files.score_results(truth, results, config)
+    tables = scoring.score_results(truth, results, config)
     return {f"{kind}_AP": round(tables[kind]["AP"], 4) for kind in ("bbox", "segm") if kind in tables}
 
 

@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from mask_rcnn_tf.evaluation.files import read_image
+from mask_rcnn_tf.evaluation.image_files import read_image
 from mask_rcnn_tf.export.canvas import Canvas
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.runners import load_on_canvas
@@ -44,7 +44,7 @@ def _run(path, canvas, files):
     before = _status_mb("VmRSS")
     runner = load_on_canvas(path, canvas)
     for file in files:
-        runner.predict([read_image(file)])
+        runner.predict([read_image(file, white_level=runner.config.preprocess.white_level)])
     peak = _status_mb("VmHWM")
     return {"peak_mb": round(peak), "above_start_mb": round(peak - before)}
 

@@ -18,10 +18,8 @@ from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.steps import Step, Tensors
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import masks as mask_ops
-from mask_rcnn_tf.ops.decode_image import declared_shape, decode_image
-
-MAX_SIDE = 2**16  # of an image, pixels: JPEG's own limit is one less
-MAX_PIXELS = 2**26  # 0.8 GB while they are resized; a photo of 50 megapixels passes
+from mask_rcnn_tf.ops.decode_image import MAX_PIXELS, MAX_SIDE, declared_shape, decode_image
+from mask_rcnn_tf.ops.orientation import jpeg_orientation, orient
 
 
 def detect_images(model: MaskRCNN, images: tf.Tensor) -> Tensors:
@@ -68,16 +66,18 @@ def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
 
     Args:
       model: `MaskRCNN`.
-      image_bytes: string [B], contents of JPEG, PNG, WebP, BMP or GIF files of any sizes.
+      image_bytes: string [B], contents of JPEG, PNG, WebP, BMP or GIF files of any sizes. A JPEG's EXIF orientation is
+        applied, and of PNGs of 16 bits `preprocess.white_level` is white.
 
     Returns:
-      The outputs named above, and `original_shape` int32 [B, 2], (h, w) of each image.
+      The outputs named above, and `original_shape` int32 [B, 2], (h, w) of each image as people see it.
     """
 
     def detect(content):
         with tf.control_dependencies(_size_checks(1, declared_shape(content))):
             content = tf.identity(content)
-        image = checked_images(decode_image(content)[None])[0]
+        pixels = orient(decode_image(content, model.config.preprocess.white_level), jpeg_orientation(content))
+        image = checked_images(pixels[None])[0]
         detections = {name: value[0] for name, value in detect_images(model, image[None]).items()}
         return {**detections, "original_shape": tf.shape(image)[:2]}
 

@@ -2,16 +2,21 @@
 
 import tensorflow as tf
 
+MAX_SIDE = 2**16  # of an image, pixels: JPEG's own limit is one less
+MAX_PIXELS = 2**26  # a photo of 64 megapixels passes
+FULL_RANGE = 2**16 - 1  # the highest level of 16 bits
 
-def decode_image(content: tf.Tensor) -> tf.Tensor:
-    """Decodes an image file; EXIF rotation is not applied.
+
+def decode_image(content: tf.Tensor, white_level: int = FULL_RANGE) -> tf.Tensor:
+    """Decodes an image file; EXIF orientation is not applied, see `orientation`.
 
     Args:
       content: string [], bytes of a JPEG, PNG (grey, palette, alpha, 16 bits), WebP, BMP or GIF. Of an animation the
         first frame; animated WebPs without alpha and BMPs with a palette of colours are refused.
+      white_level: the level of 16-bit images that becomes white, see `cut_to_8_bits`.
 
     Returns:
-      uint8 [h, w, 3] RGB. Alpha is dropped; of 16 bits the upper 8 are kept. JPEGs equal Pillow's bit for bit.
+      uint8 [h, w, 3] RGB. Alpha is dropped. JPEGs equal Pillow's bit for bit.
     """
     refusal = tf.debugging.Assert(
         ~_is_bmp_with_colours(content), ["the BMP has a palette; allowed: 24 or 32 bits a pixel, or 8 bits of grey."]
@@ -19,7 +24,8 @@ def decode_image(content: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([] if refusal is None else [refusal]):  # None: it ran at once
         content = tf.identity(content)
     image = tf.case(
-        [
+        _deep_case(content, white_level)
+        + [
             (
                 tf.io.is_jpeg(content),
                 lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
@@ -33,6 +39,28 @@ def decode_image(content: tf.Tensor) -> tf.Tensor:
     )
     image.set_shape([None, None, 3])
     return image
+
+
+def cut_to_8_bits(levels: tf.Tensor, white_level: int) -> tf.Tensor:
+    """Cuts levels of 16 bits to 8: those of `white_level` and above become 255.
+
+    Args:
+      levels: uint16, any shape.
+      white_level: 255 to 65535; with the latter the upper 8 bits remain.
+
+    Returns:
+      uint8, the shape of levels.
+    """
+    return tf.cast(tf.minimum(tf.cast(levels, tf.int32) * 256 // (white_level + 1), 255), tf.uint8)
+
+
+def _deep_case(content, white_level):
+    """The case of PNGs of 16 bits, where another range than the full one is asked for."""
+    if white_level == FULL_RANGE:  # what decoding to uint8 keeps
+        return []
+    header = tf.io.decode_raw(content, tf.uint8, fixed_length=25)
+    is_deep = tf.reduce_all(header[:8] == tf.constant(list(b"\x89PNG\r\n\x1a\n"), tf.uint8)) & (header[24] == 16)
+    return [(is_deep, lambda: cut_to_8_bits(tf.io.decode_png(content, 3, tf.uint16), white_level))]
 
 
 def declared_shape(content: tf.Tensor) -> tf.Tensor:

@@ -164,7 +164,11 @@ def make_callbacks(
         verbose=int(sys.stdout.isatty()),
     )
     log = run_callbacks.StepLog(folder, train.summary_every, make_schedule(train), train.batch_size)
-    pictured = sources.dataset(config, "val").take(run_callbacks.NUM_PICTURES).map(records.decoded)
+    pictured = (
+        sources.dataset(config, "val")
+        .take(run_callbacks.NUM_PICTURES)
+        .map(lambda record: records.decoded(record, config.model.preprocess.white_level))
+    )
     images = [(int(record["image_id"]), record["image"]) for record in pictured.as_numpy_iterator()]
     best = run_checkpoint.BestModel(folder, f"val_{iou_types[-1]}_AP")
     checkpointing.notes |= {"log": log.note, "state": lambda: best.state, **run_folder.facts(config)}

@@ -76,3 +76,17 @@ def test_encode_crop_equals_pycocotools(name, density):
     origin, crop_shape, image_shape = CASES[name]
     crop = np.random.default_rng(7).random(crop_shape) < density
     assert rle.encode_crop(crop, origin, image_shape) == whole(crop, origin, image_shape)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
+def test_crop_is_the_bitmap_where_it_has_pixels(density):
+    random = np.random.default_rng(0)
+    for height, width in ((7, 9), (1, 12), (12, 1), (30, 40)):
+        mask = random.random((height, width)) < density
+        mask[: height // 3] = mask[:, : width // 4] = False
+        runs = rle.decode_counts(coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"])
+        crop, (top, left) = rle.crop(runs, height, width)
+        painted = np.zeros((height, width), bool)
+        painted[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+        np.testing.assert_array_equal(painted, mask)
+        assert not crop.size or (crop[[0, -1]].any(1).all() and crop[:, [0, -1]].any(0).all())

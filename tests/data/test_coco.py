@@ -167,7 +167,7 @@ def spoil(folder, kind):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("missing", "image file is missing or cannot be read: .*No such file"),
+        ("missing", "image file is missing or cannot be read: .*there is no such file"),
         ("garbage", "image does not decode"),
         ("truncated", "image does not decode"),
         ("empty", "image does not decode"),

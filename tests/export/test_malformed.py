@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from malformed_images import EITHER, ERROR, KINDS, encode, pixels, png_of_16_bits, requests, write
-from PIL import Image
+from PIL import Image, ImageOps
 from tiny import finding_model
 
 from mask_rcnn_tf import predict_images
@@ -78,6 +78,12 @@ def images_and_pixels():
     for form, mode in forms:
         content = encode(pixels(random, 96, 128), form, mode)
         made[f"{form} {mode}"] = content, np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    for orientation in (3, 6):
+        tags = Image.Exif()
+        tags[0x0112] = orientation
+        content = encode(pixels(random, 96, 128) if orientation < 5 else pixels(random, 128, 96), "JPEG", exif=tags)
+        shown = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+        made[f"JPEG turned {orientation}"] = content, np.asarray(shown)
     for channels in (1, 2, 3, 4):
         deep = pixels(random, 96, 128, channels, 65536)
         colours = deep[..., :3] if channels > 2 else np.repeat(deep[..., :1], 3, -1)

@@ -11,7 +11,7 @@ from tiny import finding_model, tiny_model
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.config import to_dict
-from mask_rcnn_tf.evaluation.files import find_images, read_image
+from mask_rcnn_tf.evaluation.image_files import find_images, read_image
 from mask_rcnn_tf.export import signatures
 from mask_rcnn_tf.export.canvas import image_dtype, place_on_canvas
 from mask_rcnn_tf.export.check_images import drawn_scenes

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from detections import LOSSES, assert_same_detections, dataset
-from tiny import tiny_batch, tiny_config, tiny_model
+from PIL import Image
+from tiny import finding_model, tiny_batch, tiny_config, tiny_model
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf import config as configuration
+from mask_rcnn_tf.models import prediction
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,32 @@ def test_saved_file_gives_identical_outputs(trained, tmp_path, when):
     if when == "after":
         loaded.fit(dataset(batch), verbose=0)  # compiled with its optimizer
         assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) + 1
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "floor"])
+def test_large_images_are_shrunk_to_the_same_pixels(rounding):
+    """Pillow's resize and the graph's are one, and the graph leaves what was shrunk as it is."""
+    config = tiny_config()
+    config.preprocess.size_rounding = rounding
+    model = mrcnn.MaskRCNN(config)
+    for height, width in ((1500, 1999), (2500, 877), (53, 40001), (1, 2**21)):
+        image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        shrunk = prediction._shrunk(image, config.preprocess)
+        assert shrunk.shape != image.shape and max(shrunk.shape) <= 128
+        for ours, graphs in zip(model.preprocess(shrunk[None]), model.preprocess(image[None]), strict=True):
+            np.testing.assert_array_equal(ours, graphs)
+
+
+def test_boxes_of_large_images_are_in_their_pixels(monkeypatch):
+    model = finding_model()
+    scene = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
+    image = np.asarray(scene.resize((2000, 1500), Image.Resampling.BICUBIC))
+    (ours,) = mrcnn.predict_images(model, [image])
+    monkeypatch.setattr(prediction, "_shrunk", lambda image, preprocess: image)
+    (graphs,) = mrcnn.predict_images(model, [image])
+    assert len(ours["detection_boxes"]) > 0
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, graphs[name], atol=1e-2, err_msg=name)
 
 
 def test_from_config_refuses_unknown_keys():

@@ -14,7 +14,7 @@ from PIL import Image
 import mask_rcnn_tf
 from mask_rcnn_tf.coco import reader
 from mask_rcnn_tf.config import BackboneConfig, ModelConfig
-from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.evaluation import files, image_files
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 SCENES = {"a.png": (10, 20, 40, 60), "b.jpg": (30, 30, 60, 70), "c.png": (5, 8, 50, 90)}  # y1, x1, y2, x2
@@ -25,13 +25,13 @@ def run():
     """Runs a tool in this process: `run("predict", model=..., input=...)`. Its flags are removed afterwards."""
     known = set(flags.FLAGS)
 
-    def run_tool(name, **arguments):
+    def run_tool(name, *paths, **arguments):
         spec = importlib.util.spec_from_file_location(f"tool_{name}", TOOLS / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-            flags.FLAGS([name, *(f"--{key}={value}" for key, value in arguments.items())])
-            module.main([])
+            given = [f"--{key}={value}" for key, value in arguments.items()]
+            module.main(flags.FLAGS([name, *given, *map(str, paths)]))
         finally:
             for flag in set(flags.FLAGS) - known:
                 delattr(flags.FLAGS, flag)
@@ -159,6 +159,26 @@ def test_predict_goes_on_after_bad_images(run, folder, model):
     assert {r["file_name"] for r in results} == {"b.jpg", "c.png"}
 
 
+def test_predict_takes_what_the_shell_makes_of_a_pattern(run, folder, model, capsys):
+    """Flags follow the paths; what is passed over is named, and a picture that cannot be drawn costs no results."""
+    (folder / "images" / "d.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (folder / "out" / "0002_b.jpg").mkdir(parents=True)  # in the picture's place
+    paths = [folder / "images" / name for name in ("a.png", "b.jpg", "d.heic")]
+    with pytest.raises(SystemExit, match=r"^[^\n]*b.jpg: no picture: IsADirectoryError[^\n]*$"):
+        options = {"model": "m", "input": folder / "images" / "c.png", "output": folder / "out"}
+        run("predict", *paths, "--score_threshold=0.9", **options)
+    results = json.loads((folder / "out" / "results.json").read_text())
+    assert [result["file_name"] for result in results[::2]] == list(SCENES)
+    printed = capsys.readouterr().out
+    assert "passed over, HEIC (or a video) is not read: convert it to PNG or JPEG: d.heic\n" in printed
+    assert f"6 detections on 3 images: {folder / 'out' / 'results.json'}" in printed
+
+
+def test_predict_leaves_out_images_above_a_limit(run, folder, model):
+    with pytest.raises(SystemExit, match=r"a.png: says that it has 64 x 96 pixels [^\n]*at most 0.0 megapixels"):
+        run("predict", model="m", input=folder / "images", output=folder / "out", max_megapixels=0.006)
+
+
 def test_one_line_errors(run, folder, tmp_path):
     (tmp_path / "text.keras").write_text("no model")
     (tmp_path / "text.json").write_text("no json")
@@ -179,7 +199,7 @@ def test_one_line_errors(run, folder, tmp_path):
 
 def test_jpeg_pixels_equal_pillow(folder):
     path = folder / "images" / "b.jpg"
-    np.testing.assert_array_equal(files.read_image(path), np.array(Image.open(path)))
+    np.testing.assert_array_equal(image_files.read_image(path), np.array(Image.open(path)))
 
 
 def test_evaluate_a_saved_model(run, folder):

@@ -1,0 +1,187 @@
+"""Images of an annotation file: which way up the annotations mean them, and what is particular about them.
+
+The one rule of EXIF orientation. An image is turned where the annotation's width and height are those of the image as
+people see it. Where they are those of the stored pixels alone it is not turned, which is right for tools that ignore
+EXIF; some tools, though, write the stored size beside shapes of the image as they show it. Where both fit (half turns,
+mirrors, squares) it is turned: that is what people and the references see (Detectron2's `read_image`).
+"""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.ops import stored_images
+from mask_rcnn_tf.ops.decode_image import FULL_RANGE, MAX_PIXELS
+from mask_rcnn_tf.ops.orientation import displayed_shape
+from mask_rcnn_tf.ops.stored_images import StoredImage
+
+TURNED, EITHER, AS_STORED = "exif_turned", "exif_either", "exif_as_stored"  # keys of counts
+DEEP, HIGHEST, PAGES = "deep", "highest", "pages"
+RANGES = (255, 1023, 4095, 16383)  # of 8, 10, 12 and 14 bits
+
+
+class Picture(NamedTuple):
+    """An image file whose pixels were decoded once.
+
+    Attributes:
+      content: bytes that `ops.decode_image` decodes.
+      orientation: EXIF's, 1 to 8, that is to be applied to the decoded pixels.
+      facts: counts of this one image, see `add_facts`.
+    """
+
+    content: bytes
+    orientation: int
+    facts: dict[str, int]
+
+
+def orientation_for(stored: StoredImage, shape: tuple[int, int] | None) -> tuple[int, str]:
+    """The orientation that is applied to an image, by the rule above.
+
+    Args:
+      stored: what the file says of itself.
+      shape: (h, w) by the annotation file, pixels; None where there is none: it is as people see it.
+
+    Returns:
+      (EXIF's orientation, 1 for none; `TURNED`, `EITHER`, `AS_STORED`, or "" where there is nothing to decide).
+
+    Raises:
+      Rejected: neither the stored nor the displayed image has this size.
+    """
+    displayed = displayed_shape(stored.shape, stored.orientation)
+    if shape is None:
+        return stored.orientation, TURNED if stored.orientation > 1 else ""
+    shape = tuple(shape)
+    if shape not in (stored.shape, displayed):
+        raise Rejected("image size is unlike the annotations'", _sizes(stored.shape, shape))
+    if stored.orientation == 1:
+        return 1, ""
+    if shape != displayed:
+        return 1, AS_STORED
+    return stored.orientation, EITHER if shape == stored.shape else TURNED
+
+
+def _sizes(stored: tuple[int, int], shape: tuple[int, int]) -> str:
+    detail = f"{stored[1]} x {stored[0]} stored, {shape[1]} x {shape[0]} in the annotations (width x height)"
+    swapped = stored == (shape[1], shape[0])
+    return detail + ("; probably EXIF rotation that the file has lost: turn the pixels" if swapped else "")
+
+
+def read_picture(path: str | os.PathLike, shape: tuple[int, int]) -> Picture:
+    """Reads an image of an annotation file for training, and decodes it once to know that it can be used.
+
+    Args:
+      path: of the file.
+      shape: (h, w) that the annotation file states, pixels.
+
+    Returns:
+      What `ops.decode_image` and `ops.orientation.orient` make an image of this size of.
+
+    Raises:
+      Rejected: the file is missing, does not decode or has another size.
+    """
+    try:
+        content = stored_images.read_bytes(path)
+    except ValueError as error:
+        raise Rejected("image file is missing or cannot be read", f"{path}: {error}".rstrip(".")) from None
+    try:
+        stored = stored_images.inspect(content)
+        found = stored_images.levels(stored)
+    except ValueError as error:
+        raise Rejected("image does not decode", str(error).rstrip(".")) from None
+    stored = stored._replace(shape=found.shape[:2])
+    orientation, case = orientation_for(stored, shape)
+    facts = facts_of(stored, case, int(found.max()) if stored.deep else 0)
+    return Picture(stored_images.graph_content(stored, found), orientation, facts)
+
+
+def read_pixels(
+    path: str | os.PathLike,
+    shape: tuple[int, int] | None = None,
+    white_level: int = FULL_RANGE,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Reads an image to be predicted or scored.
+
+    Args:
+      path: of the file.
+      shape: (h, w) that an annotation file states, pixels; None: the image as people see it.
+      white_level: of 16-bit images, see `ops.decode_image.cut_to_8_bits`.
+      max_pixels: h * w that it may have.
+
+    Returns:
+      (uint8 [h, w, 3] RGB, counts of this one image, see `add_facts`).
+
+    Raises:
+      ValueError: as `read_picture`; in one line, which begins with the path.
+    """
+    try:
+        stored = stored_images.inspect(stored_images.read_bytes(path, max_pixels), max_pixels)
+        orientation, case = orientation_for(stored, shape)
+        image, highest = stored_images.pixels(stored, orientation, white_level)
+    except Rejected:
+        raise ValueError(f"{path}: {_unlike(stored.shape, shape)}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if shape is not None and image.shape[:2] != tuple(shape):  # the header says something else
+        raise ValueError(f"{path}: {_unlike(image.shape[:2], shape)}")
+    return image, facts_of(stored, case, highest)
+
+
+def _unlike(stored: tuple[int, int], shape: tuple[int, int]) -> str:
+    hint = "; swapped sides mean an EXIF rotation that the file has lost" if stored == (shape[1], shape[0]) else ""
+    return f"has {stored[0]} x {stored[1]} pixels (h x w), the annotations say {shape[0]} x {shape[1]}{hint}."
+
+
+def facts_of(stored: StoredImage, case: str, highest: int) -> dict[str, int]:
+    """Counts of one image: how EXIF was decided, whether it has 16 bits and their highest level, more pages."""
+    found = {case: 1} if case else {}
+    found |= {DEEP: 1, HIGHEST: highest} if stored.deep else {}
+    return found | ({PAGES: 1} if stored.pages > 1 else {})
+
+
+def add_facts(facts: dict[str, int], more: dict[str, int]):
+    """Adds counts of further images to `facts`; of the highest levels the higher one stays."""
+    for key, count in more.items():
+        facts[key] = max(facts.get(key, 0), count) if key == HIGHEST else facts.get(key, 0) + count
+
+
+def fact_lines(facts: dict[str, int], white_level: int = FULL_RANGE) -> list[str]:
+    """What a person should know of a set of images, a line each; none where there is nothing to know.
+
+    Args:
+      facts: counts, see `add_facts`.
+      white_level: the model's.
+
+    Returns:
+      The lines.
+    """
+    lines = []
+    for key, text in (
+        (TURNED, "have an EXIF orientation, which is applied"),
+        (EITHER, "have an EXIF orientation that fits the annotated size turned and as stored: it is applied, as people "
+         "see the image; check the shapes in the pictures of tools/check_data.py"),
+        (AS_STORED, "have an EXIF orientation that is not applied, because the annotated size is that of the stored "
+         "pixels; the shapes may be in the displayed frame: check them in the pictures of tools/check_data.py"),
+        (PAGES, "are TIFFs of several pages, of which the first is read"),
+    ):  # fmt: skip
+        if facts.get(key):
+            lines.append(f"{facts[key]} images {text}")
+    return lines + _level_lines(facts, white_level)
+
+
+def _level_lines(facts: dict[str, int], white_level: int) -> list[str]:
+    count, highest = facts.get(DEEP, 0), facts.get(HIGHEST, 0)
+    if not count:
+        return []
+    proposal = next((level for level in RANGES if highest <= level), FULL_RANGE)
+    start = f"{count} images have 16 bits, and levels up to {highest}"
+    if proposal < white_level:
+        return [
+            f"{start}: white at {white_level} makes them dark, nearly black below a sixteenth of it; set "
+            f"config.model.preprocess.white_level={proposal}"
+        ]
+    if highest > white_level:
+        return [f"{start}: those above config.model.preprocess.white_level={white_level} become white"]
+    return []

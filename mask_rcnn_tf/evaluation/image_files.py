@@ -1,0 +1,137 @@
+"""Which image files there are to predict: those a COCO file lists, or those of paths, folders and glob patterns."""
+
+import collections
+import dataclasses
+import glob
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from mask_rcnn_tf.coco import pictures
+from mask_rcnn_tf.ops.decode_image import FULL_RANGE, MAX_PIXELS
+from mask_rcnn_tf.ops.stored_images import image_format
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+HEAD = 16  # bytes that tell the format
+NOT_READ = "is not read: convert it to PNG or JPEG"
+# (bytes, where they stand, what they begin); of the last kind there are several brands
+OTHERS = (
+    (b"ftypavif", 4, f"AVIF {NOT_READ}"),
+    (b"ftyp", 4, f"HEIC (or a video) {NOT_READ}"),
+    (b"\0\0\0\x0cjP", 0, f"JPEG 2000 {NOT_READ}"),
+    (b"\0\0\0\x0cJXL", 0, f"JPEG XL {NOT_READ}"),
+    (b"\xff\x0a", 0, f"JPEG XL {NOT_READ}"),
+    (b"8BPS", 0, f"Photoshop's format {NOT_READ}"),
+    (b"%PDF", 0, f"PDF {NOT_READ}"),
+    (b"SIMPLE", 0, f"FITS {NOT_READ}"),
+)
+
+
+@dataclasses.dataclass
+class ImageFile:
+    """An image to predict; `shape` is (h, w) where a COCO file says it, else None."""
+
+    image_id: int
+    path: pathlib.Path
+    file_name: str
+    shape: tuple[int, int] | None = None
+
+
+def find_images(*sources: str | os.PathLike) -> list[ImageFile]:
+    """Image files of paths, folders or glob patterns (`**` goes into subfolders), sorted, numbered from 1.
+
+    What an image is, its first bytes say; a file that has the name of one and other bytes is taken too, as damaged.
+
+    Args:
+      sources: paths of files, of folders (their own image files), or glob patterns.
+
+    Returns:
+      The files, each once; `file_name` is relative to the deepest folder that holds them all.
+
+    Raises:
+      ValueError: there are none.
+    """
+    paths = sorted({path for path, reason in _candidates(sources) if not reason})
+    if not paths:
+        shown = repr(os.fspath(sources[0])) if len(sources) == 1 else f"{len(sources)} paths"
+        raise ValueError(f"input is {shown}; there are no image files ({', '.join(SUFFIXES)} in a folder).")
+    root = os.path.commonpath([path.parent.absolute() for path in paths])
+    return [ImageFile(i, path, os.path.relpath(path, root)) for i, path in enumerate(paths, start=1)]
+
+
+def passed_over(*sources: str | os.PathLike) -> dict[str, list[str]]:
+    """The files that `find_images` leaves out: {reason: names}."""
+    groups = collections.defaultdict(list)
+    for path, reason in sorted(set(_candidates(sources))):
+        if reason:
+            groups[reason].append(printable(path.name))
+    return dict(groups)
+
+
+def printable(path: str | os.PathLike) -> str:
+    """A path as it can be printed anywhere, on one line."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def _candidates(sources) -> Iterator[tuple[pathlib.Path, str]]:
+    """Each file and why it is no image to predict, "" where it is one. Folders in folders are not entered."""
+    for source in sources:
+        if os.path.isdir(source):
+            found = list(pathlib.Path(source).iterdir())
+        elif os.path.lexists(source):
+            found = [pathlib.Path(source)]
+        else:
+            found = [pathlib.Path(path) for path in glob.glob(os.fspath(source), recursive=True)]
+        yield from ((path, _reason(path)) for path in found if not path.is_dir())
+
+
+def _reason(path: pathlib.Path) -> str:
+    named_so = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    if not path.is_file():
+        return "" if named_so and path.is_symlink() else "not a regular file"
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return "" if named_so else "cannot be read"
+    if image_format(head):
+        return ""
+    for magic, start, reason in OTHERS:
+        if head[start:].startswith(magic):
+            return reason
+    return "" if named_so else "no image"
+
+
+def list_images(ground_truth: dict, folder: str) -> list[ImageFile]:
+    """Image files of a COCO file, in its order, with its ids and sizes."""
+    root = pathlib.Path(folder)
+    return [
+        ImageFile(image["id"], root / image["file_name"], image["file_name"], (image["height"], image["width"]))
+        for image in ground_truth["images"]
+    ]
+
+
+def read_image(
+    path: str | os.PathLike,
+    shape: tuple[int, int] | None = None,
+    white_level: int = FULL_RANGE,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Decodes an image file, JPEG as Pillow does, turned as `coco.pictures` says.
+
+    Args:
+      path: JPEG, PNG, TIFF, WebP, BMP or GIF (its first frame).
+      shape: the (h, w) it must have, or None: then it is turned as people see it.
+      white_level: of 16-bit images, see `ops.decode_image.cut_to_8_bits`.
+      max_pixels: h * w that it may have.
+
+    Returns:
+      uint8 [h, w, 3] RGB.
+
+    Raises:
+      ValueError: there is no such file, it does not decode, or it has another size.
+    """
+    return pictures.read_pixels(path, shape, white_level, max_pixels)[0]

@@ -1,0 +1,70 @@
+"""The one rule of EXIF orientation, and what a person is told of a set of images."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mask_rcnn_tf.coco import pictures
+from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.ops import stored_images
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (15, 20, 3), np.uint8)
+
+
+def write(path, orientation=1, pixels=PIXELS):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(pixels).save(path, exif=tags)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("orientation", "shape", "wanted", "case"),
+    [
+        (1, (15, 20), 1, ""),
+        (3, (15, 20), 3, pictures.EITHER),
+        (2, (15, 20), 2, pictures.EITHER),
+        (6, (20, 15), 6, pictures.TURNED),  # the annotator saw the image upright
+        (6, (15, 20), 1, pictures.AS_STORED),  # the tool wrote the stored size
+        (8, None, 8, pictures.TURNED),
+        (1, None, 1, ""),
+    ],
+)
+def test_the_rule(tmp_path, orientation, shape, wanted, case):
+    path = write(tmp_path / "a.png", orientation)
+    stored = stored_images.inspect(path.read_bytes())
+    assert pictures.orientation_for(stored, shape) == (wanted, case)
+    image, facts = pictures.read_pixels(path, shape)
+    turns = {1: PIXELS, 2: PIXELS[:, ::-1], 3: PIXELS[::-1, ::-1], 6: np.rot90(PIXELS, -1), 8: np.rot90(PIXELS)}
+    np.testing.assert_array_equal(image, turns[wanted])
+    assert facts == ({case: 1} if case else {})
+    if shape:
+        picture = pictures.read_picture(path, shape)
+        assert (picture.orientation, picture.facts) == (wanted, facts)
+
+
+def test_other_sizes(tmp_path):
+    path = write(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="has 15 x 20 pixels .h x w., the annotations say 20 x 15; swapped sides"):
+        pictures.read_pixels(path, (20, 15))
+    with pytest.raises(Rejected, match="20 x 15 stored, 15 x 20 in the annotations .width x height.; probably EXIF"):
+        pictures.read_picture(path, (20, 15))
+    with pytest.raises(ValueError, match=r"the annotations say 9 x 9\.$"):
+        pictures.read_pixels(path, (9, 9))
+    square = write(tmp_path / "b.png", 6, PIXELS[:, :15])
+    assert pictures.read_picture(square, (15, 15)).facts == {pictures.EITHER: 1}
+
+
+def test_what_is_told():
+    facts = {}
+    for more in ({pictures.EITHER: 1}, {pictures.DEEP: 1, pictures.HIGHEST: 3900}, {pictures.AS_STORED: 1}):
+        pictures.add_facts(facts, more)
+    pictures.add_facts(facts, {pictures.DEEP: 1, pictures.HIGHEST: 700, pictures.PAGES: 1})
+    either, stored, pages, levels = pictures.fact_lines(facts)
+    assert either.startswith("1 images have an EXIF orientation that fits the annotated size turned and as stored:")
+    assert stored.startswith("1 images have an EXIF orientation that is not applied") and "several pages" in pages
+    assert levels.startswith("2 images have 16 bits, and levels up to 3900")
+    assert levels.endswith("set config.model.preprocess.white_level=4095")
+    assert len(pictures.fact_lines(facts, 4095)) == 3  # as proposed
+    assert pictures.fact_lines(facts, 1023)[-1].endswith("white_level=1023 become white")
+    assert pictures.fact_lines({pictures.DEEP: 3, pictures.HIGHEST: 60000}) == [] == pictures.fact_lines({})

@@ -1,0 +1,156 @@
+"""What an image file says of itself, and its pixels as Pillow shows them."""
+
+import io
+import os
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from malformed_images import png, png_of_16_bits
+from PIL import Image, ImageOps
+
+from mask_rcnn_tf.ops import stored_images
+from mask_rcnn_tf.ops.decode_image import cut_to_8_bits, decode_image
+
+RANDOM = np.random.default_rng(0)
+RGB = Image.fromarray(RANDOM.integers(0, 256, (20, 33, 3), np.uint8))
+DEEP = RANDOM.integers(0, 4096, (20, 33), np.uint16)
+
+
+def encoded(image, form, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP"])
+def test_pixels_and_shape(form, tmp_path):
+    turned = form in ("JPEG", "PNG", "TIFF", "WEBP")
+    image = RGB.convert("P") if form == "GIF" else RGB
+    options = {"exif": exif(6)} if turned else {}
+    content = encoded(image, form, **options, **({"lossless": True} if form == "WEBP" else {}))
+    stored = stored_images.inspect(content)
+    wanted = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
+    pixels, highest = stored_images.pixels(stored, stored.orientation)
+    np.testing.assert_array_equal(pixels, wanted)
+    assert highest == 0 and stored.form == form and not stored.deep
+    if form != "TIFF":  # which Pillow turns by itself
+        assert stored.shape == (20, 33) and stored.orientation == (6 if turned else 1)
+    path = tmp_path / "no_suffix"
+    path.write_bytes(content)
+    np.testing.assert_array_equal(stored_images.load(path)[0], wanted)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
+def test_tiff(mode, compression):
+    image = RGB.convert(mode)
+    stored = stored_images.inspect(encoded(image, "TIFF", compression=compression))
+    np.testing.assert_array_equal(stored_images.pixels(stored, 1)[0], image.convert("RGB"))
+    found = stored_images.levels(stored)
+    content = stored_images.graph_content(stored, found)  # lossless, and what a graph decodes
+    np.testing.assert_array_equal(decode_image(tf.constant(content)), image.convert("RGB"))
+
+
+def test_jpeg_in_tiff_and_pages():
+    stored = stored_images.inspect(encoded(RGB, "TIFF", compression="jpeg"))
+    assert np.abs(stored_images.levels(stored).astype(int).mean((0, 1)) - np.asarray(RGB).mean((0, 1))).max() < 12
+    stored = stored_images.inspect(encoded(RGB, "TIFF", save_all=True, append_images=[RGB.convert("L")] * 2))
+    assert stored.pages == 3
+    np.testing.assert_array_equal(stored_images.pixels(stored, 1)[0], RGB)
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+@pytest.mark.parametrize("white", [4095, 3000, 65535])
+def test_16_bits_of_grey(form, white):
+    stored = stored_images.inspect(encoded(Image.fromarray(DEEP), form))
+    pixels, highest = stored_images.pixels(stored, 1, white)
+    wanted = np.minimum(DEEP.astype(float) * 256 // (white + 1), 255)  # of 65535: the upper 8 bits
+    np.testing.assert_array_equal(pixels, np.repeat(wanted[..., None], 3, -1))
+    assert stored.deep and highest == DEEP.max()
+    content = stored_images.graph_content(stored, stored_images.levels(stored))
+    in_graph = tf.function(lambda text: decode_image(text, white))
+    np.testing.assert_array_equal(in_graph(tf.constant(content)), pixels)
+
+
+def test_16_bits_of_colour_and_8_bits_beside():
+    colours = RANDOM.integers(0, 4096, (20, 33, 3), np.uint16)
+    stored = stored_images.inspect(png_of_16_bits(colours))
+    np.testing.assert_array_equal(stored_images.pixels(stored, 1, 4095)[0], colours >> 4)
+    np.testing.assert_array_equal(decode_image(tf.constant(stored.content), 4095), colours >> 4)
+    np.testing.assert_array_equal(decode_image(tf.constant(encoded(RGB, "PNG")), 4095), RGB)  # 8 bits: nothing to cut
+    assert cut_to_8_bits(tf.constant([0, 254, 255, 256], tf.uint16), 255).numpy().tolist() == [0, 254, 255, 255]
+
+
+def test_bmp_with_a_palette_and_animated_webp():
+    """TensorFlow refuses both, or takes them for something else."""
+    image = RGB.convert("P")
+    stored = stored_images.inspect(encoded(image, "BMP"))
+    np.testing.assert_array_equal(stored_images.pixels(stored, 1)[0], image.convert("RGB"))
+    content = encoded(RGB, "WEBP", save_all=True, append_images=[RGB.rotate(180)], lossless=True)
+    np.testing.assert_array_equal(stored_images.pixels(stored_images.inspect(content), 1)[0], RGB)
+
+
+def tiff_of(bits, dtype, photometric):
+    """An uncompressed TIFF of zeros, 2 x 2, by hand: Pillow writes neither 16 bits of colour nor an inverted grey."""
+    channels = len(bits)
+    extra = 8 + 2 + 12 * 9 + 4  # where what does not fit into an entry begins
+    depth = (258, 3, channels, bits[0] if channels == 1 else extra)
+    rows = [(256, 3, 1, 2), (257, 3, 1, 2), depth, (259, 3, 1, 1), (262, 3, 1, photometric), (273, 4, 1, extra + 8)]
+    rows += [(277, 3, 1, channels), (279, 4, 1, sum(bits) // 2), (339, 3, 1, dtype)]
+    head = b"II*\0" + struct.pack("<IH", 8, 9) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
+    return head + struct.pack("<4H", *bits, *(0,) * (4 - channels)) + bytes(sum(bits) // 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "does not decode as an image.$"),
+        (b"II*\0 no image", "does not decode as an image"),
+        (tiff_of((16, 16, 16), 1, 2), "is a TIFF of mode RGB with 16/16/16 bits; allowed: 8 bits, or 16 of grey"),
+        (tiff_of((32,), 3, 1), "is a TIFF of mode F with 32 bits"),
+        (tiff_of((16,), 1, 0), "is a TIFF of 16 bits whose 0 is white"),
+        (
+            png(23000, 23000, 8, 2, b""),
+            "has more than 178 megapixels, .*; allowed: at most 67.1 megapixels",
+        ),
+        (png(20000, 20000, 8, 2, b""), "says that it has more than 178 megapixels"),
+        (png(10000, 9000, 8, 2, b""), "says that it has 10000 x 9000 pixels .h x w.; allowed: 1 to 65536 on a side"),
+        (png(70000, 1, 8, 2, b""), "says that it has 70000 x 1 pixels"),
+        (encoded(RGB, "PNG")[:-300], "does not decode as an image"),
+        (encoded(RGB, "TIFF")[:-300], "does not decode as an image"),
+    ],
+)
+def test_refusals(content, reason):
+    with pytest.raises(ValueError, match=reason) as error:
+        stored_images.levels(stored_images.inspect(content))
+    assert "\n" not in str(error.value)
+
+
+def test_the_limit_is_an_argument():
+    stored_images.inspect(png(6900, 9274, 8, 2, b""))  # 64 megapixels
+    assert stored_images.inspect(encoded(RGB, "JPEG"), 660).shape == (20, 33)
+    with pytest.raises(ValueError, match="says that it has 20 x 33 pixels"):
+        stored_images.inspect(encoded(RGB, "JPEG"), 659)
+
+
+def test_regular_files_only(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", tmp_path, "/dev/zero"):
+        with pytest.raises(ValueError, match="is no regular file"):
+            stored_images.read_bytes(path)
+    with pytest.raises(ValueError, match="there is no such file"):
+        stored_images.read_bytes(tmp_path / "none.jpg")
+    with (tmp_path / "hole.jpg").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match="has 1099511627776 bytes; allowed: at most"):
+        stored_images.read_bytes(tmp_path / "hole.jpg")
+    with pytest.raises(ValueError, match="cannot be read"):
+        stored_images.read_bytes("nothing://bucket/a.jpg")

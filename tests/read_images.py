@@ -1,0 +1,77 @@
+"""A process that reads image files in every way the package does, under limits of memory and time.
+
+    python read_images.py FOLDER HEIGHT WIDTH
+
+Prints a JSON line for each file: what came of it in prediction, in training (then as the graph decodes the record), and
+in the operators of a served graph; last a line of the check of all of them as one data set.
+"""
+
+import faulthandler
+import json
+import pathlib
+import resource
+import sys
+import time
+
+import tensorflow as tf
+
+from mask_rcnn_tf.coco import pictures
+from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.data import check, records
+from mask_rcnn_tf.ops.orientation import jpeg_orientation
+
+SECONDS = 2.0  # that one way of reading may take
+MEMORY = 2**30  # on top of what TensorFlow has taken
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)])
+def _decoded(content, orientation):
+    return records.decoded({"image": content, "orientation": orientation}, 4095)["image"]
+
+
+_orientation = tf.function(jpeg_orientation, input_signature=[tf.TensorSpec([], tf.string)])
+
+
+def outcome(read, *arguments):
+    """ "read", or the error in one line; any other exception ends the process."""
+    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    try:
+        read(*arguments)
+        return "read"
+    except (ValueError, Rejected) as error:
+        return str(error)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def train(path, shape):
+    """As preparing a data set and its pipeline read a file."""
+    picture = pictures.read_picture(path, shape)
+    image = _decoded(picture.content, picture.orientation)
+    if tuple(image.shape) != (*shape, 3):
+        raise AssertionError(f"{path.name}: the graph decodes {image.shape}")
+
+
+def main(folder, height, width):
+    """Reads all files of the folder."""
+    folder, shape = pathlib.Path(folder), (int(height), int(width))
+    _orientation(b""), _decoded(tf.io.encode_png(tf.zeros([*shape, 3], tf.uint8)), 1)
+    used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    files = sorted(folder.iterdir())
+    for path in files:
+        line = {"name": path.name, "predict": outcome(pictures.read_pixels, path), "train": outcome(train, path, shape)}
+        line["orientation"] = int(_orientation(path.read_bytes()))
+        print(json.dumps(line), flush=True)
+    images = [{"id": i, "file_name": path.name, "height": shape[0], "width": shape[1]} for i, path in enumerate(files)]
+    content = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "thing"}]}
+    table = folder.with_suffix(".json")
+    table.write_text(json.dumps(content))
+    started = time.monotonic()
+    _, report, _ = check.check(str(table), str(folder))
+    seconds = time.monotonic() - started
+    print(json.dumps({"used": report.used_images, "bad": len(report.bad), "seconds": seconds}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
