@@ -279,6 +279,17 @@ def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
     return tuple(range(1, len(shape_drawing.CLASS_NAMES) + 1)), shape_drawing.CLASS_NAMES
 
 
+def category_ids(config: Config, split: str) -> tuple[int, ...]:
+    """The category ids 1..C, the same in every split."""
+    del split
+    return categories(config)[0]
+
+
+def check(config: Config) -> None:
+    """Nothing: scenes are drawn, not read."""
+    del config
+
+
 def num_keypoints(config: Config) -> int:
     """How many keypoints an object has: the first J of `shape_drawing.KEYPOINT_NAMES`.
 

@@ -51,6 +51,7 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
     """
     folder = pathlib.Path(model_dir)
     config = resolve(config)
+    sources.check(config)  # both files are judged before anything is built
     check_same_run(config, folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(configuration.to_dict(config), indent=2) + "\n"
@@ -158,7 +159,7 @@ def make_callbacks(
     evaluation = CocoEvaluation(
         pipeline.val_dataset(config),
         truth,
-        config.model.category_ids,
+        sources.category_ids(config, "val"),
         iou_types,
         max_dets=config.eval.max_dets,
         sigmas=config.data.keypoint_sigmas or None,
