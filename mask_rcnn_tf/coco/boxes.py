@@ -108,8 +108,8 @@ def judge_boxes(coco: dict) -> Verdict:
         return Verdict()
     fitting = f"{round(loose * len(pairs))} of {len(pairs)} compared annotations"
     return Verdict(
-        contradiction=f"boxes and masks do not belong together: they fit in {fitting}, and no other form of box explains "
-        "it; rows may have been mixed up"
+        contradiction=f"boxes and masks do not belong together: they fit in {fitting}, and no other form of box "
+        "explains it; rows may have been mixed up"
     )
 
 

@@ -1,5 +1,7 @@
 """Annotations as pycocotools needs them: judged, with all fields that files may lack."""
 
+import dataclasses
+
 import numpy as np
 
 from mask_rcnn_tf.coco import categories, reader, rle
@@ -37,7 +39,7 @@ def complete(
     if gate.contradictions():
         raise ValueError(refusal(where, gate.contradictions()))
     if len(gate.bad) == 1:
-        raise ValueError(f"{where}: {gate.bad[0]}.")
+        raise ValueError(f"{where}: {dataclasses.replace(gate.bad[0], file_name='')}.")
     if gate.bad:
         raise ValueError(
             f"{where}: {len(gate.bad)} of {len(coco['annotations'])} annotations cannot be scored:\n{listed(gate.bad)}"

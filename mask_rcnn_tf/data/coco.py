@@ -224,13 +224,17 @@ def ground_truth(config: Config, split: str) -> dict:
       A COCO-format dict, see `completion.complete`.
 
     Raises:
-      ValueError: an annotation has an unknown category or image, or a box or mask that cannot be read, or lacks a mask
-        where masks are scored; the file contradicts itself, or has nothing to score.
+      ValueError: an annotation has an unknown category or image, or a box or mask that cannot be read, or the file
+        contradicts itself.
     """
+    return _completed(config, split, need_mask=False)
+
+
+def _completed(config: Config, split: str, need_mask: bool) -> dict:
     path, _ = _source(config, split)
     coco = reader.read_annotations(path)
     categories(config)  # raises where the file's categories are not the training's
-    return completion.complete(coco, need_mask=config.model.has_masks, where=f"annotations {path}")[0]
+    return completion.complete(coco, need_mask=need_mask, where=f"annotations {path}")[0]
 
 
 def check(config: Config) -> None:
@@ -243,9 +247,14 @@ def check(config: Config) -> None:
       ValueError: one of the files cannot be trained on or scored; the message has the reasons of both.
     """
     reasons = []
-    for split, judge in (("train", dataset), ("val", dataset), ("val", ground_truth)):
+    steps = (
+        lambda: dataset(config, "train"),
+        lambda: dataset(config, "val"),
+        lambda: _completed(config, "val", need_mask=config.model.has_masks),
+    )
+    for step in steps:
         try:
-            judge(config, split)
+            step()
         except ValueError as error:
             reasons.append(str(error))
     if reasons:
