@@ -1,8 +1,8 @@
 """Checks a COCO-format data set: counts, the id map, every bad record, and pictures of the annotations.
 
-python tools/check_data.py --annotations a.json --images dir [--output dir]
+python tools/check_data.py --annotations a.json --images dir [--output dir] [--usable usable.json]
 
-Exits with 1 when there are bad records.
+Exits with 1 when there are bad records, or the file contradicts itself.
 """
 
 import pathlib
@@ -19,6 +19,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("annotations", None, "COCO-format JSON file.", required=True)
 flags.DEFINE_string("images", None, "Folder of the images.", required=True)
 flags.DEFINE_string("output", None, "Folder for pictures of the annotations; none are made without it.")
+flags.DEFINE_string("usable", None, "Where to write the file without bad annotations, the others repaired.")
 flags.DEFINE_integer("pictures", 8, "How many pictures.", lower_bound=0)
 flags.DEFINE_integer("max_gt", 100, "Instances an image may have (config.data.max_gt).", lower_bound=1)
 
@@ -37,12 +38,14 @@ def main(_):
     pictures = FLAGS.pictures if FLAGS.output else 0
     try:
         text, report, samples = check.check(FLAGS.annotations, FLAGS.images, FLAGS.max_gt, pictures)
+        print(text)
+        if FLAGS.usable:
+            print(check.write_usable(FLAGS.annotations, FLAGS.usable))
     except ValueError as error:
         sys.exit(f"check_data: {error}")
-    print(text)
     if FLAGS.output:
         _write(samples, FLAGS.output)
-    sys.exit(1 if report.bad else 0)
+    sys.exit(1 if report.bad or report.unusable else 0)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ def main(_):
     max_dets = tuple(int(count) for count in MAX_DETS.value)
     try:
         sigmas = [float(sigma) for sigma in SIGMAS.value] or None
+    except ValueError:
+        message = f"keypoint_sigmas is {','.join(SIGMAS.value)}; allowed: a number a keypoint, such as 0.05,0.1."
+        raise SystemExit(f"evaluate: {message}") from None
+    try:
         model = files.load_model(MODEL.value)
         predict = functools.partial(mask_rcnn_tf.predict_images, model)
         metrics, results, failures = files.evaluate_files(

@@ -1,90 +1,113 @@
 """Annotations as pycocotools needs them: judged, with all fields that files may lack."""
 
-import math
-from typing import Any
+import dataclasses
 
 import numpy as np
 
-from mask_rcnn_tf.coco import rle
-from mask_rcnn_tf.coco.errors import Rejected
-from mask_rcnn_tf.coco.judge import check_box, judge
-from mask_rcnn_tf.coco.segmentation import has_segmentation
+from mask_rcnn_tf.coco import categories, reader, rle
+from mask_rcnn_tf.coco.boxes import check_box
+from mask_rcnn_tf.coco.errors import Rejected, listed
+from mask_rcnn_tf.coco.gate import Gate, is_number, refusal
+from mask_rcnn_tf.coco.judge import STRAY_PART, Instance
+from mask_rcnn_tf.coco.segmentation import has_segmentation, polygons
+
+EXACT = 2**53  # COCOeval keeps ids as float64
 
 
-def complete(coco: dict, *, num_keypoints: int | None = None, where: str = "ground_truth") -> dict:
-    """Judges every annotation, crowds too, and fills in what is missing.
+def complete(
+    coco: dict, *, num_keypoints: int | None = None, need_mask: bool = False, where: str = "ground_truth"
+) -> tuple[dict, list[str]]:
+    """Judges every annotation, crowds too, mends what can be mended and fills in what is missing.
 
     Args:
       coco: a COCO-format dict; it is not changed.
       num_keypoints: J, where keypoints are scored: annotations without get J zeros.
+      need_mask: whether a box alone is not enough.
       where: what the dict is, in messages.
 
     Returns:
-      A copy. `iscrowd`, `area` and `bbox` (and `keypoints`, `num_keypoints`) are filled in where they are missing or
-      null; annotations are numbered from 1 unless their ids are different whole numbers above 0 (COCOeval takes id 0
-      for "no match").
+      A copy, and lines about what was mended or is odd. `iscrowd`, `area` and `bbox` (and `keypoints`, `num_keypoints`)
+      are filled in where they are missing or null; annotations are numbered from 1 unless their ids are different whole
+      numbers above 0 (COCOeval takes id 0 for "no match").
 
     Raises:
-      ValueError: an annotation has an unknown category or image, or the judge rejects it.
+      ValueError: the file contradicts itself, or the judge rejects annotations; all of them are named. A row less is
+        another score, so none is left out here.
     """
-    images = {image["id"]: image for image in coco["images"]}
-    known = {category["id"] for category in coco["categories"]}
-    rows = []
-    for row in coco["annotations"]:
-        try:
-            rows.append(_complete(row, owner(row, images, known), num_keypoints))
-        except Rejected as error:
-            who = f"annotation {row.get('id')!r:.40} of image {row['image_id']}"
-            raise ValueError(f"{where}: {who}: {error}.") from None
-    return {"info": {}} | coco | {"annotations": numbered(rows)}
+    gate = Gate(coco, num_keypoints, need_mask, is_scored=True)
+    rows = _judged(coco, gate)
+    if gate.contradictions():
+        raise ValueError(refusal(where, gate.contradictions()))
+    if len(gate.bad) == 1:
+        raise ValueError(f"{where}: {dataclasses.replace(gate.bad[0], file_name='')}.")
+    if gate.bad:
+        raise ValueError(
+            f"{where}: {len(gate.bad)} of {len(coco['annotations'])} annotations cannot be scored:\n{listed(gate.bad)}"
+        )
+    tables = {"categories": categories.without_shadows(coco), "annotations": numbered(rows)}
+    return {"info": {}} | coco | tables, gate.notes()
 
 
-def owner(row: dict, images: dict[int, dict], known: set[int]) -> dict:
-    """The image of an annotation.
+def usable(coco: dict) -> tuple[dict, int]:
+    """What of a file can be trained on and scored, mended and complete.
 
     Args:
-      row: the annotation.
-      images: rows of images by id.
-      known: category ids.
+      coco: a COCO-format dict; it is not changed.
 
     Returns:
-      The image's row.
+      A copy, and how many annotations it lacks. Where there are masks it has no annotation without.
 
     Raises:
-      Rejected: the image or the category is unknown.
+      ValueError: the file contradicts itself.
     """
-    if row["image_id"] not in images:
-        raise Rejected("annotation of an unknown image", f"image_id {row['image_id']}")
-    if row["category_id"] not in known:
-        raise Rejected("unknown category id", f"{row['category_id']}; allowed: {sorted(known)}"[:300])
-    return images[row["image_id"]]
+    need_mask = any(map(has_segmentation, coco["annotations"]))
+    gate = Gate(coco, reader.keypoint_count(coco) or None, need_mask)
+    rows = [row for row in _judged(coco, gate) if has_segmentation(row) or not need_mask]
+    if gate.contradictions():
+        raise ValueError(refusal("annotations", gate.contradictions()))
+    tables = {"categories": categories.without_shadows(coco), "annotations": numbered(rows)}
+    return coco | tables, len(coco["annotations"]) - len(rows)
+
+
+def _judged(coco: dict, gate: Gate) -> list[dict]:
+    """The annotations that a gate admits, complete."""
+    rows = []
+    for row in coco["annotations"]:
+        instance = gate.admit(row) if gate.is_owned(row) else None
+        if instance is None:
+            continue
+        try:
+            rows.append(_completed(row, instance, gate.num_keypoints))
+        except Rejected as error:
+            gate.reject(error, row)
+    return rows
 
 
 def numbered(rows: list[dict]) -> list[dict]:
     """The rows, numbered from 1 unless their ids are different whole numbers above 0."""
     ids = [row.get("id") for row in rows]
-    if all(isinstance(value, int) and value > 0 for value in ids) and len(set(ids)) == len(rows):
+    if all(isinstance(value, int) and 0 < value < EXACT for value in ids) and len(set(ids)) == len(rows):
         return rows
     return [row | {"id": index} for index, row in enumerate(rows, start=1)]
 
 
-def _complete(row: dict, image: dict, num_keypoints: int | None) -> dict:
-    """A copy with all fields, checked. Raises Rejected."""
-    instance = judge(row, image, num_keypoints=num_keypoints, may_be_empty=True)
-    row = row | {"iscrowd": int(bool(row.get("iscrowd")))}
+def _completed(row: dict, instance: Instance, num_keypoints: int | None) -> dict:
+    """A copy of an annotation with all fields, as it was judged. Raises Rejected."""
+    row = row | {"iscrowd": int(instance.is_crowd)}
+    if "segmentation" in row and not has_segmentation(row):
+        row["segmentation"] = []
     y1, x1, y2, x2 = instance.box.tolist()
-    row["bbox"] = check_box(row["bbox"]).tolist() if row.get("bbox") is not None else [x1, y1, x2 - x1, y2 - y1]
+    # As the file has it where that is right: pycocotools scores boxes that reach out of the image.
+    row["bbox"] = check_box(row["bbox"]).tolist() if instance.box_is_stated else [x1, y1, x2 - x1, y2 - y1]
+    if STRAY_PART in instance.repairs:
+        row["segmentation"] = polygons(row["segmentation"])
     if row.get("area") is None:
         masked = has_segmentation(row)
         row["area"] = rle.area(instance.runs) if masked else row["bbox"][2] * row["bbox"][3]
-    _check_area(row["area"])
+    if not is_number(row["area"]):
+        raise Rejected("area is not a number", f"it is {row['area']!r:.60}")
     if num_keypoints:
         row["keypoints"] = row.get("keypoints") or [0] * (3 * num_keypoints)
-        if row.get("num_keypoints") is None:
+        if not is_number(row.get("num_keypoints")):
             row["num_keypoints"] = int(np.count_nonzero(row["keypoints"][2::3]))
     return row
-
-
-def _check_area(area: Any):
-    if not isinstance(area, int | float | np.number) or isinstance(area, bool) or not math.isfinite(area):
-        raise Rejected("area is not a number", f"it is {area!r:.60}")

@@ -5,9 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from mask_rcnn_tf.coco import rle
+from mask_rcnn_tf.coco import boxes, rle
 from mask_rcnn_tf.coco.errors import Rejected
-from mask_rcnn_tf.coco.segmentation import has_segmentation, mask_runs, numbers
+from mask_rcnn_tf.coco.segmentation import has_segmentation, has_stray_parts, mask_runs, numbers
+
+STRAY_PART = "parts of a polygon with one or two points dropped"
+SIZELESS = "boxes without a size replaced by the mask's"
+UNLIKE = "boxes unlike their mask replaced by the mask's"
+CROWD_TEXT = "iscrowd read from text"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +21,10 @@ class Instance:
 
     box: np.ndarray  # float32 [4] [y1, x1, y2, x2] pixels, cut at the image's border
     runs: np.ndarray  # int32 [n], see `rle`; empty without a mask
-    keypoints: np.ndarray | None  # float32 [J, 3], see `keypoint_rows`; None where they were not asked for
+    keypoints: np.ndarray | None = None  # float32 [J, 3], see `keypoint_rows`; None where they were not asked for
+    is_crowd: bool = False
+    box_is_stated: bool = True  # or else it is the mask's
+    repairs: tuple[str, ...] = ()  # what was mended, by kind
 
 
 def judge(
@@ -26,6 +34,7 @@ def judge(
     num_keypoints: int | None = None,
     need_mask: bool = False,
     may_be_empty: bool = False,
+    form: boxes.BoxForm = boxes.XYWH,
 ) -> Instance:
     """Judges one annotation: nothing that this rejects may reach pycocotools or a network.
 
@@ -36,6 +45,7 @@ def judge(
       need_mask: whether a box alone is not enough.
       may_be_empty: whether boxes and masks without area are accepted: scoring counts them as not found, training cannot
         use them.
+      form: how the file's boxes are to be read, see `boxes.judge_boxes`.
 
     Returns:
       The annotation in arrays.
@@ -43,40 +53,63 @@ def judge(
     Raises:
       Rejected: with the reason.
     """
-    height, width = _sides(image)
-    runs = np.zeros(0, np.int32)
+    size = boxes.image_size(image)
+    crowd = is_crowd(row)
+    runs, repairs = np.zeros(0, np.int32), []
+    if isinstance(row.get("iscrowd"), str):
+        repairs.append(CROWD_TEXT)
     if has_segmentation(row):
-        runs = mask_runs(row["segmentation"], height, width, may_be_empty=may_be_empty)
+        runs = mask_runs(row["segmentation"], *size, may_be_empty=may_be_empty)
+        repairs += [STRAY_PART] * has_stray_parts(row["segmentation"])
     elif need_mask:
         raise Rejected("annotation has no mask")
-    if row.get("bbox") is not None:
-        box = clipped_box(row["bbox"], height, width, may_be_empty=may_be_empty)
-    elif len(runs):
-        box = rle.box(runs, height, width)
-    else:
-        raise Rejected("annotation has neither box nor mask")
-    return Instance(box, runs, None if num_keypoints is None else keypoint_rows(row.get("keypoints"), num_keypoints))
+    box, is_stated, mended = _box(row.get("bbox"), runs, size, form, may_be_empty=may_be_empty, is_crowd=crowd)
+    keypoints = None if num_keypoints is None else keypoint_rows(row.get("keypoints"), num_keypoints)
+    return Instance(box, runs, keypoints, crowd, is_stated, (*repairs, *mended))
 
 
-def _sides(image: dict) -> tuple[int, int]:
-    sides = image.get("height"), image.get("width")
-    for side in sides:
-        if not isinstance(side, int | np.integer) or isinstance(side, bool) or side < 1:
-            raise Rejected("image without a height and width", f"[height, width] = {list(sides)!r:.60}")
-    if sides[0] * sides[1] >= 2**31:
-        raise Rejected("image with more than 2**31 pixels", f"[height, width] = {list(sides)!r:.60}")
-    return int(sides[0]), int(sides[1])
+def is_crowd(row: dict) -> bool:
+    """Whether an annotation is a crowd: `iscrowd` 1, true, 1.0 or "1"; not 0, null or none.
+
+    Raises:
+      Rejected: it is something else.
+    """
+    value = row.get("iscrowd")
+    if value is None:
+        return False
+    number = {"0": 0, "1": 1}.get(value.strip(), value) if isinstance(value, str) else value
+    if not isinstance(number, int | float) or number not in (0, 1):
+        raise Rejected("iscrowd is not 0 or 1", f"it is {value!r:.60}")
+    return bool(number)
 
 
-def check_box(bbox: Any) -> np.ndarray:
-    """A COCO box as float64 [4]; raises Rejected unless it is four finite numbers."""
-    values = numbers(bbox, "box")
-    if values.shape != (4,):
-        raise Rejected("box is not four numbers", f"it is {bbox!r:.60}")
-    return values
+def _box(
+    bbox: Any, runs: np.ndarray, size: tuple[int, int], form: boxes.BoxForm, *, may_be_empty: bool, is_crowd: bool
+) -> tuple[np.ndarray, bool, tuple[str, ...]]:
+    """The box of an annotation, whether it is the stated one, and what was mended. Raises Rejected."""
+    is_absent = bbox is None or bbox == []
+    if not runs[1::2].any():
+        if not is_absent:
+            return clipped_box(bbox, *size, may_be_empty=may_be_empty, form=form), form == boxes.XYWH, ()
+        if not len(runs):
+            raise Rejected("annotation has neither box nor mask")
+    mask_box = rle.box(runs, *size)
+    if is_absent:
+        return mask_box, False, ()
+    stated = form.corners(boxes.check_box(bbox), *size)
+    if not (stated[2:] > stated[:2]).all():
+        return mask_box, False, (SIZELESS,)
+    cut = boxes.clipped(stated, *size)
+    if form != boxes.XYWH:
+        return mask_box, False, ()
+    if is_crowd or boxes.agree(cut, mask_box):
+        return cut.astype(np.float32), True, ()
+    return mask_box, False, (UNLIKE,)
 
 
-def clipped_box(bbox: Any, height: int, width: int, *, may_be_empty: bool = False) -> np.ndarray:
+def clipped_box(
+    bbox: Any, height: int, width: int, *, may_be_empty: bool = False, form: boxes.BoxForm = boxes.XYWH
+) -> np.ndarray:
     """A COCO box as this package's box, cut at the image's border.
 
     Args:
@@ -84,22 +117,23 @@ def clipped_box(bbox: Any, height: int, width: int, *, may_be_empty: bool = Fals
       height: of the image, pixels.
       width: of the image, pixels.
       may_be_empty: whether a box without area in the image is accepted.
+      form: how the numbers are to be read.
 
     Returns:
       float32 [4]: [y1, x1, y2, x2] pixels.
 
     Raises:
-      Rejected: not four finite numbers, no area, or wholly outside.
+      Rejected: not four finite numbers, of negative size, no area, or wholly outside.
     """
-    x, y, w, h = check_box(bbox)
-    box = np.array([max(y, 0), max(x, 0), min(y + h, height), min(x + w, width)], np.float32)
-    if may_be_empty:
+    corners = form.corners(boxes.check_box(bbox), height, width)
+    box = boxes.clipped(corners, height, width).astype(np.float32)
+    has_size, is_negative = (corners[2:] > corners[:2]).all(), (corners[2:] < corners[:2]).any()
+    if may_be_empty and not is_negative:
         return box
-    outside = x >= width or y >= height or x + w <= 0 or y + h <= 0
-    if w > 0 and h > 0 and outside:
-        raise Rejected("box lies outside the image", f"[x, y, width, height] = {bbox}")
-    if not (w > 0 and h > 0 and (box[2:] > box[:2]).all()):
-        raise Rejected("box has no area", f"[x, y, width, height] = {bbox}")
+    if has_size and ((corners[:2] >= (height, width)) | (corners[2:] <= 0)).any():
+        raise Rejected("box lies outside the image", f"{form} = {bbox!r:.60}")
+    if not has_size or not (box[2:] > box[:2]).all():
+        raise Rejected("box has no area", f"{form} = {bbox!r:.60}")
     return box
 
 
@@ -152,7 +186,7 @@ def judge_result(result: Any) -> dict:
     if numbers([result.get("score")], "score").shape != (1,):
         raise Rejected("score is not a number", f"it is {result['score']!r:.60}")
     if "bbox" in result:
-        check_box(result["bbox"])
+        boxes.check_box(result["bbox"])
     if "keypoints" in result:
         _check_result_keypoints(result["keypoints"])
     return result | {"segmentation": _checked_rle(result["segmentation"])} if "segmentation" in result else result
@@ -168,6 +202,6 @@ def _checked_rle(segmentation: Any) -> dict:
     size = segmentation.get("size") if isinstance(segmentation, dict) else None
     if not isinstance(size, list | tuple) or len(size) != 2:
         raise Rejected("segmentation is no RLE with a size", f"it is {segmentation!r:.60}")
-    height, width = _sides({"height": size[0], "width": size[1]})
+    height, width = boxes.image_size({"height": size[0], "width": size[1]})
     runs = rle.runs_of_rle(segmentation, height, width)
     return rle.encode(runs, height, width) if isinstance(segmentation["counts"], list) else segmentation

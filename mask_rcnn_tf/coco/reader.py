@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from mask_rcnn_tf.coco import judge
+from mask_rcnn_tf.coco import categories, judge
 from mask_rcnn_tf.coco.errors import Rejected
 
 TABLES = ("images", "annotations", "categories")
@@ -103,8 +103,9 @@ def check_structure(coco: Any):
     _check_rows(coco, "images", {"id": int, "file_name": str, "width": int, "height": int})
     _check_rows(coco, "categories", {"id": int, "name": str})
     _check_rows(coco, "annotations", {"image_id": int, "category_id": int})
-    for table, key in (("images", "id"), ("categories", "id"), ("categories", "name")):
-        _check_unique(coco, table, key)
+    for table, key in (("images", "id"), ("categories", "id")):
+        _check_unique(coco[table], table, key)
+    _check_unique(categories.without_shadows(coco), "categories", "name")
     if not coco["categories"]:
         raise ValueError("categories is empty; at least one is needed")
 
@@ -124,8 +125,10 @@ def check_scored(coco: dict):
     try:
         for table in ("images", "categories"):
             _check_rows(coco, table, {"id": int})
-            _check_unique(coco, table, "id")
+            _check_unique(coco[table], table, "id")
         _check_rows(coco, "annotations", {"image_id": int, "category_id": int})
+        named = [row for row in coco["categories"] if row.get("name") is not None]
+        _check_rows({"categories": named}, "categories", {"name": str})
     except ValueError as error:
         raise ValueError(f"ground_truth is not in COCO format: {error}.") from None
 
@@ -142,28 +145,37 @@ def _check_rows(coco: dict, table: str, keys: dict[str, type]):
                 raise ValueError(f"{table}[{index}].{key} is {value!r:.60}; allowed: {kind.__name__}")
             if kind is int and abs(value) >= ID_LIMIT:
                 raise ValueError(f"{table}[{index}].{key} is {value!r:.60}; allowed: whole numbers below 2**63")
+            if kind is str and not _is_text(value):
+                raise ValueError(f"{table}[{index}].{key} is {value!r:.60}; allowed: text that can be a file's name")
 
 
-def _check_unique(coco: dict, table: str, key: str):
+def _is_text(value: str) -> bool:
+    """Whether a text is Unicode without NUL: a file's name may be made of it, and it may be printed."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
+def _check_unique(rows: list[dict], table: str, key: str):
     seen = set()
-    for row in coco[table]:
+    for row in rows:
         if row[key] in seen:
             raise ValueError(f"{table} has {key} {row[key]!r} twice")
         seen.add(row[key])
-
-
-def category_table(coco: dict) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The file's category ids in ascending order, and their names; class c is at position c - 1."""
-    rows = sorted(coco["categories"], key=lambda row: row["id"])
-    return tuple(row["id"] for row in rows), tuple(row["name"] for row in rows)
 
 
 def keypoint_count(coco: dict) -> int:
     """J: the number of keypoints that the categories name, or else that the first annotation with some has; or 0.
 
     Raises:
-      ValueError: categories name different numbers of keypoints.
+      ValueError: keypoints are no list, or categories name different numbers of them.
     """
+    rows = [row for table in ("categories", "annotations") for row in coco[table]]
+    wrong = next((row for row in rows if row.get("keypoints") and not isinstance(row["keypoints"], list)), None)
+    if wrong:
+        raise ValueError(f"keypoints is {wrong['keypoints']!r:.60}; allowed: a list.")
     counts = {len(row["keypoints"]) for row in coco["categories"] if row.get("keypoints")}
     if len(counts) > 1:
         raise ValueError(f"categories name {sorted(counts)} keypoints; allowed: the same number where there are any.")

@@ -27,7 +27,7 @@ def to_results(
     detections: dict[str, np.ndarray],
     image_id: int,
     image_shape: tuple[int, int],
-    category_ids: Sequence[int],
+    category_ids: Sequence[int | None],
     mask_threshold: float = 0.5,
     paste: str = "continuous",
 ) -> list[dict]:
@@ -41,7 +41,7 @@ def to_results(
         original pixels.
       image_id: the file's id of the image.
       image_shape: (h, w) of the original image.
-      category_ids: the file's id of classes 1..C.
+      category_ids: the file's id of classes 1..C; None leaves out what is found of a class.
       mask_threshold: probability from which on a pixel belongs to a mask.
       paste: "continuous" or "integer", as in `DetectionConfig`.
 
@@ -61,6 +61,8 @@ def to_results(
         )
     results = []
     for row, box in enumerate(np.asarray(detections["detection_boxes"], np.float32)):
+        if category_ids[classes[row] - 1] is None:
+            continue
         y1, x1, y2, x2 = (float(side) for side in box)
         result = {
             "image_id": int(image_id),

@@ -10,6 +10,8 @@ from pycocotools import mask as coco_mask
 
 from mask_rcnn_tf.coco.errors import Rejected
 
+ABSURD = 2**40  # longer than any image, and summed without overflow
+
 
 def decode_counts(text: str | bytes) -> np.ndarray:
     """Run lengths of a compressed RLE, without going through the bitmap.
@@ -73,9 +75,12 @@ def runs_of_rle(rle: dict, height: int, width: int) -> np.ndarray:
 
 def _whole_numbers(counts: list) -> np.ndarray:
     try:
-        return np.asarray([int(count) for count in counts], np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
+        array = np.asarray(counts)
+    except ValueError as error:  # rows of different lengths
         raise Rejected("RLE counts cannot be decoded") from error
+    if array.ndim != 1 or array.dtype.kind not in "iuf" or not (np.isfinite(array) & (array == np.round(array))).all():
+        raise Rejected("RLE counts cannot be decoded", "they are no list of whole numbers")
+    return np.clip(array, -1, ABSURD).astype(np.int64)
 
 
 def runs_of_polygons(polygons: list, height: int, width: int) -> np.ndarray:

@@ -39,8 +39,9 @@ def numbers(values: Any, what: str) -> np.ndarray:
 
 
 def has_segmentation(annotation: dict) -> bool:
-    """Whether an annotation comes with a mask; `null`, `[]` and `""` are none."""
-    return bool(annotation.get("segmentation"))
+    """Whether an annotation comes with a mask; `null`, `[]`, `[[]]` and `""` are none."""
+    segmentation = annotation.get("segmentation")
+    return any(part != [] for part in segmentation) if isinstance(segmentation, list) else bool(segmentation)
 
 
 def mask_runs(segmentation: Any, height: int, width: int, *, may_be_empty: bool = False) -> np.ndarray:
@@ -57,27 +58,43 @@ def mask_runs(segmentation: Any, height: int, width: int, *, may_be_empty: bool 
 
     Raises:
       Rejected: malformed, or no pixel is covered.
+
+    Source: detectron2/data/datasets/coco.py, which drops such parts too, and the object where none is left.
     """
+    parts = segmentation
     if isinstance(segmentation, dict):
         runs = rle.runs_of_rle(segmentation, height, width)
     elif isinstance(segmentation, list):
-        for polygon in segmentation:
-            _check_polygon(polygon)
-        runs = rle.runs_of_polygons(segmentation, height, width)
+        parts = polygons(segmentation)
+        runs = rle.runs_of_polygons(parts, height, width)
     else:
         raise Rejected("segmentation is neither polygons nor RLE", f"it is a {type(segmentation).__name__}")
     if not may_be_empty and not runs[1::2].any():
-        raise Rejected(_why_empty(segmentation, height, width))
+        raise Rejected(_why_empty(parts, height, width))
     return runs
 
 
-def _check_polygon(polygon: Any):
-    if not isinstance(polygon, list):
-        raise Rejected("polygon is not a list of numbers", f"it is {polygon!r:.40}; allowed: lists in a list")
-    if len(polygon) < 6 or len(polygon) % 2:
-        raise Rejected("polygon has fewer than 6 or an odd number of numbers", f"it has {len(polygon)}")
-    if numbers(polygon, "polygon").ndim != 1:
-        raise Rejected("polygon is not a list of numbers", f"it is {polygon!r:.40}; allowed: [x, y, x, y, ...]")
+def has_stray_parts(segmentation: Any) -> bool:
+    """Whether parts of no, one or two points lie beside a polygon; they are no part of the mask."""
+    return isinstance(segmentation, list) and len(polygons(segmentation)) < len(segmentation)
+
+
+def polygons(parts: list) -> list:
+    """The parts that are polygons; those of no, one or two points are left out where there is another.
+
+    Raises:
+      Rejected: a part that is no list of numbers, or has a wrong number of them.
+    """
+    for part in parts:
+        if not isinstance(part, list):
+            raise Rejected("polygon is not a list of numbers", f"it is {part!r:.40}; allowed: lists in a list")
+        if part and numbers(part, "polygon").ndim != 1:
+            raise Rejected("polygon is not a list of numbers", f"it is {part!r:.40}; allowed: [x, y, x, y, ...]")
+    whole = [part for part in parts if len(part) not in (0, 2, 4)] or parts
+    for part in whole:
+        if len(part) < 6 or len(part) % 2:
+            raise Rejected("polygon has fewer than 6 or an odd number of numbers", f"it has {len(part)}")
+    return whole
 
 
 def _why_empty(segmentation: dict | list, height: int, width: int) -> str:

@@ -1,14 +1,15 @@
 """What `tools/check_data.py` prints and draws: everything found in an annotation file and its images."""
 
 import dataclasses
+import os
 import pathlib
 import re
 from collections.abc import Iterator
 
 import numpy as np
 
+from mask_rcnn_tf.coco import categories, completion, reader, results, rle
 from mask_rcnn_tf.coco import pictures as coco_pictures
-from mask_rcnn_tf.coco import reader, rle
 from mask_rcnn_tf.data import examples, records
 from mask_rcnn_tf.data.report import Report
 
@@ -40,7 +41,7 @@ def check(annotations: str, images: str, max_gt: int = 100, pictures: int = 0) -
       ValueError: the file or the folder is missing, or the file is not in COCO format.
     """
     coco = reader.read_annotations(annotations)
-    category_ids, class_names = reader.category_table(coco)
+    category_ids, class_names = categories.table(coco)
     options = examples.ScanOptions(category_ids, reader.keypoint_count(coco), require_masks=False)
     report, samples = Report(annotations_file=annotations), []
     names = {image["id"]: image["file_name"] for image in coco["images"]}
@@ -49,6 +50,29 @@ def check(annotations: str, images: str, max_gt: int = 100, pictures: int = 0) -
         if len(samples) < pictures and index % every == 0:
             samples.append(_sample(example, names[example["image_id"]], class_names))
     return "\n".join(_lines(report, category_ids, class_names, options.num_keypoints, max_gt)), report, samples
+
+
+def write_usable(annotations: str, path: str) -> str:
+    """Writes what of an annotation file can be trained on and scored.
+
+    Args:
+      annotations: path of a COCO-format JSON.
+      path: where to write; not the same file.
+
+    Returns:
+      A line about what was written.
+
+    Raises:
+      ValueError: the file is missing, not in COCO format or contradicts itself, or nothing can be written there.
+    """
+    content, lost = completion.usable(reader.read_annotations(annotations))
+    if os.path.exists(path):
+        raise ValueError(f"usable is {path!r}, which exists; allowed: a new file.")
+    try:
+        results.write_json(content, path)
+    except OSError as error:
+        raise ValueError(f"usable is {path!r}; it cannot be written: {error.strerror}.") from None
+    return f"{len(content['annotations'])} annotations, without {lost} that cannot be used, written to {path}"
 
 
 def _sample(example: dict, name: str, class_names: tuple[str, ...]) -> Sample:
@@ -74,9 +98,13 @@ def _lines(report: Report, category_ids: tuple, class_names: tuple, keypoints: i
         yield f"  keypoints    {keypoints} an instance"
     if report.used_annotations and report.without_mask == report.used_annotations:
         yield "  boxes only: train with --config.model.mask_head.enabled=False"
+    elif report.without_mask:
+        yield f"  {report.without_mask} annotations have a box only: of no use to masks, neither trained on nor scored"
     yield f"{'category id':>12} {'class':>6} {'annotations':>12}  name"
     for index, (category_id, name) in enumerate(zip(category_ids, class_names, strict=True)):
         yield f"{category_id:>12} {index + 1:>6} {report.per_category.get(category_id, 0):>12}  {name}"
     yield f"{len(report.bad)} bad records{':' if report.bad else ''}"
     for record in report.bad:
         yield f"  {record}"
+    for reason in report.unusable:
+        yield f"the file cannot be used: {reason}"

@@ -10,6 +10,7 @@ import pathlib
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from mask_rcnn_tf.coco import categories as file_categories
 from mask_rcnn_tf.coco import completion, pictures, reader
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import coco_builder, contents, examples, preparation
@@ -39,7 +40,7 @@ def _header(path: str) -> _Header:
 @functools.lru_cache(maxsize=8)
 def _header_of_version(path: str, size: int, mtime: int) -> _Header:
     coco = reader.read_annotations(path)
-    category_ids, class_names = reader.category_table(coco)
+    category_ids, class_names = file_categories.table(coco)
     digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
     file_names = tuple(image["file_name"] for image in coco["images"])
     return _Header(digest, category_ids, class_names, reader.keypoint_count(coco), file_names)
@@ -77,27 +78,43 @@ def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
     Raises:
       ValueError: no annotation file, or one has categories that the map lacks or names differently.
     """
-    model = config.model
-    header = _leading_header(config)
-    category_ids, class_names = header.category_ids, header.class_names
-    if model.category_ids:
-        names = dict(zip(category_ids, class_names, strict=True))
-        category_ids = tuple(model.category_ids)
-        class_names = tuple(model.class_names) or tuple(names.get(key, str(key)) for key in category_ids)
-    known = dict(zip(category_ids, class_names, strict=True))
+    category_ids, class_names, _ = _class_map(config)
     for path in filter(None, (config.data.train_annotations, config.data.val_annotations)):
-        _check_agreement(path, _header(path), known)
+        _match(config, path)
     return category_ids, class_names
 
 
-def _check_agreement(path: str, header: _Header, known: dict[int, str]):
-    for category_id, name in zip(header.category_ids, header.class_names, strict=True):
-        if known.get(category_id) != name:
-            allowed = f"{known[category_id]!r}" if category_id in known else f"ids {sorted(known)}"
-            raise ValueError(
-                f"annotations {path} calls category {category_id} {name!r}; allowed by the training file or "
-                f"config.model.category_ids: {allowed:.300}."
-            )
+def _class_map(config: Config) -> tuple[tuple[int, ...], tuple[str, ...], bool]:
+    """Category ids and names of classes 1..C, and whether all names are known."""
+    model, header = config.model, _leading_header(config)
+    if not model.category_ids:
+        return header.category_ids, header.class_names, True
+    if model.class_names:
+        return tuple(model.category_ids), tuple(model.class_names), True
+    names = dict(zip(header.category_ids, header.class_names, strict=True))
+    return tuple(model.category_ids), tuple(names.get(key, str(key)) for key in model.category_ids), False
+
+
+def _match(config: Config, path: str) -> file_categories.Match:
+    """The categories of a file and the classes. Raises ValueError where the file has others."""
+    header = _header(path)
+    category_ids, class_names, has_names = _class_map(config)
+    file = header.category_ids, header.class_names
+    found = file_categories.match(file, category_ids, class_names if has_names else ())
+    if found.unknown:
+        known = dict(zip(category_ids, class_names, strict=True))
+        category_id, name = found.unknown[0]
+        allowed = f"{known[category_id]!r}" if category_id in known else f"ids {sorted(known)}"
+        raise ValueError(
+            f"annotations {path} calls category {category_id} {name!r:.80}; allowed by the training file or "
+            f"config.model.category_ids: {allowed:.300}."
+        )
+    return found
+
+
+def category_ids(config: Config, split: str) -> tuple[int | None, ...]:
+    """The ids that a split's file has for classes 1..C; None where it lacks one. See `categories` for `Raises`."""
+    return _match(config, _source(config, split)[0]).ids
 
 
 def digest(config: Config, split: str) -> str:
@@ -113,13 +130,13 @@ def num_keypoints(config: Config) -> int:
 def _builder(config: Config, split: str) -> coco_builder.CocoJson:
     """The builder of a split, prepared."""
     annotations, images = _source(config, split)
-    category_ids, _ = categories(config)
-    if len(category_ids) > config.model.num_classes:
+    known, _ = categories(config)
+    if len(known) > config.model.num_classes:
         raise ValueError(
-            f"config.model.num_classes is {config.model.num_classes}; {annotations} has {len(category_ids)} categories."
+            f"config.model.num_classes is {config.model.num_classes}; {annotations} has {len(known)} categories."
         )
     options = examples.ScanOptions(
-        category_ids=category_ids,
+        category_ids=category_ids(config, split),
         num_keypoints=num_keypoints(config),
         require_masks=config.model.has_masks,
         strict=split == "val",
@@ -161,16 +178,22 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
       annotations if `config.data.skip_empty`.
 
     Raises:
-      ValueError: as in `annotations.read_annotations` and `examples.scan`, or nothing is left to train on.
+      ValueError: as in `reader.read_annotations` and `examples.scan`, or nothing is left to train on.
     """
     builder = _builder(config, split)
     report = _report(config, split, builder)
     skip_empty = split == "train" and config.data.skip_empty
     # Who has not asked for logs still learns of records that are left out.
-    level = logging.WARNING if report.bad else logging.INFO
+    level = logging.WARNING if report.bad or report.notes else logging.INFO
     LOG.log(level, "coco_json %s: %s", split, report.table(config.data.max_gt, skip_empty))
     for line in pictures.fact_lines(report.pictures, config.model.preprocess.white_level):
         LOG.warning("coco_json %s: %s", split, line)
+    matched = _match(config, _source(config, split)[0])
+    if matched.note:
+        LOG.warning("coco_json %s: %s", split, matched.note)
+    if split == "val" and report.images > report.used_images:
+        left = f"{report.images - report.used_images} of {report.images} images"
+        LOG.warning("coco_json val: the score is partial: %s cannot be read, their objects count as not found", left)
     stored = builder.as_dataset(
         split=split,
         shuffle_files=False,
@@ -202,13 +225,41 @@ def ground_truth(config: Config, split: str) -> dict:
       split: "train" or "val".
 
     Returns:
-      A COCO-format dict. `iscrowd`, `area` and `bbox` are filled in where the file lacks them; annotations are
-      numbered from 1 unless their ids are different whole numbers above 0 (COCOeval takes id 0 for "no match").
+      A COCO-format dict, see `completion.complete`.
 
     Raises:
-      ValueError: an annotation has an unknown category or image, or a box or mask that cannot be read.
+      ValueError: an annotation has an unknown category or image, or a box or mask that cannot be read, or the file
+        contradicts itself.
     """
+    return _completed(config, split, need_mask=False)
+
+
+def _completed(config: Config, split: str, need_mask: bool) -> dict:
     path, _ = _source(config, split)
     coco = reader.read_annotations(path)
     categories(config)  # raises where the file's categories are not the training's
-    return completion.complete(coco, where=f"annotations {path}")
+    return completion.complete(coco, need_mask=need_mask, where=f"annotations {path}")[0]
+
+
+def check(config: Config) -> None:
+    """Judges both files before anything is trained, and reports all that is wrong with them at once.
+
+    Args:
+      config: the experiment.
+
+    Raises:
+      ValueError: one of the files cannot be trained on or scored; the message has the reasons of both.
+    """
+    reasons = []
+    steps = (
+        lambda: dataset(config, "train"),
+        lambda: dataset(config, "val"),
+        lambda: _completed(config, "val", need_mask=config.model.has_masks),
+    )
+    for step in steps:
+        try:
+            step()
+        except ValueError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise ValueError("\n".join(dict.fromkeys(reasons)))

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from mask_rcnn_tf.coco import reader as parsing
+from mask_rcnn_tf.coco import reader
+from mask_rcnn_tf.coco.gate import refusal
 from mask_rcnn_tf.data import examples
 from mask_rcnn_tf.data.report import Report
 
@@ -30,7 +31,11 @@ class CocoJson(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.2.0")
-    RELEASE_NOTES = {"1.0.0": "First version.", "1.1.0": "The sizes of images.", "1.2.0": "Their EXIF orientation."}
+    RELEASE_NOTES = {
+        "1.0.0": "First version.",
+        "1.1.0": "The sizes of images.",
+        "1.2.0": "Their EXIF orientation; what can be repaired of an annotation is repaired.",
+    }
     BUILDER_CONFIGS = []
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -62,10 +67,12 @@ class CocoJson(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self) -> Iterator[tuple[int, dict]]:
         wanted = self.builder_config
         report = Report(annotations_file=wanted.annotations)
-        coco = parsing.read_annotations(wanted.annotations)
+        coco = reader.read_annotations(wanted.annotations)
         for index, example in enumerate(examples.scan(coco, wanted.images, wanted.options, report)):
+            check_usable(report)
             yield index, _stored(example)
         check_not_empty(report, need_annotations=not wanted.options.strict)
+        check_usable(report)
         self.info.metadata["report"] = report.to_json()
 
 
@@ -79,12 +86,19 @@ def _stored(example: dict) -> dict:
     return stored
 
 
+def check_usable(report: Report) -> None:
+    """Raises ValueError when a file contradicts itself."""
+    if report.contradictions:
+        raise ValueError(refusal(f"annotations {report.annotations_file}", report.contradictions))
+
+
 def check_not_empty(report: Report, need_annotations: bool = True) -> None:
     """Raises ValueError when no image, or no annotation where they are needed, is left of a file."""
     left = "image" if not report.used_images else "annotation" if not report.used_annotations else ""
     if left == "image" or (left and need_annotations):
         first = f"; first bad record: {report.bad[0]}" if report.bad else ""
+        why = "".join(f"; {reason}" for reason in report.contradictions)
         raise ValueError(
             f"annotations {report.annotations_file} has no usable {left}: {report.images} images, {report.annotations} "
-            f"annotations, {report.crowd} crowd, {len(report.bad)} bad records{first}."
+            f"annotations, {report.crowd} crowd, {len(report.bad)} bad records{first}{why}."
         )

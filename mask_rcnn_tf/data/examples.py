@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from mask_rcnn_tf.coco import pictures, rle
-from mask_rcnn_tf.coco.completion import owner
-from mask_rcnn_tf.coco.errors import Rejected
-from mask_rcnn_tf.coco.judge import Instance, judge
+from mask_rcnn_tf.coco.errors import BadRecord, Rejected, listed
+from mask_rcnn_tf.coco.gate import Gate
+from mask_rcnn_tf.coco.judge import Instance
 from mask_rcnn_tf.coco.segmentation import has_segmentation
-from mask_rcnn_tf.data.report import BadRecord, Report
+from mask_rcnn_tf.data.report import Report
 
 AHEAD = 4 * (os.cpu_count() or 1)  # images that are read before they are needed
 
@@ -23,10 +23,10 @@ AHEAD = 4 * (os.cpu_count() or 1)  # images that are read before they are needed
 class ScanOptions:
     """How records are judged."""
 
-    category_ids: tuple[int, ...] = ()  # known ids, in the order of classes 1..C
+    category_ids: tuple[int | None, ...] = ()  # the file's ids of classes 1..C; None where it lacks one
     num_keypoints: int = 0  # J
     require_masks: bool = True  # reject annotations that have a box only
-    strict: bool = False  # a bad image or an unknown id is an error: a score without it would be another score
+    strict: bool = False  # an annotation of an unknown image or category is an error
 
 
 def scan(coco: dict, folder: str, options: ScanOptions, report: Report) -> Iterator[dict]:
@@ -44,27 +44,31 @@ def scan(coco: dict, folder: str, options: ScanOptions, report: Report) -> Itera
       mask), `keypoints` f32 [g,J,3]. No crowds.
 
     Raises:
-      ValueError: no such folder; no masks where they are needed; in strict mode a bad image or an unknown id.
+      ValueError: no such folder; no masks where they are needed; in strict mode unknown ids.
     """
     if not pathlib.Path(folder).is_dir():
         raise ValueError(f"images is {str(folder)!r}; there is no such folder.")
     _check_masks(coco, options, report)
-    by_image = _group(coco, options, report)
+    gate = Gate(coco, options.num_keypoints or None, options.require_masks)
+    report.images, report.annotations, report.bad = len(coco["images"]), len(coco["annotations"]), gate.bad
+    report.contradictions = gate.contradictions()
+    by_image = _grouped(coco, gate, options, report)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for image, pending in _ahead(pool, coco["images"], pathlib.Path(folder)):
             try:
                 picture = pending.result()
             except Rejected as error:
                 report.on_bad_images += len(by_image[image["id"]])
-                _reject(report, options, error, image["id"], None, image["file_name"])
+                report.bad.append(BadRecord(error.kind, error.detail, image["id"], None, image["file_name"]))
                 continue
             pictures.add_facts(report.pictures, picture.facts)
-            instances = _instances(image, by_image.pop(image["id"], ()), options, report)
+            instances = _instances(image, by_image.pop(image["id"], ()), options, report, gate)
             yield {"image": picture.content, "orientation": picture.orientation} | instances
+    report.crowd, report.notes, report.contradictions = gate.crowd, gate.notes(), gate.contradictions()
 
 
 def _check_masks(coco: dict, options: ScanOptions, report: Report):
-    instances = [row for row in coco["annotations"] if not row.get("iscrowd")]
+    instances = [row for row in coco["annotations"] if row.get("iscrowd") in (None, 0, "0")]
     if options.require_masks and instances and not any(map(has_segmentation, instances)):
         raise ValueError(
             f"annotations {report.annotations_file} has boxes but no masks, and config.model.mask_head.enabled "
@@ -72,44 +76,15 @@ def _check_masks(coco: dict, options: ScanOptions, report: Report):
         )
 
 
-def _group(coco: dict, options: ScanOptions, report: Report) -> dict[int, list]:
-    """Counts all annotations and returns the usable kind by image id."""
-    report.images, report.annotations = len(coco["images"]), len(coco["annotations"])
-    images = {image["id"]: image for image in coco["images"]}
-    known = set(options.category_ids)
+def _grouped(coco: dict, gate: Gate, options: ScanOptions, report: Report) -> dict[int, list]:
+    """Annotations by the id of their image; those that point nowhere are noted."""
     by_image = collections.defaultdict(list)
     for row in coco["annotations"]:
-        name = images.get(row["image_id"], {}).get("file_name", "")
-        try:
-            image = owner(row, images, known)
-        except Rejected as error:
-            _reject(report, options, error, row["image_id"], row.get("id", -1), name, fatal=True)
-            continue
-        if not row.get("iscrowd"):
+        if gate.is_owned(row):
             by_image[row["image_id"]].append(row)
-            continue
-        report.crowd += 1
-        try:
-            judge(row, image, may_be_empty=True)  # as scoring does, which keeps crowds
-        except Rejected as error:
-            _reject(report, options, error, row["image_id"], row.get("id", -1), name)
+    if options.strict and gate.bad:
+        raise ValueError(f"annotations {report.annotations_file}: ids are unknown:\n{listed(gate.bad)}")
     return by_image
-
-
-def _reject(
-    report: Report,
-    options: ScanOptions,
-    error: Rejected,
-    image_id: int,
-    annotation_id: int | None,
-    name: str,
-    *,
-    fatal: bool = False,
-):
-    record = BadRecord(error.kind, error.detail, image_id, annotation_id, name)
-    if options.strict and (fatal or annotation_id is None):
-        raise ValueError(f"annotations {report.annotations_file}: {record}.") from None
-    report.bad.append(record)
 
 
 def _ahead(pool: concurrent.futures.Executor, images: list[dict], folder: pathlib.Path) -> Iterator[tuple]:
@@ -123,17 +98,11 @@ def _ahead(pool: concurrent.futures.Executor, images: list[dict], folder: pathli
     yield from waiting
 
 
-def _instances(image: dict, rows: list[dict], options: ScanOptions, report: Report) -> dict:
+def _instances(image: dict, rows: list[dict], options: ScanOptions, report: Report, gate: Gate) -> dict:
     classes = {category_id: index + 1 for index, category_id in enumerate(options.category_ids)}
-    used: list[dict] = []
-    instances: list[Instance] = []
-    for row in rows:
-        try:
-            judged = judge(row, image, num_keypoints=options.num_keypoints, need_mask=options.require_masks)
-            instances.append(judged)
-            used.append(row)
-        except Rejected as error:
-            _reject(report, options, error, image["id"], row.get("id", -1), image["file_name"])
+    judged = [(row, gate.admit(row)) for row in rows]
+    judged = [(row, instance) for row, instance in judged if instance is not None and not instance.is_crowd]
+    used, instances = [row for row, _ in judged], [instance for _, instance in judged]
     boxes, runs = [instance.box for instance in instances], [instance.runs for instance in instances]
     report.without_mask += sum(not len(counts) for counts in runs)
     areas = [_area(box, counts) for box, counts in zip(boxes, runs, strict=True)]

@@ -3,22 +3,9 @@
 import collections
 import dataclasses
 
+from mask_rcnn_tf.coco.errors import BadRecord
 
-@dataclasses.dataclass
-class BadRecord:
-    """An image or an annotation that was left out, and why."""
-
-    kind: str  # the reason without numbers
-    detail: str  # what came
-    image_id: int | None = None
-    annotation_id: int | None = None  # None when the whole image was left out
-    file_name: str = ""
-
-    def __str__(self):
-        who = f"image {self.image_id}" if self.annotation_id is None else f"annotation {self.annotation_id}"
-        where = f" of image {self.image_id}" if self.annotation_id is not None else ""
-        name = f" ({self.file_name})" if self.file_name else ""
-        return f"{who}{where}{name}: {self.kind}" + (f": {self.detail}" if self.detail else "")
+NAMED = 5  # records of one kind that the log names
 
 
 @dataclasses.dataclass
@@ -39,11 +26,20 @@ class Report:
     image_sides: dict[str, int] = dataclasses.field(default_factory=dict)  # smallest and largest side of used images
     pictures: dict[str, int] = dataclasses.field(default_factory=dict)  # of used images, see `coco.pictures`
     bad: list[BadRecord] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)  # what was mended or is odd, see `coco.gate`
+    contradictions: list[str] = dataclasses.field(default_factory=list)  # why the file as a whole is of no use
 
     @property
     def empty(self) -> int:
         """Used images without a usable annotation (negatives)."""
         return self.per_image.get(0, 0)
+
+    @property
+    def unusable(self) -> list[str]:
+        """Why nothing of the file can be used; [] where something can."""
+        left = "image" if not self.used_images else "annotation"
+        nothing = [] if self.used_annotations else [f"there is no usable {left}"]
+        return self.contradictions or nothing
 
     def images_above(self, max_gt: int) -> int:
         """Images with more than `max_gt` annotations, whose surplus the transforms drop."""
@@ -93,13 +89,15 @@ class Report:
             lines.append(
                 f"  {self.images_above(max_gt)} images have more than {max_gt} annotations; the surplus is dropped"
             )
-        return "\n".join(lines + self._grouped())
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes), *self._grouped()])
 
     def _grouped(self) -> list[str]:
         groups = collections.defaultdict(list)
         for record in self.bad:
             groups[record.kind].append(record)
-        return [f"  bad: {len(records)} x {kind}, first {records[0]}" for kind, records in groups.items()]
+        return [
+            f"  bad: {len(records)} x {kind}, first {records[0]}{_others(records)}" for kind, records in groups.items()
+        ]
 
     def to_json(self) -> dict:
         """Itself as JSON types (keys become strings when written)."""
@@ -113,3 +111,10 @@ class Report:
         report.per_image = {int(key): count for key, count in report.per_image.items()}
         report.bad = [BadRecord(**record) for record in report.bad]
         return report
+
+
+def _others(records: list[BadRecord]) -> str:
+    """The records after the first, by their ids."""
+    ids = [record.image_id if record.annotation_id is None else record.annotation_id for record in records[1:]]
+    more = ", ..." if len(ids) > NAMED else ""
+    return f"; then {', '.join(f'{value!r:.20}' for value in ids[:NAMED])}{more}" if ids else ""

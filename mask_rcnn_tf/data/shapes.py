@@ -287,6 +287,17 @@ def digest(config: Config, split: str) -> str:
     return ""
 
 
+def category_ids(config: Config, split: str) -> tuple[int, ...]:
+    """The category ids 1..C, the same in every split."""
+    del split
+    return categories(config)[0]
+
+
+def check(config: Config) -> None:
+    """Nothing: scenes are drawn, not read."""
+    del config
+
+
 def num_keypoints(config: Config) -> int:
     """How many keypoints an object has: the first J of `shape_drawing.KEYPOINT_NAMES`.
 

@@ -43,3 +43,13 @@ def digest(config: Config, split: str) -> str:
 def num_keypoints(config: Config) -> int:
     """J, the keypoints of an object; 0 where there are none."""
     return _module(config).num_keypoints(config)
+
+
+def category_ids(config: Config, split: str) -> tuple[int | None, ...]:
+    """The category ids that a split's annotations have for classes 1..C; None where there is none."""
+    return _module(config).category_ids(config, split)
+
+
+def check(config: Config) -> None:
+    """Judges all annotations before anything is trained. Raises ValueError with all that is wrong with them."""
+    _module(config).check(config)

@@ -1,19 +1,24 @@
 """Scores a model on a labelled dataset, alone or after every epoch of `fit`."""
 
+import logging
 import pathlib
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+from pycocotools import coco
 
+from mask_rcnn_tf.coco import categories
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import coco_metrics
 from mask_rcnn_tf.ops import images as image_ops
 
+LOG = logging.getLogger("mask_rcnn_tf")
+
 
 def predict_results(
-    model: keras.Model, dataset: tf.data.Dataset, category_ids: Sequence[int], verbose: int = 1
+    model: keras.Model, dataset: tf.data.Dataset, category_ids: Sequence[int | None], verbose: int = 1
 ) -> list[dict]:
     """Runs a model over a dataset and collects COCO results in original pixels.
 
@@ -62,7 +67,7 @@ def evaluate(
     model: keras.Model,
     dataset: tf.data.Dataset,
     ground_truth: dict | str | pathlib.Path,
-    category_ids: Sequence[int] = (),
+    category_ids: Sequence[int | None] = (),
     iou_types: Sequence[str] = ("bbox", "segm"),
     max_dets: Sequence[int] = (1, 10, 100),
     *,
@@ -75,7 +80,8 @@ def evaluate(
       model: a `MaskRCNN`.
       dataset: finite batches of the pipeline, such as `val_dataset(config)`.
       ground_truth: a COCO-format dict of the same images, or the path of its JSON file.
-      category_ids: the file's id of classes 1..C; () takes the model's own, or 1..C where it has none.
+      category_ids: the file's id of classes 1..C, None for one that it lacks; () matches the model's classes with the
+        file's categories, see `categories.match_model`.
       iou_types: any of "bbox", "segm", "keypoints".
       max_dets: detections an image that count, ascending.
       sigmas: one of each keypoint; None is COCO's 17.
@@ -88,8 +94,16 @@ def evaluate(
       ValueError: see `predict_results` and `coco_metrics.score`.
     """
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas)
-    results = predict_results(model, dataset, category_ids or coco_results.category_ids(model.config), verbose)
+    results = predict_results(model, dataset, category_ids or _matched_ids(model, truth), verbose)
     return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results
+
+
+def _matched_ids(model: keras.Model, truth: coco.COCO) -> tuple[int | None, ...]:
+    """The truth's ids of the model's classes 1..C."""
+    matched = categories.match_model(model.config, truth.dataset)
+    if matched.note:
+        LOG.warning("%s", matched.note)
+    return matched.ids
 
 
 class CocoEvaluation(keras.callbacks.Callback):
@@ -103,7 +117,7 @@ class CocoEvaluation(keras.callbacks.Callback):
         self,
         dataset: tf.data.Dataset,
         ground_truth: dict | str | pathlib.Path,
-        category_ids: Sequence[int] = (),
+        category_ids: Sequence[int | None] = (),
         iou_types: Sequence[str] = ("bbox", "segm"),
         every: int = 1,
         output: str | pathlib.Path | None = None,
@@ -136,7 +150,7 @@ class CocoEvaluation(keras.callbacks.Callback):
         """Scores the model and adds the figures to `logs`."""
         if (epoch + 1) % self.every:
             return
-        category_ids = self.category_ids or coco_results.category_ids(self.model.config)
+        category_ids = self.category_ids or _matched_ids(self.model, self.truth)
         self.results = predict_results(self.model, self.dataset, category_ids, self.verbose)
         self.metrics = coco_metrics.score_truth(self.truth, self.results, **self.options)
         if self.output is not None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import pathlib
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from pycocotools import coco, cocoeval
 from mask_rcnn_tf.coco import completion, reader
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 
+LOG = logging.getLogger("mask_rcnn_tf")
 RESULT_KEY = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}  # what a result must hold to be scored
 AREAS = {"s": "small", "m": "medium", "l": "large"}
 
@@ -105,6 +107,8 @@ def load_truth(
     ground_truth: dict | str | pathlib.Path,
     iou_types: Sequence[str] = ("bbox", "segm"),
     sigmas: Sequence[float] | None = None,
+    *,
+    where: str = "",
 ) -> coco.COCO:
     """Judges, completes and indexes a ground truth, so that a bad annotation is known before anything is predicted.
 
@@ -112,6 +116,7 @@ def load_truth(
       ground_truth: a COCO-format dict, or the path of its JSON file; it is not changed.
       iou_types: what will be scored.
       sigmas: one of each keypoint, or None.
+      where: what the ground truth is, in messages; "" names the argument.
 
     Returns:
       pycocotools' index of completed copies of the annotations.
@@ -120,29 +125,29 @@ def load_truth(
       ValueError: the file or dict is not in COCO format, an annotation cannot be used or lacks what a type needs, or
         the number of sigmas is not that of the keypoints.
     """
-    where = "ground_truth" if isinstance(ground_truth, dict) else f"ground_truth {ground_truth}"
+    where = where or ("ground_truth" if isinstance(ground_truth, dict) else f"ground_truth {ground_truth}")
     table = ground_truth if isinstance(ground_truth, dict) else reader.read_truth(ground_truth)
     reader.check_scored(table)
-    if "segm" in iou_types:
-        _check_masks(table["annotations"])
+    if "segm" in iou_types and not any(map(has_segmentation, table["annotations"])):
+        _refuse_maskless(table["annotations"])
     num_keypoints = reader.keypoint_count(table) if "keypoints" in iou_types or sigmas is not None else None
     if sigmas is not None and len(sigmas) != num_keypoints:
         _refuse_sigmas(len(sigmas), num_keypoints)
+    options = {"num_keypoints": num_keypoints if "keypoints" in iou_types else None, "need_mask": "segm" in iou_types}
     truth = coco.COCO()
-    truth.dataset = completion.complete(
-        table, num_keypoints=num_keypoints if "keypoints" in iou_types else None, where=where
-    )
+    truth.dataset, notes = completion.complete(table, **options, where=where)
+    for note in notes:
+        LOG.warning("%s: %s", where, note)
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
     return truth
 
 
-def _check_masks(annotations: list[dict]):
-    bare = [item for item in annotations if not has_segmentation(item)]
-    if bare:
+def _refuse_maskless(annotations: list[dict]):
+    if annotations:
         raise ValueError(
-            f"ground_truth has {len(bare)} of {len(annotations)} annotations without segmentation (the first: "
-            f'image {bare[0]["image_id"]}); "segm" needs masks: leave it out of iou_types.'
+            f"ground_truth has {len(annotations)} of {len(annotations)} annotations without segmentation (the first: "
+            f'image {annotations[0]["image_id"]}); "segm" needs masks: leave it out of iou_types.'
         )
 
 

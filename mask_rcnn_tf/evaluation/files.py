@@ -1,11 +1,12 @@
 """Scores a model on the images that a COCO file lists."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mask_rcnn_tf.coco import reader
+from mask_rcnn_tf.coco import categories, reader
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.config import ModelConfig
@@ -14,7 +15,9 @@ from mask_rcnn_tf.evaluation.image_files import list_images
 from mask_rcnn_tf.evaluation.predicting import predict_files
 from mask_rcnn_tf.weights.loading import load_model
 
-__all__ = ["evaluate_files", "known_categories", "load_model", "score_results"]
+__all__ = ["evaluate_files", "load_model", "score_results"]
+
+LOG = logging.getLogger("mask_rcnn_tf")
 
 
 def evaluate_files(
@@ -41,8 +44,8 @@ def evaluate_files(
       verbose: 0 hides the progress bar.
 
     Returns:
-      The tables of `coco_metrics.score`, the COCO results, and one message for each image that could not be read (it
-      counts as an image without detections).
+      The tables of `coco_metrics.score`, the COCO results in the file's category ids, and one message for each image
+      that could not be read (it counts as an image without detections: the score is partial).
 
     Raises:
       ValueError: a missing or unusable file or folder, an annotation that cannot be scored (before anything is
@@ -51,23 +54,39 @@ def evaluate_files(
     ground_truth = reader.read_annotations(annotations)
     if not os.path.isdir(folder):
         raise ValueError(f"images is {folder!r}; there is no such folder.")
-    wanted = known_categories(ground_truth, config)
-    coco_metrics.load_truth(ground_truth, _iou_types(ground_truth, config), sigmas)
+    note = categories.match_model(config, ground_truth).note
+    if note:
+        LOG.warning("%s", note)
+    if not ground_truth["annotations"]:
+        raise ValueError(f"annotations {annotations} has no annotations to score.")
+    iou_types, where = _iou_types(ground_truth, config), f"annotations {annotations}"
+    truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
     results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
-    results = [result for result in results if result["category_id"] in wanted]
-    return score_results(ground_truth, results, config, max_dets, sigmas=sigmas), results, failures
+    results = translated(results, ground_truth, config)
+    if any("keypoints" in result for result in results):
+        iou_types += ("keypoints",)
+        truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
+    return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results, failures
 
 
-def known_categories(ground_truth: dict, config: ModelConfig) -> set[int]:
-    """Category ids of a COCO file. Raises ValueError: the model does not know one of them."""
-    wanted = {category["id"] for category in ground_truth["categories"]}
-    unknown = sorted(wanted - set(coco_results.category_ids(config)))
-    if unknown:
-        raise ValueError(
-            f"the annotation file has categories {', '.join(map(str, unknown))}, which the model does not know; its "
-            f"category ids: {', '.join(map(str, coco_results.category_ids(config)))}."
-        )
-    return wanted
+def translated(results: list[dict], ground_truth: dict, config: ModelConfig) -> list[dict]:
+    """Results of a model in the category ids of a file; those of categories that the file lacks are left out.
+
+    Args:
+      results: COCO results in the model's ids.
+      ground_truth: a COCO dictionary.
+      config: the model's.
+
+    Returns:
+      The results, see `categories.match_model`.
+
+    Raises:
+      ValueError: the file has a category that the model does not know.
+    """
+    matched = categories.match_model(config, ground_truth).ids
+    ids = dict(zip(coco_results.category_ids(config), matched, strict=True))
+    known = [(result, ids[result["category_id"]]) for result in results]
+    return [result | {"category_id": category_id} for result, category_id in known if category_id is not None]
 
 
 def score_results(

@@ -163,9 +163,7 @@ def _score(program, truth) -> dict[str, float]:
     if truth is None:
         return {}
     config = program.runner.config
-    wanted = scoring.known_categories(truth, config)
-    results = [result for result in program.results if result["category_id"] in wanted]
-    tables = scoring.score_results(truth, results, config)
+    tables = scoring.score_results(truth, scoring.translated(program.results, truth, config), config)
     return {f"{kind}_AP": round(tables[kind]["AP"], 4) for kind in ("bbox", "segm") if kind in tables}
 
 

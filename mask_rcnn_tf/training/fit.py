@@ -59,6 +59,7 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
     with stopping.handled(lambda: _where(folder, config.train.steps)):
         stopping.allow(at_once=True)
         resolved = resolve(config)
+        sources.check(resolved)  # both files are judged before anything is built
         folder.mkdir(parents=True, exist_ok=True)
         with run_lock.locked(folder):
             try:
@@ -157,7 +158,7 @@ def make_callbacks(
     evaluation = CocoEvaluation(
         pipeline.val_dataset(config),
         truth,
-        config.model.category_ids,
+        sources.category_ids(config, "val"),
         iou_types,
         max_dets=config.eval.max_dets,
         sigmas=config.data.keypoint_sigmas or None,

@@ -219,7 +219,7 @@ def test_other_bad_input():
     with pytest.raises(ValueError, match=f"1 of {len(results)} results have no 'segmentation'"):
         coco_metrics.score(truth, results)
     truth["annotations"][2]["segmentation"] = []
-    with pytest.raises(ValueError, match="1 of 40 annotations without segmentation"):
+    with pytest.raises(ValueError, match="ground_truth: annotation 3 of image 5: annotation has no mask"):
         coco_metrics.score(truth, results)
 
 
