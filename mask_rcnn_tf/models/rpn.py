@@ -140,6 +140,7 @@ def select_proposals(
 
 def _decode_best(logits, deltas, anchors, image_shape, rpn, count):
     """Boxes [B, k, 4] of a level's `count` best anchors, and what they are ranked by [B, k], -inf where none."""
+    total = tf.shape(logits)[1]
     logits, index = top_k_padded(tf.stop_gradient(logits), count)
     deltas = tf.gather(tf.stop_gradient(deltas), index, batch_dims=1)
     decoded = box_ops.decode_deltas(deltas, tf.gather(anchors, index), (1.0,) * 4)
@@ -147,7 +148,9 @@ def _decode_best(logits, deltas, anchors, image_shape, rpn, count):
     scores = tf.sigmoid(logits) if rpn.ranking == "sigmoid" else logits
     # A network that diverges must not fill the image with its worst: what is not finite is no proposal.
     finite = _is_finite(scores) & tf.reduce_all(_is_finite(decoded), -1)
-    usable = box_ops.has_area(boxes, rpn.min_size) & (logits > -float("inf")) & finite
+    # Padding comes after every anchor, also after one whose logit is -inf, which is a score of 0 under "sigmoid".
+    real = tf.range(tf.shape(logits)[1])[None] < total
+    usable = box_ops.has_area(boxes, rpn.min_size) & real & finite
     return boxes, tf.where(usable, scores, -float("inf"))
 
 

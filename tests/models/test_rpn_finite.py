@@ -95,6 +95,33 @@ def test_sigmoid_of_infinity_is_a_score(kernels):
     assert propose(logits, zeros(), kernels, "sigmoid") == [6, *order(LOGITS, without=(6,))]
 
 
+@pytest.mark.parametrize("bad", [-np.inf, np.float32(-200)])
+def test_sigmoid_of_minus_infinity_is_a_score(kernels, bad):
+    """torchvision keeps it, as it does every score that is not below 0 (`filter_proposals`): its score is 0."""
+    logits = LOGITS.copy()
+    logits[6] = bad
+    assert propose(logits, zeros(), kernels, "sigmoid") == [*order(LOGITS, without=(6,)), 6]
+
+
+def test_padding_is_no_proposal_under_sigmoid():
+    """Where the number of anchors is not static, `top_k_padded` pads with -inf, as a logit may be."""
+    rpn = mrcnn.ModelConfig().rpn
+    rpn.ranking, rpn.pre_nms_top_n_test, rpn.post_nms_top_n_test = "sigmoid", 20, 20
+    one = tf.TensorSpec([1, None], tf.float32), tf.TensorSpec([1, None, 4], tf.float32)
+
+    @tf.function(input_signature=[*one, tf.TensorSpec([None, 4], tf.float32)])
+    def select(logits, deltas, anchors):
+        level = (logits, deltas, anchors)
+        return select_proposals([level], tf.constant([IMAGE]), rpn, get_kernels("native"))
+
+    logits = LOGITS.copy()
+    logits[[6, 9]] = -np.inf
+    proposals, counts = (value.numpy()[0] for value in select(logits[None], zeros()[None], ANCHORS))
+    expected = [*order(LOGITS, without=(6, 9)), 6, 9]
+    assert counts == 12 and not proposals[12:].any()
+    np.testing.assert_array_equal(proposals[:12], ANCHORS[expected])
+
+
 def test_sigmoid_of_nan_is_no_score(kernels):
     logits = LOGITS.copy()
     logits[6] = np.nan

@@ -24,7 +24,7 @@ def torchvision_file(path, norms_trained, config=None):
     """A detector of torchvision's names, with the steps of its norms or without."""
     if config is None:
         config = mrcnn.load_config("torchvision_mask_rcnn_r50_fpn").model
-        config.num_classes, config.backbone.stage_blocks = 3, (1, 1, 1, 1)
+        config.num_classes, config.backbone.stage_channels = 3, (8, 16, 32, 64)
     tensors = to_torchvision(mrcnn.MaskRCNN(config))
     tensors["backbone.body.bn1.running_var"] = np.full_like(tensors["backbone.body.bn1.running_var"], 1e-5)
     if norms_trained:
@@ -50,6 +50,15 @@ def test_the_steps_of_norms_tell_their_epsilon(tmp_path, norms_trained, epsilon)
     model, report = import_checkpoint("torchvision", tmp_path / "m.pth", norm_epsilon=1e-3)
     assert model.config.backbone.norm_epsilon == 1e-3
     assert any("norm_epsilon=0.001 (given)" in line for line in report.lines())
+
+
+@pytest.mark.parametrize(("blocks", "epsilon"), [((3, 4, 6, 3), 0.0), ((3, 4, 23, 3), 1e-5), ((2, 2, 2, 2), 1e-5)])
+def test_epsilon_0_is_of_resnet50_alone(blocks, epsilon):
+    """torchvision's `overwrite_eps` is for COCO_V1 weights, on ResNet-50; `FrozenBatchNorm2d` has 1e-5."""
+    rest = d2.empty({"roi_heads.box_predictor.cls_score.weight": (4, 8)})
+    body = d2.empty({f"backbone.body.{name}": shape for name, shape in resnet_names(blocks, basic=False).items()})
+    assert torchvision.make_config(rest | body).model.backbone.norm_epsilon == epsilon
+    assert ("ResNet-50 alone" in torchvision.explain(rest | body)["backbone.norm_epsilon"]) == (epsilon > 0)
 
 
 def test_every_assumption_is_in_the_report(tmp_path):

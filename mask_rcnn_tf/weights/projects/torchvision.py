@@ -29,7 +29,8 @@ MASK_FCN = re.compile(r"roi_heads\.mask_head\.mask_fcn(\d)\.(weight|bias)")
 CLASS_WEIGHT = "roi_heads.box_predictor.cls_score.weight"
 BODY, KEYPOINTS = "backbone.body", "roi_heads.keypoint_predictor."
 V2 = "torchvision_mask_rcnn_r50_fpn_v2"
-TRAINED_EPSILON = 1e-5  # of torch's batch norm; 0 belongs to the detectors' COCO_V1 weights alone
+RESNET50 = (3, 4, 6, 3)  # blocks
+TRAINED_EPSILON = 1e-5  # of torch's batch norms; 0 belongs to the detectors' COCO_V1 weights alone, on ResNet-50
 
 
 def prepare(tensors: Tensors) -> Tensors:
@@ -74,9 +75,9 @@ def make_config(tensors: Tensors) -> Config:
         # One class without keypoints is somebody's own, not COCO's person.
         if model.num_classes > 1 or _has(tensors, KEYPOINTS):
             set_coco_classes(model)
-    if not _is_detector(tensors) or _norms_trained(tensors):
-        model.backbone.norm_epsilon = TRAINED_EPSILON
     _read_backbone(tensors, model.backbone)
+    if not _is_detector(tensors) or _norms_trained(tensors) or not _on_resnet50(tensors):
+        model.backbone.norm_epsilon = TRAINED_EPSILON
     return config
 
 
@@ -93,6 +94,8 @@ def explain(tensors: Tensors) -> dict[str, str]:
         epsilon = "assumed: a backbone alone has torch's default"
     elif _norms_trained(tensors):
         epsilon = "from the file: it has num_batches_tracked, its norms trained"
+    elif not _on_resnet50(tensors):
+        epsilon = "assumed: torch's default; the weights with epsilon 0 are published on ResNet-50 alone"
     elif _preset(tensors) == V2:
         epsilon = "assumed: torch's default, as in every v2"
     else:
@@ -120,6 +123,12 @@ def _is_detector(tensors: Tensors) -> bool:
 def _norms_trained(tensors: Tensors) -> bool:
     """A `FrozenBatchNorm2d` does not count its steps, a `BatchNorm2d` does."""
     return any(name.startswith(BODY) and name.endswith(".num_batches_tracked") for name in tensors)
+
+
+def _on_resnet50(tensors: Tensors) -> bool:
+    backbone = BackboneConfig()
+    _read_backbone(tensors, backbone)
+    return (backbone.block, backbone.stage_blocks, backbone.groups) == ("bottleneck", RESNET50, 1)
 
 
 def _read_backbone(tensors: Tensors, backbone: BackboneConfig) -> None:
