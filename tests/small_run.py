@@ -21,10 +21,13 @@ def checkpointing(folder):
     return model, Checkpointing(model, folder, lambda step: True)
 
 
-def write_run(folder):
-    """A run's folder with the checkpoints of steps 3, 6 and 9, whose weights are equal to the step."""
+def write_run(folder, with_note=True):
+    """A run's folder with the checkpoints of steps 3, 6 and 9, whose weights are equal to the step.
+
+    Older versions stored no note with a checkpoint: what it says was in other files only.
+    """
     model, callback = checkpointing(folder)
-    callback.notes = {"config": lambda: to_dict(Config()), "state": lambda: STATE}
+    callback.notes = {"config": lambda: to_dict(Config()), "state": lambda: STATE} if with_note else {}
     for step in (3, 6, 9):
         for variable in model.weights:
             variable.assign(np.full(variable.shape, step))

@@ -39,9 +39,9 @@ def prepare(make: Callable[[], tfds.core.DatasetBuilder], place: str, data_dir: 
         lock.parent.mkdir(parents=True, exist_ok=True)
         with locks.held(lock, f"prepares {folder}"):
             return _prepared(make, folder)
-    except (OSError, tf.errors.OpError) as error:
+    except (OSError, RuntimeError, tf.errors.OpError) as error:  # TFDS turns TensorFlow's errors into RuntimeError
         why = " ".join((getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)).split())
-        raise OSError(f"data_dir is {root!r}; {place} cannot be prepared there: {why[:200]}.") from error
+        raise OSError(f"data_dir is {root!r}; {place} cannot be prepared there: {why[:400]}.") from error
 
 
 def _prepared(make, folder):

@@ -102,7 +102,7 @@ def check_same_run(config: Config, folder: pathlib.Path, note: dict[str, Any]):
         name = refused[0]
         raise ValueError(
             f"model_dir is '{folder}', which holds a run with another configuration ({', '.join(refused)} differ: "
-            f"{name} was {theirs.get(name)!r} and is {ours.get(name)!r}); allowed: a new folder, or the same "
+            f"{name} was {theirs.get(name)!r:.200} and is {ours.get(name)!r:.200}); allowed: a new folder, or the same "
             "configuration except eval, train.steps, checkpoint_every, evaluate_every, summary_every, and "
             f"{', '.join(name.removeprefix('train.') for name in OPTIMISATION)}."
         )

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -26,9 +27,10 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line of at most 200 characters."""
+    """What went wrong, in one line of at most 300 characters."""
     text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:200].rstrip(".;")
+    text = re.sub(r"\{\{.*?\}\} ?", "", str(text))  # TensorFlow's name of the operation
+    return " ".join(text.split())[:300].rstrip(".; ")
 
 
 def write_atomically(path: str | os.PathLike, text: str):

@@ -111,3 +111,23 @@ def check_files(whole, killed):
     assert model.config.class_names == tuple(config["model"]["class_names"])
     assert (killed / "best.keras").exists()
     assert (killed / "predictions.png").exists()
+
+
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
+def test_a_signal_stores_the_step_and_says_where_the_run_stands(tmp_path, number, code):
+    process, log = start(tmp_path / "run", "--config.train.steps=100000", "--config.train.evaluate_every=100000"), None
+    while process.poll() is None:
+        log = tmp_path / "run" / "log.jsonl"
+        if log.exists() and len(log.read_text().splitlines()) >= 5:
+            process.send_signal(number)
+            break
+        time.sleep(0.05)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == code and "Traceback" not in output, output[-3000:]
+    last = output.splitlines()[-1]
+    step = logged(tmp_path / "run")[-1]["step"]
+    assert last.endswith(f"step {step} of 100000 is stored in {tmp_path}/run; the same command continues from there")
+    assert f"stopped by {'SIGTERM' if code == 143 else 'Ctrl-C'}: " in last
+    assert (tmp_path / "run" / "checkpoints" / f"step-{step}.index").exists()

@@ -88,20 +88,25 @@ def mutate(name, data, random):
 def outcomes(count, seed, tmp_path):
     """How often each kind of answer came; asserts that each is right."""
     write_run(tmp_path / "whole")
+    write_run(tmp_path / "older", with_note=False)
     random, reader, counts, memories = np.random.default_rng(seed), Reader(), collections.Counter(), []
     for number in range(count):
         folder, name = tmp_path / "run", FILES[number % len(FILES)]
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(tmp_path / "whole", folder)
+        older = number // len(FILES) % 2 == 1
+        shutil.copytree(tmp_path / ("older" if older else "whole"), folder)
         path = folder / name if (folder / name).exists() else folder / "checkpoints" / name
         path.write_bytes(mutate(name, path.read_bytes(), random))
         answer, memory = reader.read(folder)
         memories.append(memory)
         kind = answer.split()[0] if not answer.startswith("ok") else answer
-        counts[name, kind] += 1
+        counts["older" if older else "", name, kind] += 1
         assert kind in ("ok step 9", "ok step 6", "error"), (number, name, answer)
         assert "\n" not in answer and len(answer) < 1500, (number, name, answer)
-        assert kind == "ok step 9" or name.startswith("step-9"), (number, name, answer)
+        if kind == "error":  # what is damaged was stored once only
+            assert older and name in ("config.json", "state.json"), (number, name, answer)
+            assert str(folder) in answer, answer
+        assert kind != "ok step 6" or name.startswith("step-9"), (number, name, answer)
     reader.end()
     assert max(memories) < memories[0] + 500, "MB"
     print(dict(counts), "MB:", memories[0], max(memories))

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from small_run import checkpointing
 
-from mask_rcnn_tf.data import locks
+from mask_rcnn_tf.config import Config, ShapesConfig
+from mask_rcnn_tf.data import locks, shapes
 from mask_rcnn_tf.training import run_lock, storage
 from mask_rcnn_tf.training.checkpoint import StopOnRequest, save_model
 from mask_rcnn_tf.training.checkpoint_files import find_damage
@@ -27,7 +28,8 @@ from mask_rcnn_tf.training.tensorboard import EventWriter
 REPOSITORY = pathlib.Path(__file__).parents[2]
 HOLD = """
 import sys, time
-from mask_rcnn_tf.data import locks
+from mask_rcnn_tf.config import Config, ShapesConfig
+from mask_rcnn_tf.data import locks, shapes
 locks.take(sys.argv[1])
 print("held", flush=True)
 time.sleep(60)
@@ -222,3 +224,34 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, what):
     write()
     if what == "checkpoint":
         assert checkpoints.manager.steps() == [5, 9] and not find_damage(checkpoints.manager.prefix(9))
+
+
+def test_a_full_disk_while_data_are_prepared(tmp_path):
+    config = Config()
+    config.data.data_dir = str(tmp_path)
+    config.data.shapes = ShapesConfig(size=48, train_scenes=6, val_scenes=2, max_side=24)
+    with room_for(20_000), pytest.raises(OSError, match="data_dir is .* cannot be prepared there: .*") as error:
+        shapes.dataset(config, "train")
+    assert "\n" not in str(error.value) and not list(tmp_path.glob("mrcnn_shapes/shapes*/*"))
+    assert len(list(shapes.dataset(config, "train"))) == 6
+
+
+@pytest.mark.parametrize("damage", ["cut", "records gone", "info gone", "info empty", "features gone", "killed"])
+def test_damaged_prepared_data_are_prepared_again(tmp_path, damage, caplog):
+    config = Config()
+    config.data.data_dir = str(tmp_path)
+    config.data.shapes = ShapesConfig(size=48, train_scenes=2, val_scenes=1, max_side=24)
+    shapes.dataset(config, "train")
+    (folder,) = tmp_path.glob("mrcnn_shapes/shapes*/*")
+    (records,) = folder.glob("*-train.tfrecord-*")
+    {
+        "cut": lambda: records.write_bytes(records.read_bytes()[:-100]),
+        "records gone": records.unlink,
+        "info gone": (folder / "dataset_info.json").unlink,
+        "info empty": lambda: (folder / "dataset_info.json").write_text(""),
+        "features gone": (folder / "features.json").unlink,
+        "killed": lambda: folder.rename(folder.parent / f"incomplete.ABCDEF_{folder.name}"),
+    }[damage]()
+    assert [int(record["image_id"]) for record in shapes.dataset(config, "train")] == [1, 2]
+    assert ("it is prepared again" in caplog.text) == (damage != "killed")
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
