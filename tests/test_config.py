@@ -127,6 +127,41 @@ def test_a_bad_value_is_named_with_what_came_and_what_is_allowed(name, value):
     assert name.rsplit(".", 1)[1] in str(error.value) and repr(value).strip("(),") in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("model.num_classes", 0, "a number above 0"),
+        ("model.num_classes", "many", "a whole number"),
+        ("model.num_classes", 10**5000, "whole numbers below 2**63"),
+        ("model.category_ids", (1, 2**63), "whole numbers below 2**63"),
+        ("model.rpn.min_size", -1.0, "a number of at least 0"),
+        ("model.rpn.nms_iou", 1.5, "a number from 0 to 1"),
+        ("model.preprocess.short_side", 10**9, "a number above 0, at most 16384"),
+        ("model.backbone.stage_blocks", (10**7,) * 4, "4 values, each above 0, at most 200"),
+        ("model.backbone.stem_kernel", 6, "a number above 0, odd"),
+        ("model.preprocess.size_divisor", 48, "a number above 0, at most 16384, a multiple of 32"),
+        ("data.cache", 1, "True or False"),
+        ("data.val_images", 3, "text"),
+        ("data.canvases", ((5, 5),), "one or more values, each at least 32, a multiple of 32"),
+        ("train.momentum", 1.0, "a number of at least 0, below 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_allowed_is_said_in_words(name, value, allowed):
+    config = Config()
+    assign(config, name, value)
+    with pytest.raises(ValueError) as error:
+        config.validate()
+    assert str(error.value).endswith(f"; allowed: {allowed}.") and len(str(error.value)) < 300
+
+
+def test_class_names_are_printable():
+    config = Config()
+    config.model.num_classes, config.model.class_names = 2, ("cat", "do\ng\0")
+    with pytest.raises(ValueError, match=r"class_names is \['do\\ng\\x00'\]; allowed: names of printable characters"):
+        config.validate()
+
+
 def test_every_field_is_checked():
     """By its type at least: what is no value of it is refused, whatever the field."""
     for name, value in leaves(Config()):

@@ -166,7 +166,8 @@ def _check_shapes(model: MaskRCNN, arrays: dict[str, tuple[int, ...]]):
 
 
 def _check_finite(model: MaskRCNN):
-    broken = [variable.path for variable in model.variables if not np.isfinite(np.asarray(variable.value)).all()]
+    variables = [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())]
+    broken = [variable.path for variable in variables if not np.isfinite(np.asarray(variable.value)).all()]
     if broken:
         raise CheckpointError(
             f"{len(broken)} weights are missing or not finite: {', '.join(broken[:SHOWN])}"

@@ -61,17 +61,16 @@ def test_canvas_must_fit(model):
 
 
 def test_threads_get_the_results_of_one(model):
-    """Keras's `predict` and a canvas's graph, both traced while four threads ask for it."""
+    """Keras's `predict`, traced while four threads ask for it."""
     images = drawn_scenes(model.config, 2)[1:] * 8
     for index, image in enumerate(images):
         images[index] = np.roll(image, 5 * index, axis=1)
-    for canvas in (None, (96, 128)):
-        with futures.ThreadPoolExecutor(4) as pool:
-            runner = KerasRunner(tiny_model(), canvas)
-            found = list(pool.map(lambda image, runner=runner: runner.predict([image])[0], images))
-        for ours, image in zip(found, images, strict=True):
-            for name, value in runner.predict([image])[0].items():
-                np.testing.assert_array_equal(ours[name], value)
+    runner = KerasRunner(tiny_model())
+    with futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda image: runner.predict([image])[0], images))
+    for ours, image in zip(found, images, strict=True):
+        for name, value in runner.predict([image])[0].items():
+            np.testing.assert_array_equal(ours[name], value)
 
 
 @pytest.mark.parametrize("bitmaps", [False, True])

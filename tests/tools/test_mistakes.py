@@ -218,6 +218,10 @@ def test_one_line(monkeypatch, capsys, folder, loaded, line, status, words):
     assert words in lines[0] and "Traceback" not in text, text
 
 
+def test_no_tool_is_left_out():
+    assert {line.split()[0] for line, _, _ in MISTAKES} == {path.stem for path in TOOLS.glob("*.py")}
+
+
 @pytest.mark.parametrize(
     ("line", "package"),
     [
