@@ -179,8 +179,8 @@ def _level_lines(facts: dict[str, int], white_level: int) -> list[str]:
     proposal = next(level for level in RANGES if highest <= level)
     if count and proposal < white_level:
         return [
-            f"{count} of {facts[DEEP]} images of 16 bits have levels up to {highest} only: white at {white_level} makes "
-            f"them dark, nearly black below a sixteenth of it; set config.model.preprocess.white_level={proposal}"
+            f"{count} of {facts[DEEP]} images of 16 bits have levels up to {highest} only: white at {white_level} "
+            f"makes them dark, nearly black below a sixteenth of it; set config.model.preprocess.white_level={proposal}"
         ]
     if facts.get(HIGHEST, 0) > white_level:
         return [
