@@ -19,6 +19,7 @@ from mask_rcnn_tf.ops.stored_images import StoredImage
 
 TURNED, EITHER, AS_STORED = "exif_turned", "exif_either", "exif_as_stored"  # keys of counts
 DEEP, HIGHEST, PAGES = "deep", "highest", "pages"
+DIM, HIGHEST_DIM = "dim", "highest_dim"  # 16-bit images that use a quarter of their range at most
 RANGES = (255, 1023, 4095, 16383)  # of 8, 10, 12 and 14 bits
 
 
@@ -138,13 +139,15 @@ def facts_of(stored: StoredImage, case: str, highest: int) -> dict[str, int]:
     """Counts of one image: how EXIF was decided, whether it has 16 bits and their highest level, more pages."""
     found = {case: 1} if case else {}
     found |= {DEEP: 1, HIGHEST: highest} if stored.deep else {}
+    found |= {DIM: 1, HIGHEST_DIM: highest} if stored.deep and highest <= RANGES[-1] else {}
     return found | ({PAGES: 1} if stored.pages > 1 else {})
 
 
 def add_facts(facts: dict[str, int], more: dict[str, int]):
-    """Adds counts of further images to `facts`; of the highest levels the higher one stays."""
+    """Adds counts of further images to `facts`; of highest levels the higher one stays."""
     for key, count in more.items():
-        facts[key] = max(facts.get(key, 0), count) if key == HIGHEST else facts.get(key, 0) + count
+        highest = key in (HIGHEST, HIGHEST_DIM)
+        facts[key] = max(facts.get(key, 0), count) if highest else facts.get(key, 0) + count
 
 
 def fact_lines(facts: dict[str, int], white_level: int = FULL_RANGE) -> list[str]:
@@ -172,16 +175,16 @@ def fact_lines(facts: dict[str, int], white_level: int = FULL_RANGE) -> list[str
 
 
 def _level_lines(facts: dict[str, int], white_level: int) -> list[str]:
-    count, highest = facts.get(DEEP, 0), facts.get(HIGHEST, 0)
-    if not count:
-        return []
-    proposal = next((level for level in RANGES if highest <= level), FULL_RANGE)
-    start = f"{count} images have 16 bits, and levels up to {highest}"
-    if proposal < white_level:
+    count, highest = facts.get(DIM, 0), facts.get(HIGHEST_DIM, 0)
+    proposal = next(level for level in RANGES if highest <= level)
+    if count and proposal < white_level:
         return [
-            f"{start}: white at {white_level} makes them dark, nearly black below a sixteenth of it; set "
-            f"config.model.preprocess.white_level={proposal}"
+            f"{count} of {facts[DEEP]} images of 16 bits have levels up to {highest} only: white at {white_level} "
+            f"makes them dark, nearly black below a sixteenth of it; set config.model.preprocess.white_level={proposal}"
         ]
-    if highest > white_level:
-        return [f"{start}: those above config.model.preprocess.white_level={white_level} become white"]
+    if facts.get(HIGHEST, 0) > white_level:
+        return [
+            f"images of 16 bits have levels up to {facts[HIGHEST]}: those above "
+            f"config.model.preprocess.white_level={white_level} become white"
+        ]
     return []

@@ -178,7 +178,8 @@ def levels(stored: StoredImage) -> np.ndarray:
         content = tf.constant(stored.content)
         return (tf.io.decode_png(content, 3, tf.uint16) if stored.deep else decode_image(content)).numpy()
     except tf.errors.OpError as error:
-        raise ValueError(f"does not decode as an image ({error.message.splitlines()[0]:.100}).") from None
+        reason = error.message.splitlines()[0].split("}} ")[-1]  # behind the operator's name
+        raise ValueError(f"does not decode as an image ({reason:.100}).") from None
     except MemoryError:
         raise ValueError(f"has {stored.shape[0]} x {stored.shape[1]} pixels, for which memory does not do.") from None
     except Exception as error:  # as above

@@ -55,16 +55,23 @@ def test_other_sizes(tmp_path):
     assert pictures.read_picture(square, (15, 15)).facts == {pictures.EITHER: 1}
 
 
+def deep(highest):
+    stored = stored_images.StoredImage(b"", "PNG", (9, 9), 1, 1, True, False)
+    return pictures.facts_of(stored, "", highest)
+
+
 def test_what_is_told():
     facts = {}
-    for more in ({pictures.EITHER: 1}, {pictures.DEEP: 1, pictures.HIGHEST: 3900}, {pictures.AS_STORED: 1}):
+    for more in ({pictures.EITHER: 1}, deep(3900), {pictures.AS_STORED: 1}):
         pictures.add_facts(facts, more)
-    pictures.add_facts(facts, {pictures.DEEP: 1, pictures.HIGHEST: 700, pictures.PAGES: 1})
+    pictures.add_facts(facts, deep(700) | {pictures.PAGES: 1})
     either, stored, pages, levels = pictures.fact_lines(facts)
     assert either.startswith("1 images have an EXIF orientation that fits the annotated size turned and as stored:")
     assert stored.startswith("1 images have an EXIF orientation that is not applied") and "several pages" in pages
-    assert levels.startswith("2 images have 16 bits, and levels up to 3900")
+    assert levels.startswith("2 of 2 images of 16 bits have levels up to 3900 only: white at 65535")
     assert levels.endswith("set config.model.preprocess.white_level=4095")
     assert len(pictures.fact_lines(facts, 4095)) == 3  # as proposed
+    pictures.add_facts(facts, deep(60000))  # one that uses its range hides none that does not
+    assert "2 of 3 images of 16 bits have levels up to 3900 only" in pictures.fact_lines(facts)[-1]
     assert pictures.fact_lines(facts, 1023)[-1].endswith("white_level=1023 become white")
-    assert pictures.fact_lines({pictures.DEEP: 3, pictures.HIGHEST: 60000}) == [] == pictures.fact_lines({})
+    assert pictures.fact_lines(deep(60000)) == [] == pictures.fact_lines({})

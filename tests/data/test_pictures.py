@@ -75,7 +75,7 @@ def test_what_is_said(files, config, caplog):
     assert lines[0] == "warning: 1 images have an EXIF orientation, which is applied"
     assert lines[1].startswith("warning: 1 images have an EXIF orientation that is not applied, because the annotated")
     assert lines[2] == "warning: 1 images are TIFFs of several pages, of which the first is read"
-    assert lines[3].startswith(f"warning: 2 images have 16 bits, and levels up to {DEEP.max()}: white at 65535 makes")
+    assert lines[3].startswith(f"warning: 2 of 2 images of 16 bits have levels up to {DEEP.max()} only: white at 65535")
     np.testing.assert_array_equal(samples[0].image, np.rot90(PIXELS, -1))
     config.model.preprocess.white_level = 65535
     coco.dataset(config, "val")

@@ -76,7 +76,9 @@ def test_every_file_is_in_the_results_or_named(odd, tmp_path):
     assert memory.endswith("memory.png: cannot be predicted, 9 x 13 pixels (h x w): OOM when allocating")
     assert not any("\n" in line for line in failures)
     assert drawn == sorted(results) and undrawn == [f"{odd / 'L.png'}: no picture: OSError: no space for it"]
-    assert "1 images have 16 bits, and levels up to" in text and "set config.model.preprocess.white_level=4095" in text
+    assert (
+        "1 of 1 images of 16 bits have levels up to" in text and "set config.model.preprocess.white_level=4095" in text
+    )
     assert text.endswith(f"{len(results)} detections on {len(results)} images: {path}")
     assert list(path.parent.iterdir()) == [path]
 
