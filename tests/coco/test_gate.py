@@ -64,7 +64,7 @@ def test_crowds(value):
         ({"iscrowd": [0]}, "iscrowd is not 0 or 1"),
         ({"bbox": ["2", "3", "10", "6"]}, "box is not a list of numbers"),
         ({"bbox": [12, 3, -10, 6], "segmentation": []}, "box has no area"),
-        ({"bbox": None, "segmentation": [[]]}, "neither box nor mask"),
+        ({"bbox": None, "segmentation": [[]]}, "annotation has neither box nor mask"),
         ({"segmentation": [[1, 1], [2, 2, 3, 3]]}, "fewer than 6"),
         ({"segmentation": {"size": [50, 40], "counts": [2000]}}, "RLE of another size than the image"),
         ({"segmentation": {"size": [40, 50], "counts": [1, 2]}}, "RLE counts do not add up to the image: to 3"),
@@ -75,7 +75,7 @@ def test_what_cannot_be_mended(change, reason):
         judge.judge(row(**change), IMAGE)
     gate = Gate(file_of(row(**change)))
     assert gate.admit(row(**change)) is None and reason in str(gate.bad[0])
-    with pytest.raises(ValueError, match=f"ground_truth: annotation 1 of image 1: {reason}"):
+    with pytest.raises(ValueError, match=f"ground_truth: annotation 1 of image 1: .*{reason}"):
         completion.complete(file_of(row(**change)))
 
 
@@ -83,10 +83,8 @@ def test_all_bad_rows_are_named_at_once():
     rows = [row(1), row(2, bbox=[1, 2]), row(3, category_id=7), row(4, segmentation=[[1, 2, None, 4, 5, 6]])]
     with pytest.raises(ValueError, match="3 of 4 annotations cannot be scored") as error:
         completion.complete(file_of(*rows))
-    lines = str(error.value).split("\n")
-    assert [line.split(" of ")[0] for line in lines[1:]] == ["  annotation 3", "  annotation 2", "  annotation 4"] or [
-        line.split(" of ")[0] for line in lines[1:]
-    ] == ["  annotation 2", "  annotation 3", "  annotation 4"]
+    lines = str(error.value).split("\n")[1:]
+    assert sorted(line.split(" of image ")[0] for line in lines) == [f"  annotation {number}" for number in (2, 3, 4)]
 
 
 def test_completed_as_it_was_mended():
