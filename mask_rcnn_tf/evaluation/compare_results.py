@@ -63,7 +63,11 @@ def compare(
       max_detections: detections an image that both programs keep.
       paste: "integer" tolerates `paste_mask_iou` where a box lies on the edge of an integer.
       mask_size: M, side of the masks before pasting.
+
+    Raises:
+      ValueError: a result has no box, or two masks are of images of different sizes.
     """
+    _check_boxes(results, reference)
     images = defaultdict(lambda: ([], []))
     for side, items in enumerate((results, reference)):
         for item in items:
@@ -99,6 +103,15 @@ def compare(
     )
 
 
+def _check_boxes(results: Sequence[dict], reference: Sequence[dict]):
+    for name, items in (("results", results), ("reference", reference)):
+        bare = [item for item in items if "bbox" not in item]
+        if bare:
+            raise ValueError(
+                f"{name} has {len(bare)} of {len(items)} results without 'bbox', by which pairs are found."
+            )
+
+
 def compare_masks(a: dict, b: dict) -> tuple[float, int]:
     """IoU of two results' masks (two empty ones agree), and how many pixels one of them alone has.
 
@@ -129,7 +142,7 @@ def on_the_edge(corners: np.ndarray, tolerance: float, mask_size: int) -> bool:
     return bool(np.any(np.abs(grown - np.round(grown)) <= tolerance))
 
 
-def _pair(results, reference):
+def _pair(results: Sequence[dict], reference: Sequence[dict]) -> tuple[list[tuple], list[tuple]]:
     """Pairs of one image, within each category, nearest boxes first; and who stays alone."""
     pairs, alone = [], []
     for category in sorted({item["category_id"] for item in [*results, *reference]}):
@@ -152,11 +165,11 @@ def _pair(results, reference):
     return pairs, alone
 
 
-def _corners(item):
+def _corners(item: dict) -> np.ndarray:
     x, y, width, height = item["bbox"]
     return np.array([x, y, x + width, y + height], np.float64)
 
 
-def _describe(item):
+def _describe(item: dict) -> str:
     box = ", ".join(f"{value:.2f}" for value in item["bbox"])
     return f"category {item['category_id']}, score {item['score']:.4f}, box [{box}]"
