@@ -14,9 +14,9 @@ import pytest
 from tiny import finding_model
 
 PROGRAM = pathlib.Path(__file__).parents[1] / "load_models.py"
-# Seconds of the processor, which do not depend on what else runs; of the wall, a process that hangs; MB, of which
-# TensorFlow has 500.
-SLOWEST, HANGS, LARGEST = 3.0, 30, 1000
+# Seconds of the processor, several times the usual 1.4, because busy neighbours slow it; of the wall, a process that
+# hangs; MB, of which TensorFlow has 500.
+SLOWEST, HANGS, LARGEST = 6.0, 30, 1000
 
 
 class Loader:
