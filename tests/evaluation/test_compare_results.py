@@ -83,6 +83,16 @@ def test_a_few_pixels_may_be_allowed():
     assert check([ours], [result(columns=18)], tolerance=Tolerance(mask_pixels=5)).differences
 
 
+def test_what_cannot_be_compared():
+    other = result()
+    other["segmentation"] = {"size": [30, 60], "counts": coco_mask.encode(np.zeros((30, 60), np.uint8, "F"))["counts"]}
+    with pytest.raises(ValueError, match=r"masks of image 1 have sizes \[60, 60\] and \[30, 60\]; allowed: one size"):
+        check([result()], [other])
+    bare = {key: value for key, value in result().items() if key != "bbox"}
+    with pytest.raises(ValueError, match="reference has 1 of 1 results without 'bbox'"):
+        check([result()], [bare])
+
+
 def _grown(item):
     """The mask with five pixels more: IoU 400 / 405 = 0.9877."""
     mask = np.asfortranarray(coco_mask.decode(item["segmentation"]))

@@ -127,6 +127,18 @@ def test_evaluate_needs_known_categories(run, folder, model):
         )
 
 
+def test_categories_are_matched_by_name(run, folder, model, caplog):
+    """Ids changed places, and the annotations with them: the same score."""
+    truth = json.loads((folder / "truth.json").read_text())
+    truth["categories"] = [{"id": 8, "name": "cat"}, {"id": 5, "name": "dog"}]
+    for row in truth["annotations"]:
+        row["category_id"] = 13 - row["category_id"]
+    (folder / "truth.json").write_text(json.dumps(truth))
+    run("evaluate", model="m", annotations=folder / "truth.json", images=folder / "images", output=folder / "m.json")
+    assert json.loads((folder / "m.json").read_text())["bbox"]["AP"] == pytest.approx(1.0)
+    assert "categories are matched by name" in caplog.text
+
+
 def test_annotations_without_masks(run, folder, model, capsys):
     truth = json.loads((folder / "truth.json").read_text())
     truth["annotations"] = [dict(item, segmentation=[]) for item in truth["annotations"]]
@@ -189,6 +201,8 @@ def test_one_line_errors(run, folder, tmp_path):
         run("evaluate", model=tmp_path / "text.keras", **paths)
     with pytest.raises(SystemExit, match="^evaluate: max_dets is 1,x; allowed"):
         run("evaluate", model="none.keras", max_dets="1,x", **paths)
+    with pytest.raises(SystemExit, match="^evaluate: keypoint_sigmas is x; allowed: a number a keypoint"):
+        run("evaluate", model="none.keras", keypoint_sigmas="x", **paths)
     with pytest.raises(SystemExit, match="^predict: input is .*nowhere'; there are no image files"):
         run("predict", model="none.keras", input=tmp_path / "nowhere", output=tmp_path)
     with pytest.raises(ValueError, match="annotations is 'none.json'; there is no such file"):
