@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from mask_rcnn_tf.coco import judge
 from mask_rcnn_tf.coco.errors import Rejected
@@ -77,3 +78,35 @@ def test_keypoints():
     for bad in ([1, 2, 2], [1, 2, 3, 1, 2, 2], [1, float("nan"), 2, 1, 2, 2]):
         with pytest.raises(Rejected, match="keypoints"):
             judge.keypoint_rows(bad, 2)
+
+
+RESULT = {"image_id": 1, "category_id": 2, "score": 0.5, "bbox": [1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"image_id": "1"}, "image_id is not a whole number: it is '1'"),
+        ({"category_id": True}, "category_id is not a whole number"),
+        ({"score": None}, "score"),
+        ({"score": float("nan")}, "score"),
+        ({"bbox": [1, 2, 3]}, "box"),
+        ({"bbox": [1, 2, float("inf"), 4]}, "box"),
+        ({"keypoints": [1, 2]}, "keypoints are not"),
+        ({"segmentation": [[1, 1, 5, 1, 5, 5]]}, "no RLE with a size"),
+        ({"segmentation": {"size": [15, 20], "counts": [10, 20]}}, "do not add up to the image: to 30, not 300"),
+        ({"segmentation": {"size": [0, 20], "counts": []}}, "without a height and width"),
+        ({"segmentation": {"size": [15, 20], "counts": "b'0123'"}}, "cannot be decoded"),
+    ],
+)
+def test_bad_result(change, reason):
+    with pytest.raises(Rejected, match=reason):
+        judge.judge_result(RESULT | change)
+
+
+def test_a_good_result_stays_and_runs_are_compressed():
+    assert judge.judge_result(RESULT) == RESULT
+    runs = {"size": [15, 20], "counts": [3, 4, 293]}
+    found = judge.judge_result(RESULT | {"segmentation": runs})["segmentation"]
+    expected = coco_mask.frPyObjects(runs, 15, 20)
+    assert found["size"] == [15, 20] and found["counts"] in (expected["counts"], expected["counts"].decode())

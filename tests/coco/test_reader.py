@@ -55,3 +55,31 @@ def test_keypoint_count():
     two = [{"id": 1, "name": "a", "keypoints": ["x"]}, {"id": 2, "name": "b", "keypoints": ["x", "y"]}]
     with pytest.raises(ValueError, match=r"name \[1, 2\] keypoints"):
         reader.keypoint_count(coco(categories=two))
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    """Windows tools write one; `json.loads` refuses it."""
+    (tmp_path / "a.json").write_text(json.dumps(coco()), encoding="utf-8-sig")
+    assert reader.read_annotations(tmp_path / "a.json") == coco()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (coco(images=[IMAGE | {"id": 2**63}]), r"images\[0\].id is 9223372036854775808; allowed: .*below 2\*\*63"),
+        (coco(images=[IMAGE | {"file_name": "a\0.png"}]), r"images\[0\].file_name"),
+    ],
+)
+def test_values_that_would_fail_later(tmp_path, content, reason):
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=reason) as error:
+        reader.read_annotations(tmp_path / "a.json")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"images": ' + "9" * 5000 + "}", "\ud800".join('""')])
+def test_json_that_python_refuses(tmp_path, text):
+    (tmp_path / "a.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ValueError, match="a.json") as error:
+        reader.read_annotations(tmp_path / "a.json")
+    assert type(error.value) is ValueError and "\n" not in str(error.value)

@@ -88,12 +88,14 @@ for arguments in json.loads(sys.argv[2]):
 def test_tool(files):
     images, output = f"--images={files / 'images'}", f"--output={files / 'out'}"
     runs = [[f"--annotations={files / name}.json", images] for name in ("none", "good", "bad")]
-    runs[-1].append(output)
+    runs[-1] += [output, f"--usable={files / 'usable.json'}"]
     command = [sys.executable, "-c", RUNS, str(TOOL), json.dumps(runs)]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert found.startswith("<check_data: annotations is ") and "none.json'; there is no such file.>\n" in found
     assert found.count("0 bad records\n<0>\n") == 1  # the good file
     assert found.endswith(f"2 pictures in {files / 'out'}\n<1>\n")
+    usable = json.loads((files / "usable.json").read_text())
+    assert [row["id"] for row in usable["annotations"]] == [1, 2]  # without the bad one
     width, height = Image.open(files / "out" / "1.png").size  # small images are drawn larger
     assert width / height == 50 / 40 and (files / "out" / "2.png").is_file()
 
@@ -103,3 +105,12 @@ def test_nuclei(shared_data):
     _, report, _ = check.check(str(folder / "annotations.json"), str(folder / "images"))
     assert (report.used_images, report.used_annotations, report.bad) == (60, 1674, [])
     assert report.per_category == {1: 1674} and sum(report.sizes.values()) == 1674
+
+
+def test_crowds_that_cannot_be_read_are_bad_records(files):
+    """Training leaves crowds out; scoring reads them, so that the check must."""
+    content = json.loads((files / "good.json").read_text())
+    content["annotations"][1]["segmentation"] = {"size": [40, 50], "counts": [5, 5]}
+    (files / "crowd.json").write_text(json.dumps(content))
+    _, report, _ = check.check(str(files / "crowd.json"), str(files / "images"))
+    assert [str(record.annotation_id) for record in report.bad] == ["2"]

@@ -312,3 +312,14 @@ def test_images_above_max_gt(files, capsys, caplog):
     files.write([row(index) for index in range(1, 6)])
     coco.dataset(files.config, "train")
     assert "1 images have more than 3 annotations; the surplus is dropped" in said(capsys, caplog)
+
+
+def test_both_files_are_judged_before_training(files):
+    """All that is wrong with either is said at once."""
+    files.write([row(1, iscrowd=1)])
+    short = {"size": [15, 20], "counts": [5, 300]}
+    files.write([row(1), row(2, segmentation=short), row(3, segmentation=[[1, 1]])], "val")
+    with pytest.raises(ValueError, match="all 1 usable annotations are crowds") as error:
+        coco.check(files.config)
+    assert "annotation 2 of image 1 (sub/1.png): RLE counts do not add up" in str(error.value)
+    assert "annotation 3 of image 1 (sub/1.png): polygon has fewer than 6" in str(error.value)

@@ -148,3 +148,26 @@ def test_replicas_do_not_repeat_results():
 
     _, results = callback.evaluate(TwoReplicas(), dataset(), ground_truth(), verbose=0)
     assert len(results) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"segmentation": {"size": [64, 100], "counts": [10, 6395]}}, "RLE counts do not add up .*to 6405, not 6400"),
+        ({"segmentation": [[1, 1, float("nan"), 4, 5, 6]]}, "not finite"),
+        ({"category_id": 0}, "unknown category id: 0; allowed"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_training(change, message):
+    truth = ground_truth()
+    truth["annotations"][0] |= change
+    with pytest.raises(ValueError, match=message):
+        evaluation.CocoEvaluation(dataset(), truth)
+
+
+def test_sigmas_of_another_number_are_refused_before_training():
+    truth = ground_truth()
+    for row in truth["annotations"]:
+        row |= {"keypoints": [1, 1, 2] * 3, "num_keypoints": 3}
+    with pytest.raises(ValueError, match="sigmas"):
+        evaluation.CocoEvaluation(dataset(), truth, iou_types=("keypoints",), sigmas=(0.1, 0.2))
