@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from detections import LOSSES, assert_same_detections, dataset
 from PIL import Image
+from same_detections import LOSSES, assert_same_detections, dataset
 from tiny import finding_model, tiny_batch, tiny_config, tiny_model
 
 import mask_rcnn_tf as mrcnn

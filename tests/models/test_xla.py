@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from detections import LOSSES, assert_same_detections, dataset
+from same_detections import LOSSES, assert_same_detections, dataset
 from tiny import tiny_batch, tiny_model
 
 
