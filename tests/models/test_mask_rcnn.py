@@ -91,18 +91,21 @@ def test_saved_file_gives_identical_outputs(trained, tmp_path, when):
         assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) + 1
 
 
+STRIPS = [pytest.param(shape, marks=pytest.mark.slow) for shape in ((53, 40001), (1, 2**21))]  # a minute in the graph
+
+
+@pytest.mark.parametrize("shape", [(1500, 1999), (2500, 877), *STRIPS])
 @pytest.mark.parametrize("rounding", ["nearest", "floor"])
-def test_large_images_are_shrunk_to_the_same_pixels(rounding):
+def test_large_images_are_shrunk_to_the_same_pixels(rounding, shape):
     """Pillow's resize and the graph's are one, and the graph leaves what was shrunk as it is."""
     config = tiny_config()
     config.preprocess.size_rounding = rounding
     model = mrcnn.MaskRCNN(config)
-    for height, width in ((1500, 1999), (2500, 877), (53, 40001), (1, 2**21)):
-        image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-        shrunk = prediction._shrunk(image, config.preprocess)
-        assert shrunk.shape != image.shape and max(shrunk.shape) <= 128
-        for ours, graphs in zip(model.preprocess(shrunk[None]), model.preprocess(image[None]), strict=True):
-            np.testing.assert_array_equal(ours, graphs)
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    shrunk = prediction._shrunk(image, config.preprocess)
+    assert shrunk.shape != image.shape and max(shrunk.shape) <= 128
+    for ours, graphs in zip(model.preprocess(shrunk[None]), model.preprocess(image[None]), strict=True):
+        np.testing.assert_array_equal(ours, graphs)
 
 
 def test_boxes_of_large_images_are_in_their_pixels(monkeypatch):
