@@ -1,10 +1,10 @@
 """Reading files in COCO format: annotations and results. Their structure is checked here, their records in `judge`."""
 
-import json
 import os
 import pathlib
 from typing import Any
 
+from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.coco import categories, judge
 from mask_rcnn_tf.coco.errors import Rejected
 
@@ -83,9 +83,10 @@ def _load(path: str | os.PathLike, name: str) -> Any:
     if not pathlib.Path(path).is_file():
         raise ValueError(f"{name} is {str(path)!r}; there is no such file.")
     try:
-        return json.loads(pathlib.Path(path).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} {path} is not JSON: {error}.") from error
+        return strict_json.parse(pathlib.Path(path).read_bytes(), deepest=None)
+    except ValueError as error:
+        reason = str(error).removeprefix("it is not JSON: ")
+        raise ValueError(f"{name} {path} is not JSON: {reason}.") from error
 
 
 def check_structure(coco: Any):

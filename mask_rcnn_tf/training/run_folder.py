@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mask_rcnn_tf import config as configuration
+from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import sources
 from mask_rcnn_tf.training import checkpoint_files
@@ -137,8 +138,8 @@ def read_object(path: pathlib.Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        content = strict_json.parse(path.read_bytes(), deepest=None)
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {str(error)[:100]}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} is damaged: no JSON object")

@@ -1,10 +1,10 @@
 """From a checkpoint of another project to a model of ours."""
 
 import copy
-import json
 import os
 from collections.abc import Sequence
 
+from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.config import Config, ModelConfig, from_dict
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights import assumptions
@@ -106,9 +106,9 @@ def _own_config(metadata: dict[str, str]) -> ModelConfig | None:
     if CONFIG not in metadata:
         return None
     try:
-        own = from_dict(ModelConfig, json.loads(metadata[CONFIG]), "config.model")
+        own = from_dict(ModelConfig, strict_json.parse(metadata[CONFIG]), "config.model")
         return Config(model=own).validate().model
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"The configuration in the file's metadata cannot be read ({error}); give one instead."
         ) from error
