@@ -257,7 +257,7 @@ def test_data_and_models_never_meet():
         ("mask_rcnn_tf/ops/boxes.py", "import mask_rcnn_tf as mrcnn"),
         ("mask_rcnn_tf/coco/results.py", "from ..config import ModelConfig"),
         ("mask_rcnn_tf/coco/reader.py", "from mask_rcnn_tf.data.report import Report"),
-        ("mask_rcnn_tf/config.py", "from .ops import boxes"),
+        ("mask_rcnn_tf/config/data.py", "from ..ops import boxes"),
         ("mask_rcnn_tf/evaluation/callback.py", "from mask_rcnn_tf.models.mask_rcnn import MaskRCNN"),
         ("mask_rcnn_tf/training/fit.py", "from mask_rcnn_tf.benchmark import timing"),
         ("mask_rcnn_tf/novelty.py", "import numpy"),

@@ -14,7 +14,7 @@ from mask_rcnn_tf.ops.kernels import KERNELS
 POSITIONAL, BODY_P90, BODY_MAX = 6, 20, 45
 TYPED = ("ops", "coco", "data", "evaluation", "training", "models", "benchmark", "export")
 NAMED_TUPLES = {"_replace", "_asdict", "_fields"}  # public, in spite of the underscore
-KERNEL_TABLE = ("mask_rcnn_tf/ops/kernels.py", "mask_rcnn_tf/config.py")
+KERNEL_TABLE = ("mask_rcnn_tf/ops/kernels.py", "mask_rcnn_tf/config/model.py")
 
 
 def functions(tree: ast.AST, inside: bool = False):

@@ -1,19 +1,11 @@
-"""Dataclasses of one experiment: the model, its data, its training and its scoring.
-
-Plain, mutable and typed, so that `ml_collections.config_flags` overrides any leaf from the command line
-(`--config.train.learning_rate=0.01`). Models and tools copy the configuration and call `Config.validate` once.
-"""
+"""Sections of what a model is built from, without its heads on RoIs."""
 
 import dataclasses
 
-from mask_rcnn_tf.fields import Section, check_fields, field, section
-from mask_rcnn_tf.fields import from_dict as from_dict
-from mask_rcnn_tf.fields import to_dict as to_dict
-from mask_rcnn_tf.validation import NORMS, check_relations
-from mask_rcnn_tf.validation import validate_model as validate_model  # for models, which import this module alone
-
-# Far above what anybody uses; the configuration of a saved model may be a stranger's, and memory follows these.
-SIDE, LAYERS, ROWS, CELLS = 2**14, 200, 100_000, 64  # pixels; of a stack; of a list; of a grid
+from mask_rcnn_tf.config.heads import BoxHeadConfig, MaskHeadConfig
+from mask_rcnn_tf.config.limits import CELLS, LAYERS, ROWS, SIDE
+from mask_rcnn_tf.fields import Section, field, section
+from mask_rcnn_tf.validation import NORMS
 
 
 @dataclasses.dataclass
@@ -129,34 +121,6 @@ class RoiConfig(Section):
 
 
 @dataclasses.dataclass
-class BoxHeadConfig(Section):
-    """Convolutions, then fully connected layers, then class logits and box deltas."""
-
-    pool_size: int = field(7, above=0, at_most=CELLS)
-    num_convs: int = field(0, at_least=0, at_most=LAYERS)
-    conv_channels: int = field(256, above=0)
-    num_fcs: int = field(2, at_least=0, at_most=LAYERS)
-    fc_channels: int = field(1024, above=0)
-    norm: str = field("none", one_of=NORMS, weights="norm")
-    # (dy, dx, dh, dw)
-    delta_weights: tuple[float, ...] = field((10.0, 10.0, 5.0, 5.0), length=4, above=0, weights="same")
-    loss_beta: float = field(0.0, at_least=0)
-
-
-@dataclasses.dataclass
-class MaskHeadConfig(Section):
-    """Convolutions, a 2x2 deconvolution of stride 2, one mask a class. M = 2 * pool_size."""
-
-    enabled: bool = True
-    pool_size: int = field(14, above=0, at_most=CELLS)
-    num_convs: int = field(4, at_least=0, at_most=LAYERS)
-    channels: int = field(256, above=0)
-    norm: str = field("none", one_of=NORMS, weights="norm")
-    # frame of gt_masks. "box": binary targets; "canvas": torchvision's soft targets
-    mask_frame: str = field("box", one_of=("box", "canvas"))
-
-
-@dataclasses.dataclass
 class DetectionConfig(Section):
     """From class scores and deltas to the final detections, and from mask probabilities to pasted masks."""
 
@@ -215,95 +179,3 @@ class ModelConfig(Section):
     def iou_types(self) -> tuple[str, ...]:
         """What the model is scored by, as pycocotools calls it."""
         return ("bbox", "segm") if self.has_masks else ("bbox",)
-
-
-@dataclasses.dataclass
-class ShapesConfig(Section):
-    """Synthetic scenes of `mask_rcnn_tf.data.shapes`."""
-
-    size: int = field(192, above=0)  # scenes are square, pixels
-    train_scenes: int = field(3000, above=0)
-    val_scenes: int = field(200, above=0)
-    min_objects: int = field(3, above=0)
-    max_objects: int = field(8, above=0)
-    min_side: int = field(16, above=0)  # pixels, longer side of an object
-    max_side: int = field(96, above=0)
-    num_keypoints: int = field(0, at_least=0)  # 0: no keypoints
-    seed: int = field(0, at_least=0)
-
-
-@dataclasses.dataclass
-class DataConfig(Section):
-    """Where examples come from and how they become batches."""
-
-    dataset: str = field("coco_json", one_of=("coco_json", "mrcnn_shapes"))  # or "mrcnn_shapes"
-    train_annotations: str = ""
-    train_images: str = ""
-    val_annotations: str = ""
-    val_images: str = ""
-    data_dir: str = ""  # where prepared examples are cached; "" is TFDS's default
-    shapes: ShapesConfig = section(ShapesConfig)
-    # one is drawn for each image
-    train_short_sides: tuple[int, ...] = field((640, 672, 704, 736, 768, 800), some=True, above=0)
-    # (H, W); the smallest that holds an image
-    canvases: tuple[tuple[int, int], ...] = field(((800, 1344), (1344, 800)), some=True, at_least=32, multiple_of=32)
-    flip_horizontal: bool = True
-    flip_vertical: bool = False
-    max_gt: int = field(100, above=0)  # G; annotations above it are dropped and counted
-    gt_mask_size: int = field(112, above=0)  # side of gt_masks in the box frame
-    skip_empty: bool = True  # leave images without annotations out of training, counted
-    shuffle_buffer: int = field(1000, above=0)
-    cache: bool = False  # keep decoded examples in memory
-    keypoint_flip_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
-    keypoint_sigmas: tuple[float, ...] = field((), above=0)
-
-
-@dataclasses.dataclass
-class TrainConfig(Section):
-    """Optimizer, schedule and what is written while training."""
-
-    batch_size: int = field(16, above=0)  # images a step over all replicas
-    steps: int = field(90_000, above=0)
-    optimizer: str = field("torch_sgd", one_of=("torch_sgd", "adam"))  # or "adam"
-    learning_rate: float = field(0.02, above=0)  # for base_batch_size images; scaled linearly with batch_size
-    base_batch_size: int = field(16, above=0)
-    momentum: float = field(0.9, at_least=0, below=1)
-    adam_beta_2: float = field(0.999, at_least=0, below=1)
-    weight_decay: float = field(1e-4, at_least=0)  # none on norm parameters
-    clip_norm: float = field(0.0, at_least=0)  # of all gradients together; 0: off
-    warmup_steps: int = field(1000, at_least=0)
-    warmup_factor: float = field(1e-3, at_least=0, at_most=1)
-    warmup_rule: str = field("product", one_of=("product", "ramp"))  # see `training.schedule.WarmupSchedule`
-    schedule: str = field("step", one_of=("step", "cosine"))  # or "cosine"
-    decay_steps: tuple[int, ...] = field((60_000, 80_000), above=0)  # of "step"
-    decay_factor: float = field(0.1, above=0)
-    checkpoint_every: int = field(1000, above=0)  # steps
-    evaluate_every: int = field(5000, above=0)  # steps
-    summary_every: int = field(20, above=0)  # steps between TensorBoard points
-    seed: int = field(0, at_least=0)  # of shuffling and augmentation
-    init_from: str = ""  # .keras file whose weights the run starts from; "": random weights
-
-
-@dataclasses.dataclass
-class EvalConfig(Section):
-    """Scoring."""
-
-    batch_size: int = field(1, above=0)
-    max_dets: tuple[int, ...] = field((1, 10, 100), some=True, above=0)
-
-
-@dataclasses.dataclass
-class Config(Section):
-    """One experiment."""
-
-    name: str = ""
-    model: ModelConfig = section(ModelConfig)
-    data: DataConfig = section(DataConfig)
-    train: TrainConfig = section(TrainConfig)
-    eval: EvalConfig = section(EvalConfig)
-
-    def validate(self) -> "Config":
-        """Checks every section. Returns self. Raises ValueError naming the field, what came and what is allowed."""
-        check_fields(self, "")
-        check_relations(self)
-        return self

@@ -1,0 +1,46 @@
+"""Sections of where examples come from."""
+
+import dataclasses
+
+from mask_rcnn_tf.fields import Section, field, section
+
+
+@dataclasses.dataclass
+class ShapesConfig(Section):
+    """Synthetic scenes of `mask_rcnn_tf.data.shapes`."""
+
+    size: int = field(192, above=0)  # scenes are square, pixels
+    train_scenes: int = field(3000, above=0)
+    val_scenes: int = field(200, above=0)
+    min_objects: int = field(3, above=0)
+    max_objects: int = field(8, above=0)
+    min_side: int = field(16, above=0)  # pixels, longer side of an object
+    max_side: int = field(96, above=0)
+    num_keypoints: int = field(0, at_least=0)  # 0: no keypoints
+    seed: int = field(0, at_least=0)
+
+
+@dataclasses.dataclass
+class DataConfig(Section):
+    """Where examples come from and how they become batches."""
+
+    dataset: str = field("coco_json", one_of=("coco_json", "mrcnn_shapes"))  # or "mrcnn_shapes"
+    train_annotations: str = ""
+    train_images: str = ""
+    val_annotations: str = ""
+    val_images: str = ""
+    data_dir: str = ""  # where prepared examples are cached; "" is TFDS's default
+    shapes: ShapesConfig = section(ShapesConfig)
+    # one is drawn for each image
+    train_short_sides: tuple[int, ...] = field((640, 672, 704, 736, 768, 800), some=True, above=0)
+    # (H, W); the smallest that holds an image
+    canvases: tuple[tuple[int, int], ...] = field(((800, 1344), (1344, 800)), some=True, at_least=32, multiple_of=32)
+    flip_horizontal: bool = True
+    flip_vertical: bool = False
+    max_gt: int = field(100, above=0)  # G; annotations above it are dropped and counted
+    gt_mask_size: int = field(112, above=0)  # side of gt_masks in the box frame
+    skip_empty: bool = True  # leave images without annotations out of training, counted
+    shuffle_buffer: int = field(1000, above=0)
+    cache: bool = False  # keep decoded examples in memory
+    keypoint_flip_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
+    keypoint_sigmas: tuple[float, ...] = field((), above=0)

@@ -1,0 +1,35 @@
+"""Sections of the heads on RoIs."""
+
+import dataclasses
+
+from mask_rcnn_tf.config.limits import CELLS, LAYERS
+from mask_rcnn_tf.fields import Section, field
+from mask_rcnn_tf.validation import NORMS
+
+
+@dataclasses.dataclass
+class BoxHeadConfig(Section):
+    """Convolutions, then fully connected layers, then class logits and box deltas."""
+
+    pool_size: int = field(7, above=0, at_most=CELLS)
+    num_convs: int = field(0, at_least=0, at_most=LAYERS)
+    conv_channels: int = field(256, above=0)
+    num_fcs: int = field(2, at_least=0, at_most=LAYERS)
+    fc_channels: int = field(1024, above=0)
+    norm: str = field("none", one_of=NORMS, weights="norm")
+    # (dy, dx, dh, dw)
+    delta_weights: tuple[float, ...] = field((10.0, 10.0, 5.0, 5.0), length=4, above=0, weights="same")
+    loss_beta: float = field(0.0, at_least=0)
+
+
+@dataclasses.dataclass
+class MaskHeadConfig(Section):
+    """Convolutions, a 2x2 deconvolution of stride 2, one mask a class. M = 2 * pool_size."""
+
+    enabled: bool = True
+    pool_size: int = field(14, above=0, at_most=CELLS)
+    num_convs: int = field(4, at_least=0, at_most=LAYERS)
+    channels: int = field(256, above=0)
+    norm: str = field("none", one_of=NORMS, weights="norm")
+    # frame of gt_masks. "box": binary targets; "canvas": torchvision's soft targets
+    mask_frame: str = field("box", one_of=("box", "canvas"))

@@ -1,0 +1,39 @@
+"""Sections of training and scoring."""
+
+import dataclasses
+
+from mask_rcnn_tf.fields import Section, field
+
+
+@dataclasses.dataclass
+class TrainConfig(Section):
+    """Optimizer, schedule and what is written while training."""
+
+    batch_size: int = field(16, above=0)  # images a step over all replicas
+    steps: int = field(90_000, above=0)
+    optimizer: str = field("torch_sgd", one_of=("torch_sgd", "adam"))  # or "adam"
+    learning_rate: float = field(0.02, above=0)  # for base_batch_size images; scaled linearly with batch_size
+    base_batch_size: int = field(16, above=0)
+    momentum: float = field(0.9, at_least=0, below=1)
+    adam_beta_2: float = field(0.999, at_least=0, below=1)
+    weight_decay: float = field(1e-4, at_least=0)  # none on norm parameters
+    clip_norm: float = field(0.0, at_least=0)  # of all gradients together; 0: off
+    warmup_steps: int = field(1000, at_least=0)
+    warmup_factor: float = field(1e-3, at_least=0, at_most=1)
+    warmup_rule: str = field("product", one_of=("product", "ramp"))  # see `training.schedule.WarmupSchedule`
+    schedule: str = field("step", one_of=("step", "cosine"))  # or "cosine"
+    decay_steps: tuple[int, ...] = field((60_000, 80_000), above=0)  # of "step"
+    decay_factor: float = field(0.1, above=0)
+    checkpoint_every: int = field(1000, above=0)  # steps
+    evaluate_every: int = field(5000, above=0)  # steps
+    summary_every: int = field(20, above=0)  # steps between TensorBoard points
+    seed: int = field(0, at_least=0)  # of shuffling and augmentation
+    init_from: str = ""  # .keras file whose weights the run starts from; "": random weights
+
+
+@dataclasses.dataclass
+class EvalConfig(Section):
+    """Scoring."""
+
+    batch_size: int = field(1, above=0)
+    max_dets: tuple[int, ...] = field((1, 10, 100), some=True, above=0)
