@@ -40,6 +40,7 @@ def _check_model(model: Any):
     _validate_backbone(model.backbone)
     _validate_levels(model)
     _validate_rois(model)
+    _validate_keypoints(model.keypoint_head)
 
 
 def _validate_backbone(backbone: Any):
@@ -67,8 +68,21 @@ def _validate_rois(model: Any):
     rpn, roi = model.rpn, model.roi
     if rpn.negative_iou > rpn.positive_iou:
         fail("model.rpn.negative_iou", rpn.negative_iou, f"at most positive_iou = {rpn.positive_iou}")
-    if model.has_masks and int(roi.samples * roi.positive_fraction) < 1:
+    if (model.has_masks or model.has_keypoints) and int(roi.samples * roi.positive_fraction) < 1:
         fail("model.roi.positive_fraction", roi.positive_fraction, f"at least 1 / samples = 1 / {roi.samples}")
+
+
+def _validate_keypoints(head: Any):
+    prefix, count = "model.keypoint_head", head.num_keypoints
+    if len(head.names) not in (0, count) or len(set(head.names)) != len(head.names):
+        fail(f"{prefix}.names", head.names, f"() or num_keypoints = {count} different names")
+    for name in ("skeleton", "flip_pairs"):
+        pairs = getattr(head, name)
+        if any(first == second or max(first, second) >= count for first, second in pairs):
+            fail(f"{prefix}.{name}", pairs, f"pairs of different numbers below num_keypoints = {count}")
+    paired = [index for pair in head.flip_pairs for index in pair]
+    if len(set(paired)) < len(paired):
+        fail(f"{prefix}.flip_pairs", head.flip_pairs, "each keypoint in one pair at most")
 
 
 def _check_data(data: Any):

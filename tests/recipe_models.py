@@ -17,6 +17,7 @@ TOP_N = {  # case: before NMS a level, proposals, detections, short side, max si
     "maskB": (1000, 1000, 100, 480, 640),
     "maskC": (200, 100, 20, 320, 448),
     "d2A": (300, 150, 30, 320, 416),
+    "kpA": (300, 150, 20, 320, 416),
 }
 
 LOSSES = {  # our names and torchvision's
@@ -25,13 +26,15 @@ LOSSES = {  # our names and torchvision's
     "box_class": "loss_classifier",
     "box_delta": "loss_box_reg",
     "mask": "loss_mask",
+    "keypoint": "loss_keypoint",
 }
 
 
 def golden_config(case):
     """The `ModelConfig` of a golden file (`golden/README.md` says how each was made)."""
-    config = mrcnn.load_config("torchvision_mask_rcnn_r50_fpn").model
-    config.num_classes = 6
+    kind = "keypoint" if case == "kpA" else "mask"
+    config = mrcnn.load_config(f"torchvision_{kind}_rcnn_r50_fpn").model
+    config.num_classes = 1 if case == "kpA" else 6
     config.backbone.norm_epsilon = 1e-5
     before, after, detections, short, long = TOP_N[case]
     config.rpn.pre_nms_top_n_test, config.rpn.post_nms_top_n_test = before, after
@@ -53,9 +56,9 @@ def golden_model(case, kernels="native"):
     return fill(mrcnn.MaskRCNN(config))
 
 
-def training_model(kernels, sides=None):
+def training_model(kernels, sides=None, case="maskA"):
     """A model in the settings of the golden training files; `sides` are the short and the longest one of the images."""
-    config = golden_config("maskA")
+    config = golden_config(case)
     if sides is not None:
         config.preprocess.short_side, config.preprocess.max_side = sides
     config.rpn.pre_nms_top_n_train, config.rpn.post_nms_top_n_train = 300, 150
@@ -64,7 +67,7 @@ def training_model(kernels, sides=None):
     return fill(mrcnn.MaskRCNN(config))
 
 
-def float64_training_model(kernels, sides=None):
+def float64_training_model(kernels, sides=None, case="maskA"):
     """Layers in float64, which no configuration offers; geometry and losses are float32 as ever.
 
     The golden gradients are torchvision's in float32, whose own rounding is 8e-4 of the 1e-3 allowed (a ReLU near zero
@@ -72,7 +75,7 @@ def float64_training_model(kernels, sides=None):
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "resolve_dtype", lambda dtype: "float64")
-        return training_model(kernels, sides)
+        return training_model(kernels, sides, case)
 
 
 def losses_and_gradients(model, batch, compiled):
@@ -97,7 +100,8 @@ def losses_and_gradients(model, batch, compiled):
 
 
 def check_losses(losses, golden):
-    for ours, theirs in LOSSES.items():
+    for ours in losses:
+        theirs = LOSSES[ours]
         np.testing.assert_allclose(losses[ours], golden[f"losses/{theirs}"], rtol=1e-4, err_msg=ours)
 
 

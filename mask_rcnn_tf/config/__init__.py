@@ -8,7 +8,7 @@ module has all sections; each file beside it those of one part.
 import dataclasses
 
 from mask_rcnn_tf.config.data import DataConfig, ShapesConfig
-from mask_rcnn_tf.config.heads import BoxHeadConfig, MaskHeadConfig
+from mask_rcnn_tf.config.heads import BoxHeadConfig, KeypointHeadConfig, MaskHeadConfig
 from mask_rcnn_tf.config.model import (
     AnchorConfig,
     BackboneConfig,
@@ -19,6 +19,7 @@ from mask_rcnn_tf.config.model import (
     RoiConfig,
     RpnConfig,
 )
+from mask_rcnn_tf.config.person import person_keypoints
 from mask_rcnn_tf.config.training import EvalConfig, TrainConfig
 from mask_rcnn_tf.fields import Section, check_fields, from_dict, section, to_dict
 from mask_rcnn_tf.validation import NORMS, check_relations, validate_model
@@ -32,6 +33,7 @@ __all__ = [
     "DetectionConfig",
     "EvalConfig",
     "FpnConfig",
+    "KeypointHeadConfig",
     "MaskHeadConfig",
     "ModelConfig",
     "NORMS",
@@ -41,6 +43,7 @@ __all__ = [
     "ShapesConfig",
     "TrainConfig",
     "from_dict",
+    "person_keypoints",
     "to_dict",
     "validate_model",
 ]

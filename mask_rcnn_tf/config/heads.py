@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mask_rcnn_tf.config.limits import CELLS, LAYERS
+from mask_rcnn_tf.config.limits import CELLS, LAYERS, PARTS
 from mask_rcnn_tf.fields import Section, field
 from mask_rcnn_tf.validation import NORMS
 
@@ -33,3 +33,20 @@ class MaskHeadConfig(Section):
     norm: str = field("none", one_of=NORMS, weights="norm")
     # frame of gt_masks. "box": binary targets; "canvas": torchvision's soft targets
     mask_frame: str = field("box", one_of=("box", "canvas"))
+
+
+@dataclasses.dataclass
+class KeypointHeadConfig(Section):
+    """Convolutions, a 4x4 deconvolution of stride 2 to J heat maps, bilinear doubling: 4 * pool_size cells a side."""
+
+    enabled: bool = False
+    num_keypoints: int = field(17, above=0, at_most=PARTS)  # J
+    pool_size: int = field(14, above=0, at_most=CELLS)
+    num_convs: int = field(8, at_least=0, at_most=LAYERS)
+    channels: int = field(512, above=0)
+    # kernels of constant shapes only: pixels of a box's side that are looked at; a longer one is looked at coarser
+    decode_grid: int = field(256, above=0, at_most=2**11)
+    names: tuple[str, ...] = ()  # () or J names
+    skeleton: tuple[tuple[int, int], ...] = field((), at_least=0)  # pairs of keypoints, from 0, joined in pictures
+    # pairs of keypoints, from 0, that change places when an image is mirrored
+    flip_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mask_rcnn_tf.config.heads import BoxHeadConfig, MaskHeadConfig
+from mask_rcnn_tf.config.heads import BoxHeadConfig, KeypointHeadConfig, MaskHeadConfig
 from mask_rcnn_tf.config.limits import CELLS, LAYERS, ROWS, SIDE
 from mask_rcnn_tf.fields import Section, field, section
 from mask_rcnn_tf.validation import NORMS
@@ -150,6 +150,7 @@ class ModelConfig(Section):
     roi: RoiConfig = section(RoiConfig)
     box_head: BoxHeadConfig = section(BoxHeadConfig)
     mask_head: MaskHeadConfig = section(MaskHeadConfig)
+    keypoint_head: KeypointHeadConfig = section(KeypointHeadConfig)
     detection: DetectionConfig = section(DetectionConfig)
     # a set of ops.kernels: "xla" for jit_compile; "onnx", "tensorrt", "tflite" for exports
     kernels: str = field("native", one_of=("native", "xla", "onnx", "tensorrt", "tflite"))
@@ -166,6 +167,11 @@ class ModelConfig(Section):
         return self.mask_head.enabled
 
     @property
+    def has_keypoints(self) -> bool:
+        """Whether the model predicts keypoints, and needs them to train."""
+        return self.keypoint_head.enabled
+
+    @property
     def masks_on_canvas(self) -> bool:
         """Whether `gt_masks` are bitmaps of the canvas, and not in the frame of their box."""
         return self.has_masks and self.mask_head.mask_frame == "canvas"
@@ -178,4 +184,4 @@ class ModelConfig(Section):
     @property
     def iou_types(self) -> tuple[str, ...]:
         """What the model is scored by, as pycocotools calls it."""
-        return ("bbox", "segm") if self.has_masks else ("bbox",)
+        return ("bbox", *("segm",) * self.has_masks, *("keypoints",) * self.has_keypoints)

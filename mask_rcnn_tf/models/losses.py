@@ -90,3 +90,20 @@ def mask_loss(mask_logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> t
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, mask_logits)
     pixels = tf.broadcast_to(valid[:, None, None], tf.shape(entropy))
     return _masked_sum(entropy, pixels), _count(pixels)
+
+
+def keypoint_loss(keypoint_logits: tf.Tensor, cells: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Softmax cross entropy over the cells of heat maps.
+
+    Args:
+      keypoint_logits: [n, S, S, J].
+      cells: int32 [n, J], row * S + column of each keypoint.
+      valid: bool [n, J], keypoints that count.
+
+    Returns:
+      The sum and the number of keypoints, 0 and 0 without any. Source: paper, section 5.
+    """
+    cell_count = keypoint_logits.shape[1] * keypoint_logits.shape[2]
+    logits = tf.reshape(tf.transpose(keypoint_logits, [0, 3, 1, 2]), [-1, keypoint_logits.shape[3], cell_count])
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(cells, logits)
+    return _masked_sum(entropy, valid), _count(valid)

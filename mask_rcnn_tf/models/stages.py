@@ -11,10 +11,12 @@ from mask_rcnn_tf.models.backbones.resnet import ResNet
 from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.heads.base import RoiHead
 from mask_rcnn_tf.models.heads.box import BoxHead
+from mask_rcnn_tf.models.heads.keypoint import KeypointHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.rpn import RpnHead
 
-HEADS = ("box_head", "mask_head")  # names of the configuration's heads: attributes of the model, None where it has none
+# Names of the configuration's heads: attributes of the model, None where it has none.
+HEADS = ("box_head", "mask_head", "keypoint_head")
 
 
 class Stages(NamedTuple):
@@ -70,34 +72,52 @@ def make_stages(
 def make_heads(config: ModelConfig) -> list[RoiHead]:
     """The heads that a configuration asks for, not yet built; with others of your own they make a longer list."""
     dtype, momentum = resolve_dtype(config.dtype), config.backbone.norm_momentum
-    box, mask = config.box_head, config.mask_head
-    common = {"norm_momentum": momentum, "dtype": dtype}
-    heads = [
-        BoxHead(
-            config.num_classes,
-            num_convs=box.num_convs,
-            conv_channels=box.conv_channels,
-            num_fcs=box.num_fcs,
-            fc_channels=box.fc_channels,
-            norm=box.norm,
-            pool_size=box.pool_size,
-            name="box_head",
-            **common,
-        )
-    ]
-    if mask.enabled:
-        heads.append(
-            MaskHead(
-                config.num_classes,
-                num_convs=mask.num_convs,
-                channels=mask.channels,
-                norm=mask.norm,
-                pool_size=mask.pool_size,
-                name="mask_head",
-                **common,
-            )
-        )
+    heads = [_box_head(config, norm_momentum=momentum, dtype=dtype)]
+    if config.has_masks:
+        heads.append(_mask_head(config, norm_momentum=momentum, dtype=dtype))
+    if config.has_keypoints:
+        heads.append(_keypoint_head(config, dtype=dtype))
     return heads
+
+
+def _box_head(config, **common):
+    box = config.box_head
+    return BoxHead(
+        config.num_classes,
+        num_convs=box.num_convs,
+        conv_channels=box.conv_channels,
+        num_fcs=box.num_fcs,
+        fc_channels=box.fc_channels,
+        norm=box.norm,
+        pool_size=box.pool_size,
+        name="box_head",
+        **common,
+    )
+
+
+def _mask_head(config, **common):
+    mask = config.mask_head
+    return MaskHead(
+        config.num_classes,
+        num_convs=mask.num_convs,
+        channels=mask.channels,
+        norm=mask.norm,
+        pool_size=mask.pool_size,
+        name="mask_head",
+        **common,
+    )
+
+
+def _keypoint_head(config, **common):
+    keypoint = config.keypoint_head
+    return KeypointHead(
+        keypoint.num_keypoints,
+        num_convs=keypoint.num_convs,
+        channels=keypoint.channels,
+        pool_size=keypoint.pool_size,
+        name="keypoint_head",
+        **common,
+    )
 
 
 def check_levels(config: ModelConfig, spec: Mapping[str, tuple[int, int]]):

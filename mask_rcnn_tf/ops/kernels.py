@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from mask_rcnn_tf.ops import images, masks, nms, roi_align, roi_gather, roi_onnx
+from mask_rcnn_tf.ops import images, keypoints, masks, nms, roi_align, roi_gather, roi_onnx
 
 
 class Pooling(NamedTuple):
@@ -35,6 +35,7 @@ class Kernels(NamedTuple):
       class_nms: see `nms.class_nms_native`.
       roi_align: see `Pooling`.
       canvas_targets: see `masks.canvas_targets_native`.
+      keypoint_peaks: see `keypoints.find_peaks_native`.
     """
 
     static: bool
@@ -44,6 +45,7 @@ class Kernels(NamedTuple):
     class_nms: Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]
     roi_align: Pooling
     canvas_targets: Callable[..., tf.Tensor]
+    keypoint_peaks: Callable[..., keypoints.Peaks]
 
 
 NATIVE = Kernels(
@@ -54,6 +56,7 @@ NATIVE = Kernels(
     class_nms=nms.class_nms_native,
     roi_align=Pooling(roi_align.prepare, roi_align.pool),
     canvas_targets=masks.canvas_targets_native,
+    keypoint_peaks=keypoints.find_peaks_native,
 )
 XLA = Kernels(
     static=True,
@@ -63,12 +66,14 @@ XLA = Kernels(
     class_nms=nms.class_nms_xla,
     roi_align=Pooling(roi_gather.prepare, roi_gather.pool),
     canvas_targets=masks.canvas_targets_xla,
+    keypoint_peaks=keypoints.find_peaks_grid,
 )
 ONNX = NATIVE._replace(
     resize=images.ONNX_RESIZE,
     nms=nms.nms_onnx,
     class_nms=nms.class_nms_onnx,
     roi_align=Pooling(roi_onnx.prepare, roi_onnx.pool_apart),
+    keypoint_peaks=keypoints.find_peaks_grid,
 )
 KERNELS = {
     "native": NATIVE,  # TensorFlow's operators; padded rows are dropped before an expensive head

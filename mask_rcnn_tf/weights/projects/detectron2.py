@@ -24,7 +24,7 @@ IGNORED = (
     (r".*\.num_batches_tracked", "counts training steps; nothing reads it"),
     (r"proposal_generator\.anchor_generator\.cell_anchors\..*", "anchors are computed from config.model.anchors"),
     (r"pixel_(mean|std)", "the same as in config.model.preprocess, with which they were compared"),
-    (r"roi_heads\.keypoint_head\..*", "the keypoint head is not built here yet; boxes are complete"),
+    (r"roi_heads\.keypoint_head\.score\..*", "Caffe2's fixed bilinear doubling, which is built in"),
     (r"(backbone\.bottom_up\.|stem\.)?(linear|fc|fc1000|pred)[._](weight|bias|w|b)", "ImageNet's classifier"),
     (r"backbone\.bottom_up\.stem\.conv1\.bias", "a batch norm follows; Detectron2 leaves it out too"),
 )
@@ -127,8 +127,8 @@ def refuse(tensors: Tensors, unsupported: Sequence[tuple[str, str]]) -> None:
         found = next((name for name in tensors if re.fullmatch(pattern, name)), None)
         if found is not None:
             raise CheckpointError(
-                f"The checkpoint is {architecture}, for it has {found!r}; this version builds Mask R-CNN, Faster R-CNN "
-                "and the boxes of Keypoint R-CNN on a ResNet or ResNeXt with a feature pyramid."
+                f"The checkpoint is {architecture}, for it has {found!r}; this version builds Mask, Keypoint and "
+                "Faster R-CNN on a ResNet or ResNeXt with a feature pyramid."
             )
 
 

@@ -1,7 +1,7 @@
 """Detectron2's names of a model's tensors: what a checkpoint is read off, and where each of its tensors goes.
 
 Source: `detectron2/modeling/backbone/{resnet,fpn}.py`, `proposal_generator/rpn.py`,
-`roi_heads/{box_head,fast_rcnn,mask_head}.py`.
+`roi_heads/{box_head,fast_rcnn,mask_head,keypoint_head}.py`.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from mask_rcnn_tf.weights.projects import torch_layouts as layouts
 BOTTOM_UP = "backbone.bottom_up."
 RPN = "proposal_generator.rpn_head"
 BOX_HEAD, PREDICTOR = "roi_heads.box_head", "roi_heads.box_predictor"
-MASK_HEAD = "roi_heads.mask_head"
+MASK_HEAD, KEYPOINT_HEAD = "roi_heads.mask_head", "roi_heads.keypoint_head"
 CELL_ANCHORS = "proposal_generator.anchor_generator.cell_anchors"
 
 
@@ -76,6 +76,8 @@ def read_heads(tensors: Tensors, model: ModelConfig) -> None:
         mask.num_convs = _count(tensors, rf"{re.escape(MASK_HEAD)}\.mask_fcn(\d+)\.weight")
         mask.channels = _shape(tensors, f"{MASK_HEAD}.deconv.weight", 4)[1]
         mask.norm = norm_kind(tensors, f"{MASK_HEAD}.mask_fcn1")
+    convs = rf"{re.escape(KEYPOINT_HEAD)}\.conv_fcn(\d+)\.weight"
+    layouts.read_keypoint_head(tensors, convs, f"{KEYPOINT_HEAD}.score_lowres", model)
 
 
 def read_anchors(tensors: Tensors, anchors: AnchorConfig) -> bool:
@@ -214,6 +216,7 @@ def head_entries(model: MaskRCNN, tensors: Tensors, rows: Rows) -> list[Entry]:
             *_rpn(model.rpn_head, model.config.anchors, rows),
             *_box_head(model.box_head, model.config.box_head.pool_size, rows),
             *([] if model.mask_head is None else _mask_head(model.mask_head, rows)),
+            [] if model.keypoint_head is None else _keypoint_head(model.keypoint_head),
         ]
     )
 
@@ -246,6 +249,11 @@ def _mask_head(head: keras.layers.Layer, rows: Rows) -> list[list[Entry]]:
     parts = [_conv(f"{MASK_HEAD}.mask_fcn{i}", conv) for i, conv in enumerate(head.convs, start=1)]
     parts.append(layouts.deconv(f"{MASK_HEAD}.deconv", head.deconv))
     return [*parts, layouts.mask_logits(f"{MASK_HEAD}.predictor", head, with_background=rows.background_first)]
+
+
+def _keypoint_head(head: keras.layers.Layer) -> list[Entry]:
+    convs = [f"{KEYPOINT_HEAD}.conv_fcn{i}" for i, _ in enumerate(head.convs, start=1)]
+    return layouts.keypoint_head(convs, f"{KEYPOINT_HEAD}.score_lowres", head)
 
 
 def _conv(name: str, layer: keras.layers.Layer) -> list[Entry]:

@@ -1,11 +1,13 @@
 """Entries for layers as PyTorch (and Caffe2) store them: convolutions [out, in, k, k], dense layers [out, in]."""
 
+import dataclasses
+import re
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from mask_rcnn_tf.config import AnchorConfig
+from mask_rcnn_tf.config import AnchorConfig, KeypointHeadConfig, ModelConfig
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import Entry, Source, Tensors
 
@@ -223,6 +225,49 @@ def mask_logits(name: str, head: keras.layers.Layer, with_background: bool) -> l
         ),
         Entry(head.bias, (Source(f"{name}.bias", (rows,)),), lambda a: a[first:], with_first),
     ]
+
+
+def keypoint_head(convs: Sequence[str], score: str, head: keras.layers.Layer) -> list[Entry]:
+    """The keypoint head: its convolutions, and its deconvolution [in, J, 4, 4].
+
+    Args:
+      convs: what the names of the convolutions' tensors begin with.
+      score: what those of the deconvolution begin with.
+      head: ours.
+    """
+    parts = [conv_norm(name, None, conv) for name, conv in zip(convs, head.convs, strict=True)]
+    # [4, 4, J, in] of ours: as a convolution from J channels, which a deconvolution is the transpose of.
+    return concatenate([*parts, [conv_kernel(f"{score}.weight", head.kernel), vector(f"{score}.bias", head.bias)]])
+
+
+def read_keypoint_head(tensors: Tensors, pattern: str, score: str, model: ModelConfig) -> None:
+    """Reads the dimensions of a keypoint head off its tensors; J other than a person's loses the person's names.
+
+    Args:
+      tensors: arrays by name.
+      pattern: of the names of its convolutions, a regular expression with the number as its group.
+      score: what the names of the deconvolution's tensors begin with.
+      model: a `ModelConfig`; it is changed.
+
+    Raises:
+      CheckpointError: the deconvolution has not four axes.
+    """
+    weight = tensors.get(f"{score}.weight")
+    if weight is None:
+        model.keypoint_head.enabled = False
+        return
+    if weight.ndim != 4 or 0 in weight.shape:
+        raise CheckpointError(f"{score}.weight is {list(weight.shape)}; allowed: 4 axes, [channels, keypoints, 4, 4].")
+    matches = (re.fullmatch(pattern, name) for name in tensors)
+    channels, count = weight.shape[:2]
+    same = model.keypoint_head if model.keypoint_head.num_keypoints == count else KeypointHeadConfig()
+    model.keypoint_head = dataclasses.replace(
+        same,
+        enabled=True,
+        num_keypoints=count,
+        channels=channels,
+        num_convs=len({match[1] for match in matches if match}),
+    )
 
 
 def concatenate(parts: Sequence[list[Entry]]) -> list[Entry]:

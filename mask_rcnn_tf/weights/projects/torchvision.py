@@ -17,7 +17,6 @@ from mask_rcnn_tf.weights.projects.project import Project
 
 IGNORED = (
     (r".*\.num_batches_tracked", "counts training steps; nothing reads it"),
-    (r"roi_heads\.keypoint_(head|predictor)\..*", "the keypoint head is not built here yet; boxes are complete"),
     (r"backbone\.body\.fc\.(weight|bias)", "ImageNet's classifier"),
 )
 # Names before torchvision 0.13; its own modules still read them (`_load_from_state_dict`).
@@ -27,7 +26,8 @@ RENAMED = (
 )
 MASK_FCN = re.compile(r"roi_heads\.mask_head\.mask_fcn(\d)\.(weight|bias)")
 CLASS_WEIGHT = "roi_heads.box_predictor.cls_score.weight"
-BODY, KEYPOINTS = "backbone.body", "roi_heads.keypoint_predictor."
+BODY = "backbone.body"
+KEYPOINTS, KEYPOINT_SCORE = "roi_heads.keypoint_head", "roi_heads.keypoint_predictor.kps_score_lowres"
 V2 = "torchvision_mask_rcnn_r50_fpn_v2"
 RESNET50 = (3, 4, 6, 3)  # blocks
 TRAINED_EPSILON = 1e-5  # of torch's batch norms; 0 belongs to the detectors' COCO_V1 weights alone, on ResNet-50
@@ -72,8 +72,9 @@ def make_config(tensors: Tensors) -> Config:
     if _is_detector(tensors):
         model.num_classes = count_classes(tensors, CLASS_WEIGHT)
         model.mask_head.enabled = _has(tensors, "roi_heads.mask_head.")
+        layouts.read_keypoint_head(tensors, rf"{re.escape(KEYPOINTS)}\.(\d+)\.weight", KEYPOINT_SCORE, model)
         # One class without keypoints is somebody's own, not COCO's person.
-        if model.num_classes > 1 or _has(tensors, KEYPOINTS):
+        if model.num_classes > 1 or _has(tensors, KEYPOINT_SCORE):
             set_coco_classes(model)
     _read_backbone(tensors, model.backbone)
     if not _is_detector(tensors) or _norms_trained(tensors) or not _on_resnet50(tensors):
@@ -107,7 +108,7 @@ def explain(tensors: Tensors) -> dict[str, str]:
 
 
 def _preset(tensors: Tensors) -> str:
-    if _has(tensors, KEYPOINTS):
+    if _has(tensors, KEYPOINT_SCORE):
         return "torchvision_keypoint_rcnn_r50_fpn"
     return V2 if "rpn.head.conv.1.0.weight" in tensors else "torchvision_mask_rcnn_r50_fpn"
 
@@ -181,6 +182,9 @@ def all_entries(model: MaskRCNN) -> list[Entry]:
     parts.append(_box_head(model.box_head, model.config.box_head.pool_size))
     if model.mask_head is not None:
         parts.append(_mask_head(model.mask_head))
+    if model.keypoint_head is not None:
+        convs = [f"{KEYPOINTS}.{2 * i}" for i in range(len(model.keypoint_head.convs))]  # ReLUs count in between
+        parts.append(layouts.keypoint_head(convs, KEYPOINT_SCORE, model.keypoint_head))
     return layouts.concatenate(parts)
 
 
