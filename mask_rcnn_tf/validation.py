@@ -76,6 +76,8 @@ def _validate_keypoints(head: Any):
     prefix, count = "model.keypoint_head", head.num_keypoints
     if len(head.names) not in (0, count) or len(set(head.names)) != len(head.names):
         fail(f"{prefix}.names", head.names, f"() or num_keypoints = {count} different names")
+    if len(head.sigmas) not in (0, count):
+        fail(f"{prefix}.sigmas", head.sigmas, f"() or num_keypoints = {count} numbers")
     for name in ("skeleton", "flip_pairs"):
         pairs = getattr(head, name)
         if any(first == second or max(first, second) >= count for first, second in pairs):

@@ -50,3 +50,4 @@ class KeypointHeadConfig(Section):
     skeleton: tuple[tuple[int, int], ...] = field((), at_least=0)  # pairs of keypoints, from 0, joined in pictures
     # pairs of keypoints, from 0, that change places when an image is mirrored
     flip_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
+    sigmas: tuple[float, ...] = field((), above=0)  # of OKS, one a keypoint; (): COCO's, for 17

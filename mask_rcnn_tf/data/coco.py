@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from mask_rcnn_tf.coco import categories as file_categories
 from mask_rcnn_tf.coco import completion, pictures, reader
+from mask_rcnn_tf.coco.keypoints import KeypointSet, keypoint_set
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import coco_builder, contents, examples, preparation
 from mask_rcnn_tf.data.report import Report
@@ -26,7 +27,7 @@ class _Header:
     digest: str
     category_ids: tuple[int, ...]
     class_names: tuple[str, ...]
-    num_keypoints: int
+    keypoints: KeypointSet
     file_names: tuple[str, ...]
 
 
@@ -43,7 +44,7 @@ def _header_of_version(path: str, size: int, mtime: int) -> _Header:
     category_ids, class_names = file_categories.table(coco)
     digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
     file_names = tuple(image["file_name"] for image in coco["images"])
-    return _Header(digest, category_ids, class_names, reader.keypoint_count(coco), file_names)
+    return _Header(digest, category_ids, class_names, keypoint_set(coco), file_names)
 
 
 def _source(config: Config, split: str) -> tuple[str, str]:
@@ -122,9 +123,9 @@ def digest(config: Config, split: str) -> str:
     return _header(_source(config, split)[0]).digest
 
 
-def num_keypoints(config: Config) -> int:
-    """J, of the train file (the val file where no train file is given); 0 without keypoints."""
-    return _leading_header(config).num_keypoints
+def keypoints(config: Config) -> KeypointSet:
+    """Of the train file (of the val file where no train file is given)."""
+    return _leading_header(config).keypoints
 
 
 def _builder(config: Config, split: str) -> coco_builder.CocoJson:
@@ -137,7 +138,7 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
         )
     options = examples.ScanOptions(
         category_ids=category_ids(config, split),
-        num_keypoints=num_keypoints(config),
+        num_keypoints=keypoints(config).count,
         require_masks=config.model.has_masks,
         strict=split == "val",
     )

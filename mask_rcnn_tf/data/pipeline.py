@@ -5,6 +5,8 @@ after it: shuffling holds files, not pixels. Images of one canvas fill one batch
 from the stream, canvas by canvas, what earlier steps have used.
 """
 
+import dataclasses
+
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
@@ -25,6 +27,7 @@ def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
       ValueError: images may not fit the canvases, flips contradict the keypoints, or there is nothing to train on.
     """
     _check(config)
+    config = _with_flip_pairs(config)
     if start_step < 0:
         raise ValueError(f"start_step is {start_step}; allowed: 0 or more.")
     stored = sources.dataset(config, "train")
@@ -60,13 +63,19 @@ def val_dataset(config: Config) -> tf.data.Dataset:
 
 def _check(config: Config):
     transforms.check_canvases(config)
-    num_keypoints = sources.num_keypoints(config)
+    num_keypoints = sources.keypoints(config).count
     indices = [index for pair in config.data.keypoint_flip_pairs for index in pair]
     if num_keypoints and not all(0 <= index < num_keypoints for index in indices):
         raise ValueError(
             f"config.data.keypoint_flip_pairs is {config.data.keypoint_flip_pairs}; allowed: pairs of indices below "
             f"the {num_keypoints} keypoints of an object."
         )
+
+
+def _with_flip_pairs(config: Config) -> Config:
+    """The configuration with the pairs of keypoints that the data's own names give, where it names none."""
+    pairs = config.data.keypoint_flip_pairs or sources.keypoints(config).flip_pairs
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, keypoint_flip_pairs=pairs))
 
 
 def _compact(config: Config, record: dict) -> dict:

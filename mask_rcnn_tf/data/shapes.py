@@ -17,6 +17,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from pycocotools import mask as coco_mask
 
+from mask_rcnn_tf.coco.keypoints import KeypointSet
 from mask_rcnn_tf.config import Config, ShapesConfig
 from mask_rcnn_tf.data import contents, preparation, shape_drawing
 
@@ -138,7 +139,7 @@ class MrcnnShapes(tfds.core.GeneratorBasedBuilder):
 def _prepared(config: Config) -> MrcnnShapes:
     """The builder, after drawing the scenes where the cache does not hold them yet."""
     options = config.data.shapes
-    num_keypoints(config)
+    keypoints(config)  # raises where the options do not fit
     wanted = builder_config(options)
     builder = preparation.prepare(
         lambda: MrcnnShapes(config=wanted, data_dir=config.data.data_dir or None),
@@ -226,7 +227,7 @@ def write_folder(config: Config, split: str, folder: str | os.PathLike, count: i
             scene = draw_scene(options, split, index)
             image = tf.io.encode_png(scene.pop("image")).numpy()
             (folder / _file_name(split, index + 1)).write_bytes(image)
-            if not num_keypoints(config):
+            if not keypoints(config).count:
                 del scene["keypoints"]
             scenes.append((scene, [run_lengths(mask) for mask in scene.pop("masks")]))
         (folder / "annotations.json").write_text(json.dumps(_coco_dictionary(config, split, scenes)))
@@ -249,8 +250,8 @@ def _coco_dictionary(config: Config, split: str, scenes: Iterable[tuple[dict, li
             annotation = _annotation(scene, position, runs, size)
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
     category = {"supercategory": "shape"}
-    if num_keypoints(config):
-        category |= {"keypoints": list(shape_drawing.KEYPOINT_NAMES[: num_keypoints(config)]), "skeleton": []}
+    if keypoints(config).count:
+        category |= {"keypoints": list(shape_drawing.KEYPOINT_NAMES[: keypoints(config).count]), "skeleton": []}
     ids, names = categories(config)
     listed = [{"id": number, "name": name, **category} for number, name in zip(ids, names, strict=True)]
     return {"images": images, "annotations": annotations, "categories": listed}
@@ -298,8 +299,8 @@ def check(config: Config) -> None:
     del config
 
 
-def num_keypoints(config: Config) -> int:
-    """How many keypoints an object has: the first J of `shape_drawing.KEYPOINT_NAMES`.
+def keypoints(config: Config) -> KeypointSet:
+    """The keypoints of an object: the first J of `shape_drawing.KEYPOINT_NAMES`.
 
     Raises:
       ValueError: more are asked for than the shapes have, or they would be flipped upside down.
@@ -314,4 +315,4 @@ def num_keypoints(config: Config) -> int:
         raise ValueError(
             "config.data.flip_vertical is True; allowed with keypoints of shapes: False (top is not bottom)."
         )
-    return count
+    return KeypointSet(count, shape_drawing.KEYPOINT_NAMES[:count])

@@ -4,6 +4,7 @@ import types
 
 import tensorflow as tf
 
+from mask_rcnn_tf.coco.keypoints import KeypointSet
 from mask_rcnn_tf.config import Config
 
 
@@ -40,9 +41,9 @@ def digest(config: Config, split: str) -> str:
     return _module(config).digest(config, split)
 
 
-def num_keypoints(config: Config) -> int:
-    """J, the keypoints of an object; 0 where there are none."""
-    return _module(config).num_keypoints(config)
+def keypoints(config: Config) -> KeypointSet:
+    """The keypoints of every object; `count` is 0 where there are none."""
+    return _module(config).keypoints(config)
 
 
 def category_ids(config: Config, split: str) -> tuple[int | None, ...]:

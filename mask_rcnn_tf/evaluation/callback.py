@@ -55,9 +55,8 @@ def _predict_batch(model: keras.Model, batch: dict[str, tf.Tensor]) -> list[tupl
     # Under a strategy every replica gets the same batch and Keras concatenates the outputs: the first rows are it.
     size = int(batch["image"].shape[0])
     outputs = {name: np.asarray(value)[:size] for name, value in model.predict_on_batch(inputs).items()}
-    outputs["detection_boxes"] = image_ops.boxes_to_original(
-        tf.constant(outputs["detection_boxes"]), batch["image_shape"], batch["original_shape"]
-    ).numpy()
+    moved = image_ops.outputs_to_original(outputs, batch["image_shape"], batch["original_shape"])
+    outputs = {name: np.asarray(value) for name, value in moved.items()}
     shapes = [tuple(shape) for shape in batch["original_shape"].numpy().tolist()]
     image_ids = batch["image_id"].numpy().tolist()
     return [(image_ids[i], shapes[i], coco_results.unpad(outputs, i)) for i in range(size)]

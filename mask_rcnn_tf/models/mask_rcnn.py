@@ -28,8 +28,9 @@ class MaskRCNN(keras.Model):
     """Mask R-CNN (He et al., arXiv:1703.06870).
 
     `fit` and `evaluate` take datasets of dicts (see `mask_rcnn_tf.data.pipeline`); the losses are the model's own:
-    `rpn_objectness`, `rpn_box`, those of the heads (`box_class`, `box_delta`, `mask`), and `loss`, their sum. `predict`
-    takes the same dicts (detections in network pixels) or uint8 images [B, h, w, 3] (RGB; detections in their pixels).
+    `rpn_objectness`, `rpn_box`, those of the heads (`box_class`, `box_delta`, `mask`, `keypoint`), and `loss`, their
+    sum. `predict` takes the same dicts (detections in network pixels) or uint8 images [B, h, w, 3] (RGB; detections in
+    their pixels).
 
     Parts of your own take the place of the configuration's. They are saved with the model, so their classes are
     registered with `keras.saving.register_keras_serializable`.
@@ -186,8 +187,8 @@ class MaskRCNN(keras.Model):
         Returns:
           The outputs of the heads: `detection_boxes` float32 [B, D, 4], `detection_scores` float32 [B, D],
           `detection_classes` int32 [B, D], `num_detections` int32 [B], `detection_masks` float32 [B, D, M, M]
-          (probabilities in the frame of the box). Boxes in pixels of the given image (uint8) or of the network input
-          (dict).
+          (probabilities in the frame of the box), `detection_keypoints` float32 [B, D, J, 3] (x, y, score). Boxes and
+          keypoints in pixels of the given image (uint8) or of the network input (dict).
 
         Raises:
           ValueError: the images are neither.
@@ -241,15 +242,14 @@ class MaskRCNN(keras.Model):
     def to_original(
         self, outputs: dict[str, tf.Tensor], image_shape: tf.Tensor, original_shape: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The outputs with boxes moved from network pixels to those of the images before resizing.
+        """The outputs with boxes and keypoints moved from network pixels to those of the images before resizing.
 
         Args:
           outputs: of `detect`.
           image_shape: int32 [B, 2], (h, w) in the network input.
           original_shape: int32 [B, 2], (h, w) before.
         """
-        name = "detection_boxes" if "detection_boxes" in outputs else "proposals"
-        return outputs | {name: image_ops.boxes_to_original(outputs[name], image_shape, original_shape)}
+        return image_ops.outputs_to_original(outputs, image_shape, original_shape)
 
     def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras's hook: detections of one batch; labels are ignored, so that labelled datasets can be given."""

@@ -26,7 +26,8 @@ def predict_images(model: keras.Model, images: Iterable[str | os.PathLike | np.n
     Returns:
       A dict an image, in NumPy, without padding, boxes in the image's pixels: `detection_boxes` float32 [n, 4],
       `detection_scores` float32 [n], `detection_classes` int32 [n] (1..C) and, with a mask head, `detection_masks`
-      float32 [n, M, M] (probabilities in the frame of the box; `ops.masks.paste_mask` places one).
+      float32 [n, M, M] (probabilities in the frame of the box; `ops.masks.paste_mask` places one) and, with a keypoint
+      head, `detection_keypoints` float32 [n, J, 3] (x, y, score).
 
     Raises:
       ValueError: an image does not decode, or an array is not uint8 [h, w, 3]; the message says which.
@@ -51,9 +52,8 @@ def _predict(model, image):
     detections = model.predict_on_batch(shrunk[None])
     if shrunk is not image:
         shapes = (tf.constant([pixels.shape[:2]]) for pixels in (shrunk, image))
-        boxes = image_ops.boxes_to_original(tf.constant(detections["detection_boxes"]), *shapes)
-        detections["detection_boxes"] = boxes.numpy()
-    detections = {name: value[0] for name, value in detections.items()}
+        detections = image_ops.outputs_to_original(detections, *shapes)
+    detections = {name: np.asarray(value)[0] for name, value in detections.items()}
     count = int(detections.pop("num_detections"))
     return {name: value[:count] for name, value in detections.items()}
 

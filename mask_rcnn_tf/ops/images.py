@@ -3,7 +3,7 @@
 Functions that take an image also take a batch of images of one size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -293,6 +293,28 @@ def boxes_to_original(boxes: tf.Tensor, image_shape: tf.Tensor, original_shape: 
     Source: detectron2/modeling/postprocessing.py `detector_postprocess`.
     """
     return box_ops.clip_boxes(scale_boxes(boxes, image_shape, original_shape), original_shape)
+
+
+def outputs_to_original(
+    outputs: Mapping[str, tf.Tensor], image_shape: tf.Tensor, original_shape: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Moves what a model found, by the names of its outputs, from network pixels to original pixels.
+
+    Args:
+      outputs: of `MaskRCNN.detect`; `detection_boxes`, `proposals` [B, n, 4] and `detection_keypoints` [B, n, J, 3]
+        (x, y, score) are moved, the others are not in pixels.
+      image_shape: int32 [B, 2], valid (height, width) of the network input.
+      original_shape: int32 [B, 2], (height, width) before resizing.
+    """
+    moved = dict(outputs)
+    for name in ("detection_boxes", "proposals"):
+        if name in outputs:
+            moved[name] = boxes_to_original(outputs[name], image_shape, original_shape)
+    if "detection_keypoints" in outputs:
+        ratio = tf.cast(original_shape, tf.float32) / tf.cast(image_shape, tf.float32)
+        ratio = tf.concat([ratio[:, ::-1], tf.ones_like(ratio[:, :1])], -1)
+        moved["detection_keypoints"] = outputs["detection_keypoints"] * ratio[:, tf.newaxis, tf.newaxis]
+    return moved
 
 
 def resize_masks_nearest(masks: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:

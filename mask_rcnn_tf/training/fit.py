@@ -22,6 +22,7 @@ from mask_rcnn_tf.training import callbacks as run_callbacks
 from mask_rcnn_tf.training import checkpoint as run_checkpoint
 from mask_rcnn_tf.training import run_folder, run_lock
 from mask_rcnn_tf.training.checkpoint_files import CheckpointFiles
+from mask_rcnn_tf.training.keypoints import resolve_keypoints
 from mask_rcnn_tf.training.run_folder import find_start
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
 from mask_rcnn_tf.training.stopping import AllowStop, Stopping
@@ -107,13 +108,14 @@ def _train(config, folder, stopping):
 
 
 def resolve(config: Config) -> Config:
-    """A validated copy of `config` (`Config`) with the dataset's classes."""
+    """A validated copy of `config` (`Config`) with the dataset's classes and keypoints."""
     config = copy.deepcopy(config).validate()
     category_ids, class_names = sources.categories(config)
     model = config.model
     if model.num_classes != len(category_ids):
         LOG.info("num_classes %d becomes %d, as in the data", model.num_classes, len(category_ids))
     model.num_classes, model.category_ids, model.class_names = len(category_ids), category_ids, class_names
+    resolve_keypoints(config)
     return config.validate()
 
 
@@ -161,7 +163,7 @@ def make_callbacks(
         sources.category_ids(config, "val"),
         iou_types,
         max_dets=config.eval.max_dets,
-        sigmas=config.data.keypoint_sigmas or None,
+        sigmas=config.model.keypoint_head.sigmas or None,
         verbose=int(sys.stdout.isatty()),
     )
     log = run_callbacks.StepLog(folder, train.summary_every, make_schedule(train), train.batch_size)
@@ -237,6 +239,6 @@ def finish(config: Config, folder: pathlib.Path, model: MaskRCNN, callbacks: dic
         end_epoch(config, model, callbacks, config.train.steps)
     run_checkpoint.save_model(model, folder / "model.keras")
     write_atomically(folder / "metrics.json", json.dumps(evaluation.metrics))
-    for kind in ("bbox", "segm"):
+    for kind in config.model.iou_types:
         if kind in evaluation.metrics:
             LOG.info("%s AP %.4f, AP50 %.4f", kind, evaluation.metrics[kind]["AP"], evaluation.metrics[kind]["AP50"])

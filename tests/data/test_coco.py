@@ -9,6 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from mask_rcnn_tf.coco.keypoints import KeypointSet
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import coco, records
 
@@ -231,7 +232,7 @@ def test_keypoints(files):
     files.write([row(1, keypoints=[3, 4, 2, 9, 9, 0]), row(2), row(3, keypoints=[1, 2, 2])], edit=edit)
     (record,) = files.records()
     np.testing.assert_array_equal(record["keypoints"], [[[3.5, 4.5, 2], [0, 0, 0]], np.zeros((2, 3))])
-    assert coco.num_keypoints(files.config) == 2
+    assert coco.keypoints(files.config) == KeypointSet(2, ("head", "tail"))
     assert "keypoints of another number" in str(coco.report(files.config, "train").bad[0])
 
 

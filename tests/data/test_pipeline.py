@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mask_rcnn_tf.coco.keypoints import KeypointSet
 from mask_rcnn_tf.config import Config, ShapesConfig
 from mask_rcnn_tf.data import pipeline, shapes, sources
 
@@ -94,7 +95,7 @@ def images(monkeypatch):
         return records.apply(tf.data.experimental.assert_cardinality(kept["number"]))
 
     monkeypatch.setattr(sources, "dataset", dataset)
-    monkeypatch.setattr(sources, "num_keypoints", lambda config: 0)
+    monkeypatch.setattr(sources, "keypoints", lambda config: KeypointSet())
     return kept
 
 
@@ -233,7 +234,7 @@ def test_validation_over_canvases_loses_nothing(config, images):
 def test_bad_arguments_are_errors(config, images, monkeypatch):
     with pytest.raises(ValueError, match="start_step is -1"):
         pipeline.train_dataset(config, -1)
-    monkeypatch.setattr(sources, "num_keypoints", lambda config: 2)
+    monkeypatch.setattr(sources, "keypoints", lambda config: KeypointSet(2))
     config.data.keypoint_flip_pairs = ((0, 2),)
     with pytest.raises(ValueError, match="keypoint_flip_pairs"):
         pipeline.train_dataset(config)

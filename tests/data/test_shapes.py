@@ -179,4 +179,4 @@ def test_what_cannot_be_drawn_is_an_error(config):
 
     asked.data.shapes.num_keypoints, asked.data.flip_vertical = 3, True
     with pytest.raises(ValueError, match="flip_vertical is True"):
-        shapes.num_keypoints(asked)
+        shapes.keypoints(asked)
