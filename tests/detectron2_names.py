@@ -55,6 +55,9 @@ def backbone_shapes(
     return shapes
 
 
+KEYPOINTS = {"weight": (8, 17, 4, 4), "bias": (17,)}  # of a person, from 8 channels
+
+
 def shapes(
     fpn=256,
     fc=1024,
@@ -92,8 +95,8 @@ def shapes(
         found |= convolution(f"{roi}.mask_head.predictor", classes, fpn, 1)
     if keypoints:
         for i in range(8):
-            found |= convolution(f"{roi}.keypoint_head.conv_fcn{i + 1}", 8, fpn, 3)
-        found |= {f"{roi}.keypoint_head.score_lowres.weight": (8, 17, 4, 4)}
+            found |= convolution(f"{roi}.keypoint_head.conv_fcn{i + 1}", 8, 8 if i else fpn, 3)
+        found |= {f"{roi}.keypoint_head.score_lowres.{name}": shape for name, shape in KEYPOINTS.items()}
     return found
 
 

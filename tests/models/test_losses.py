@@ -5,6 +5,7 @@ import tensorflow as tf
 from kernel_calls import canvas_frame_targets
 
 from mask_rcnn_tf.models import losses
+from mask_rcnn_tf.ops.keypoints import heatmap_cells
 
 SWAP = [1, 0, 3, 2]
 BETA = 1 / 9
@@ -100,3 +101,16 @@ def test_unused_rows_give_no_gradient_even_where_they_hold_infinities():
 def test_mask_loss_without_foreground_is_zero():
     total, count = losses.mask_loss(tf.zeros([1, 4, 4]), tf.zeros([1, 4, 4]), tf.constant([False]))
     assert float(total) == 0 and float(count) == 0
+
+
+def test_keypoint_loss(golden):
+    golden, case = golden("unit_losses"), "keypoint_loss/0"
+    logits, boxes = (golden[f"{case}/in/{name}"] for name in ("logits", "boxes"))
+    points = golden[f"{case}/in/gt_keypoints"][golden[f"{case}/in/matched_idxs"]]
+    cells, valid = heatmap_cells(tf.constant(points), tf.constant(boxes[:, SWAP]), 56)
+    found = losses.keypoint_loss(tf.constant(logits.transpose(0, 2, 3, 1)), cells, valid)
+    np.testing.assert_allclose(mean(found), golden[f"{case}/out/loss"], rtol=1e-5)
+    nothing = losses.keypoint_loss(
+        tf.fill([1, 4, 4, 2], float("inf")), tf.zeros([1, 2], tf.int32), tf.zeros([1, 2], bool)
+    )
+    assert [float(value) for value in nothing] == [0.0, 0.0]

@@ -6,13 +6,17 @@ import keras
 import numpy as np
 import pytest
 import recipe
+import tensorflow as tf
 from conftest import GOLDEN
 from tiny import tiny_config, tiny_model
 
 import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.config import KeypointHeadConfig, person_keypoints
+from mask_rcnn_tf.models.heads.keypoint import KeypointHead
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.exporter import to_torchvision
 from mask_rcnn_tf.weights.mapping import assign
+from mask_rcnn_tf.weights.projects import torch_layouts as layouts
 from mask_rcnn_tf.weights.projects import torchvision
 from mask_rcnn_tf.weights.projects.coco_categories import COCO_NAMES
 
@@ -36,7 +40,7 @@ def put(tensors, config=None):
     [
         ("maskrcnn_resnet50_fpn", 90, {"counts"}),
         ("maskrcnn_resnet50_fpn_v2", 90, {"counts"}),
-        ("keypointrcnn_resnet50_fpn", 1, {"counts", "the keypoint head"}),
+        ("keypointrcnn_resnet50_fpn", 1, {"counts"}),
     ],
 )
 def test_every_tensor_is_used_or_named_and_every_variable_set(name, num_classes, ignored):
@@ -78,9 +82,37 @@ def test_the_published_file_of_v1_has_older_names():
     assert list(torchvision.prepare(today)) == list(today)
 
 
+def test_the_keypoint_head_is_read_off_the_file():
+    tensors = checkpoint("keypointrcnn_resnet50_fpn")
+    head = torchvision.make_config(tensors).model.keypoint_head
+    assert head == person_keypoints() and head.names[16] == "right_ankle"
+    score = "roi_heads.keypoint_predictor.kps_score_lowres"
+    own = {name: value for name, value in tensors.items() if ".keypoint_head.14." not in name}
+    own |= {f"{score}.weight": np.zeros((512, 4, 4, 4)), f"{score}.bias": np.zeros(4)}
+    head = torchvision.make_config(own).model.keypoint_head
+    assert (head.num_keypoints, head.num_convs, head.names, head.flip_pairs) == (4, 7, (), ())
+    own[f"{score}.weight"] = np.zeros((512, 4))
+    with pytest.raises(CheckpointError, match=r"kps_score_lowres.weight is \[512, 4\]; allowed: 4 axes"):
+        torchvision.make_config(own)
+
+
+def test_keypoint_head_as_torchvision(golden):
+    """The last layers alone: a deconvolution and the doubling after it."""
+    golden, case = golden("unit_layers"), "keypoint_predictor"
+    head = KeypointHead(4, num_convs=0, pool_size=7)
+    head.build((None, 7, 7, 6))
+    score = "roi_heads.keypoint_predictor.kps_score_lowres"
+    for entry in layouts.keypoint_head([], score, head):
+        name = entry.sources[0].name.rsplit(".", 1)[1]
+        entry.variable.assign(entry.to_ours(golden[f"{case}/weights/kps_score_lowres.{name}"]))
+    found = head(tf.constant(golden[f"{case}/in/x"].transpose(0, 2, 3, 1)))
+    np.testing.assert_allclose(np.transpose(found, (0, 3, 1, 2)), golden[f"{case}/out/y"], atol=1e-5)
+
+
 @pytest.mark.parametrize("norm", ["batch_norm", "none"])
 def test_round_trip_of_every_variable(norm):
     config = tiny_config()
+    config.keypoint_head = KeypointHeadConfig(enabled=True, num_keypoints=5, num_convs=2, channels=8)
     config.box_head.num_convs, config.box_head.num_fcs = (2, 1) if norm != "none" else (0, 2)
     config.fpn.norm = config.box_head.norm = config.mask_head.norm = norm
     random = np.random.default_rng(0)
