@@ -16,6 +16,7 @@ MAX_ASPECT = 10  # longer pictures are magnified until their longer side has thi
 MASK_ALPHA = 0.38
 TEXT_SHARE = 0.12  # of the picture, at most, under labels; beyond it they hide what they name
 MIN_FONT = 9  # pixels
+MIN_KEYPOINT = 0.05  # score, or visibility, above which a keypoint is drawn; Detectron2's `visualizer.py` has the same
 GOLDEN = 0.61803398875  # consecutive multiples of it, modulo 1, stay far apart
 
 
@@ -104,6 +105,8 @@ def draw_results(
     names: Mapping[int, str] | None = None,
     score_threshold: float = 0.0,
     min_side: int = MIN_SIDE,
+    *,
+    skeleton: Sequence[tuple[int, int]] = (),
 ) -> np.ndarray:
     """Draws COCO results, or annotations in COCO's form, on their image.
 
@@ -111,10 +114,12 @@ def draw_results(
 
     Args:
       image: uint8 [h, w, 3] RGB.
-      results: dicts with `category_id`, `bbox` xywh, and optional `score` and `segmentation` (RLE or polygons).
+      results: dicts with `category_id`, `bbox` xywh, and optional `score`, `segmentation` (RLE or polygons) and
+        `keypoints` ([x, y, score or visibility] * J, from centres of pixels).
       names: label by category id; ids without one are shown as numbers.
       score_threshold: results with a lower score are not drawn.
       min_side: see `draw`.
+      skeleton: pairs of keypoints, from 0, that are joined by lines.
 
     Returns:
       uint8 picture, as `draw`.
@@ -129,7 +134,35 @@ def draw_results(
     labels = [names.get(number, str(number)) for number in categories]
     scores = [result["score"] for result in kept] if all("score" in result for result in kept) else None
     texts = _texts(labels, scores, len(kept))
-    return _draw(image, np.reshape(boxes, (-1, 4)), texts, shapes, None if one_kind else categories, min_side)
+    picture = _draw(image, np.reshape(boxes, (-1, 4)), texts, shapes, None if one_kind else categories, min_side)
+    points = [result.get("keypoints") or () for result in kept]
+    return draw_keypoints(picture, points, skeleton, picture.shape[0] // image.shape[0]) if any(points) else picture
+
+
+def draw_keypoints(
+    picture: np.ndarray, keypoints: Sequence[Sequence[float]], skeleton: Sequence[tuple[int, int]], factor: int = 1
+) -> np.ndarray:
+    """Draws keypoints as dots, each in its colour, and what joins them as lines in that of the instance.
+
+    Args:
+      picture: uint8 [factor * h, factor * w, 3] RGB; it is not changed.
+      keypoints: [x, y, score or visibility] * J of each instance, in pixels of [h, w], from their centres. Those of at
+        most `MIN_KEYPOINT` are not drawn.
+      skeleton: pairs of keypoints, from 0.
+      factor: by which the picture is magnified.
+    """
+    canvas = Image.fromarray(picture)
+    pen, line = ImageDraw.Draw(canvas), max(2, round(min(canvas.size) / 240))
+    for number, values in enumerate(keypoints):
+        rows = np.reshape(np.asarray(values, float), (-1, 3))
+        seen, places = rows[:, 2] > MIN_KEYPOINT, [tuple(place) for place in (rows[:, :2] + 0.5) * factor]
+        for ends in skeleton:
+            if max(ends) < len(rows) and seen[list(ends)].all():
+                pen.line([places[end] for end in ends], fill=color(number), width=line)
+        for index in np.flatnonzero(seen):
+            (x, y), radius = places[index], 1.5 * line
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color(index), outline="white")
+    return np.array(canvas)
 
 
 def grid(images: Sequence[np.ndarray], columns: int, titles: Sequence[str] | None = None, gap: int = 12) -> np.ndarray:

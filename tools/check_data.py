@@ -29,6 +29,9 @@ def _write(samples: list[check.Sample], output: str):
     folder.mkdir(parents=True, exist_ok=True)
     for sample in samples:
         picture = visualize.draw(sample.image, sample.boxes, sample.labels, sample.masks, None)
+        if sample.keypoints is not None:
+            factor = picture.shape[0] // sample.image.shape[0]
+            picture = visualize.draw_keypoints(picture, sample.keypoints, sample.skeleton, factor)
         (folder / f"{sample.name}.png").write_bytes(tf.io.encode_png(picture).numpy())
     print(f"{len(samples)} pictures in {folder}")
 

@@ -39,9 +39,10 @@ def main(argv):
         raise SystemExit(f"predict: {error}") from None
     folder = pathlib.Path(OUTPUT.value)
     names = dict(zip(coco_results.category_ids(model.config), model.config.class_names, strict=False))
+    skeleton = model.config.keypoint_head.skeleton
 
     def write_picture(file, image, results):
-        picture = visualize.draw_results(image, results, names, SCORE_THRESHOLD.value)
+        picture = visualize.draw_results(image, results, names, SCORE_THRESHOLD.value, skeleton=skeleton)
         visualize.write_image(picture, folder / f"{file.image_id:04d}_{file.path.stem}.jpg")
 
     predict = functools.partial(mask_rcnn_tf.predict_images, model)

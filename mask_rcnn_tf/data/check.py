@@ -10,6 +10,7 @@ import numpy as np
 
 from mask_rcnn_tf.coco import categories, completion, reader, results, rle
 from mask_rcnn_tf.coco import pictures as coco_pictures
+from mask_rcnn_tf.coco.keypoints import KeypointSet, keypoint_set
 from mask_rcnn_tf.data import examples, records
 from mask_rcnn_tf.data.report import Report
 
@@ -23,6 +24,8 @@ class Sample:
     boxes: np.ndarray  # f32 [n, 4] yxyx pixels
     labels: list[str]
     masks: list[np.ndarray] | None  # bool [h, w]; None if an annotation has none
+    keypoints: np.ndarray | None = None  # f32 [n, J, 3] (x, y, v), COCO's: from centres of pixels
+    skeleton: tuple[tuple[int, int], ...] = ()  # pairs of keypoints, from 0
 
 
 def check(annotations: str, images: str, max_gt: int = 100, pictures: int = 0) -> tuple[str, Report, list[Sample]]:
@@ -42,14 +45,15 @@ def check(annotations: str, images: str, max_gt: int = 100, pictures: int = 0) -
     """
     coco = reader.read_annotations(annotations)
     category_ids, class_names = categories.table(coco)
-    options = examples.ScanOptions(category_ids, reader.keypoint_count(coco), require_masks=False)
+    keypoints = keypoint_set(coco)
+    options = examples.ScanOptions(category_ids, keypoints.count, require_masks=False)
     report, samples = Report(annotations_file=annotations), []
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     every = max(1, len(names) // max(1, pictures))
     for index, example in enumerate(examples.scan(coco, images, options, report)):
         if len(samples) < pictures and index % every == 0:
-            samples.append(_sample(example, names[example["image_id"]], class_names))
-    return "\n".join(_lines(report, category_ids, class_names, options.num_keypoints, max_gt)), report, samples
+            samples.append(_sample(example, names[example["image_id"]], class_names, keypoints.skeleton))
+    return "\n".join(_lines(report, category_ids, class_names, keypoints, max_gt)), report, samples
 
 
 def write_usable(annotations: str, path: str) -> str:
@@ -75,7 +79,7 @@ def write_usable(annotations: str, path: str) -> str:
     return f"{len(content['annotations'])} annotations, without {lost} that cannot be used, written to {path}"
 
 
-def _sample(example: dict, name: str, class_names: tuple[str, ...]) -> Sample:
+def _sample(example: dict, name: str, class_names: tuple[str, ...], skeleton: tuple) -> Sample:
     shape = (example["height"], example["width"])
     masked = all(len(runs) for runs in example["runs"])
     return Sample(
@@ -84,18 +88,24 @@ def _sample(example: dict, name: str, class_names: tuple[str, ...]) -> Sample:
         boxes=example["boxes"],
         labels=[class_names[index - 1] for index in example["classes"]],
         masks=[rle.bitmap(runs, *shape) for runs in example["runs"]] if masked else None,
+        keypoints=None if example["keypoints"] is None else example["keypoints"] - np.float32((0.5, 0.5, 0.0)),
+        skeleton=skeleton,
     )
 
 
-def _lines(report: Report, category_ids: tuple, class_names: tuple, keypoints: int, max_gt: int) -> Iterator[str]:
+def _lines(
+    report: Report, category_ids: tuple, class_names: tuple, keypoints: KeypointSet, max_gt: int
+) -> Iterator[str]:
     yield report.table(max_gt)
     sides, sizes = report.image_sides, report.sizes
     yield f"  image sides  {sides.get('smallest', 0)} to {sides.get('largest', 0)} pixels"
     areas = "area below 32^2, below 96^2, above"
     yield f"  sizes        {', '.join(f'{sizes.get(key, 0)} {key}' for key in ('small', 'medium', 'large'))} ({areas})"
     yield from (f"  warning: {line}" for line in coco_pictures.fact_lines(report.pictures))
-    if keypoints:
-        yield f"  keypoints    {keypoints} an instance"
+    if keypoints.count:
+        names = f": {', '.join(keypoints.names)}" if keypoints.names else ", without names"
+        pairs = ", ".join(" and ".join(keypoints.names[index] for index in pair) for pair in keypoints.flip_pairs)
+        yield f"  keypoints    {keypoints.count} an instance{names}; a mirror exchanges {pairs or 'none'}"
     if report.used_annotations and report.without_mask == report.used_annotations:
         yield "  boxes only: train with --config.model.mask_head.enabled=False"
     elif report.without_mask:

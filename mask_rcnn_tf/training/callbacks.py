@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from mask_rcnn_tf import visualize
+from mask_rcnn_tf.coco.keypoints import keypoint_set
 from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.training.log_file import LogFile
 from mask_rcnn_tf.training.storage import put, removed_after, writing
@@ -222,6 +223,7 @@ class PredictionPictures(StepCallback):
         self.path, self.writer = pathlib.Path(model_dir) / "predictions.png", writer
         self.images, self.evaluation = images, evaluation
         self.names = {category["id"]: category["name"] for category in ground_truth["categories"]}
+        self.skeleton = keypoint_set(ground_truth).skeleton
         shown = {image_id for image_id, _ in images}
         self.truth = [row for row in ground_truth["annotations"] if row["image_id"] in shown]
 
@@ -239,4 +241,4 @@ class PredictionPictures(StepCallback):
 
     def _draw(self, rows, image_id, image):
         rows = [row for row in rows if row["image_id"] == image_id and not row.get("iscrowd")]
-        return visualize.draw_results(image, rows, self.names, PICTURE_SCORE)
+        return visualize.draw_results(image, rows, self.names, PICTURE_SCORE, skeleton=self.skeleton)
