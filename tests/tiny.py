@@ -49,7 +49,7 @@ def enliven(model):
     Logits of freshly initialised heads are all near 0: no score would pass, and ties would decide everything.
     """
     factors = {"objectness/kernel": 60.0, "rpn_head/deltas/kernel": 20.0, "class_logits/kernel": 60.0}
-    factors |= {"box_deltas/kernel": 300.0, "mask_head/kernel": 1000.0}
+    factors |= {"box_deltas/kernel": 300.0, "mask_head/kernel": 1000.0, "keypoint_head/kernel": 2.0}
     for variable in model.weights:
         for ending, factor in factors.items():
             if variable.path.endswith(ending):

@@ -44,7 +44,7 @@ class KeypointHeadConfig(Section):
     pool_size: int = field(14, above=0, at_most=CELLS)
     num_convs: int = field(8, at_least=0, at_most=LAYERS)
     channels: int = field(512, above=0)
-    # kernels of constant shapes only: pixels of a box's side that are looked at; a longer one is looked at coarser
+    # kernels of constant shapes only: pixels of a box's side that are looked at first, then those around the best
     decode_grid: int = field(256, above=0, at_most=2**11)
     names: tuple[str, ...] = ()  # () or J names
     skeleton: tuple[tuple[int, int], ...] = field((), at_least=0)  # pairs of keypoints, from 0, joined in pictures

@@ -19,6 +19,9 @@ class Tolerance:
     mask_iou: float = 0.99
     paste_mask_iou: float = 0.98  # where integer pasting may round to either side, see `on_the_edge`
     mask_pixels: int = 0  # so many may differ in any case: one of a small object's is more than 0.01 of it
+    keypoint: float = 1e-2  # pixels
+    tied_score: float = 1e-2  # of keypoints at two places: so near, as a share, that rounding chose the place
+    tied: float = 0.1  # share of all keypoints that may be such ties
 
 
 @dataclasses.dataclass
@@ -57,7 +60,7 @@ def compare(
 
     Args:
       results, reference: COCO results with `image_id`, `category_id`, `bbox`, `score` and, optionally, `segmentation`
-        (RLE).
+        (RLE) and `keypoints`.
       tolerance: what a pair may differ by.
       score_threshold: the lowest score that both programs keep.
       max_detections: detections an image that both programs keep.
@@ -96,11 +99,32 @@ def compare(
                 f"image {b['image_id']}: {_describe(b)} differs by {box:.2g} px, {score:.2g} in score"
                 + ("" if iou is None else f", mask IoU {iou:.4f}, {count} pixels")
             )
+    differences += _keypoint_differences(pairs, tolerance)
     found = sorted((iou, count) for iou, count in masks if iou is not None)
     ious, pixels = np.array(found, np.float64).reshape(-1, 2).T
     return Comparison(
         len(pairs), edge, max(boxes, default=0.0), max(scores, default=0.0), ious, pixels.astype(np.int64), differences
     )
+
+
+def _keypoint_differences(pairs: Sequence[tuple[dict, dict]], tolerance: Tolerance) -> list[str]:
+    """Pairs with keypoints at other places, but for ties: a place is the best of all pixels, and two may be as good."""
+    lines, count, tied = [], 0, 0
+    for a, b in pairs:
+        if "keypoints" not in b:
+            continue
+        if len(a.get("keypoints", ())) != len(b["keypoints"]):
+            lines.append(f"image {b['image_id']}: {_describe(b)} has other keypoints")
+            continue
+        ours, theirs = (np.reshape(item["keypoints"], (-1, 3)) for item in (a, b))
+        apart = np.abs(ours - theirs)[:, :2].max(1) > tolerance.keypoint
+        near = np.abs(ours - theirs)[:, 2] <= tolerance.tied_score * np.maximum(ours[:, 2], theirs[:, 2])
+        count, tied = count + len(near), tied + int((apart & near).sum())
+        if not near.all():
+            lines.append(f"image {b['image_id']}: {_describe(b)} has {int((~near).sum())} keypoints of another score")
+    if tied > max(1, tolerance.tied * count):
+        lines.append(f"{tied} of {count} keypoints lie at other places with the same score")
+    return lines
 
 
 def _check_boxes(results: Sequence[dict], reference: Sequence[dict]):

@@ -10,6 +10,7 @@ from mask_rcnn_tf.evaluation.compare_results import compare_masks
 from mask_rcnn_tf.export.errors import ExportError
 
 MIN_IOU = 0.5
+MAX_SHIFT = 0.1  # of a keypoint, as a share of the side of a square of the box's area
 
 
 def agreement(results: Sequence[dict], reference: Sequence[dict]) -> float:
@@ -21,7 +22,7 @@ def agreement(results: Sequence[dict], reference: Sequence[dict]) -> float:
 
     Args:
       results, reference: COCO results with `image_id`, `category_id`, `bbox`, `score` and, on both sides or on none,
-        `segmentation` (RLE).
+        `segmentation` (RLE) and `keypoints`.
 
     Returns:
       0 to 1; 0 where `results` is empty.
@@ -50,6 +51,17 @@ def _has_partner(item, others):
         return False
     ious = coco_mask.iou([item["bbox"]], [other["bbox"] for other in others], [0] * len(others))[0]
     near = [other for other, iou in zip(others, ious, strict=True) if iou >= MIN_IOU]
-    if "segmentation" not in item:
-        return bool(near)
-    return any(compare_masks(item, other)[0] >= MIN_IOU for other in near)  # two empty masks agree
+    if "segmentation" in item:
+        near = [other for other in near if compare_masks(item, other)[0] >= MIN_IOU]  # two empty masks agree
+    if "keypoints" in item:
+        near = [other for other in near if _same_pose(item, other)]
+    return bool(near)
+
+
+def _same_pose(item, other):
+    """Whether most of the keypoints lie within a tenth of the box's side."""
+    if len(item["keypoints"]) != len(other.get("keypoints", ())):
+        return False
+    places = (np.reshape(each["keypoints"], (-1, 3))[:, :2] for each in (item, other))
+    distances = np.hypot(*np.subtract(*places).T)
+    return np.mean(distances <= MAX_SHIFT * np.sqrt(item["bbox"][2] * item["bbox"][3])) >= 0.5

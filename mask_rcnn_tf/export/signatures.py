@@ -6,6 +6,7 @@ Every function takes a `MaskRCNN` first and answers with the same outputs, {name
   detection_scores   float32 [B, D]
   detection_classes  int32 [B, D], category ids of the training file
   detection_masks    float32 [B, D, M, M], probabilities in the frame of the box (where the model has a mask head)
+  detection_keypoints float32 [B, D, J, 3], (x, y, score) in pixels of the original image (with a keypoint head)
 Rows of padding are 0.
 """
 

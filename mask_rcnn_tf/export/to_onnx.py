@@ -37,8 +37,8 @@ DIRECT = {
 QUICK = {"TF2ONNX_CATCH_ERRORS": "FALSE"}  # or each of its optimisations copies every weight first
 DOC = (
     "Mask R-CNN, written by mask_rcnn_tf. Boxes are [y1, x1, y2, x2] in pixels of the original image, masks are "
-    "probabilities in the frame of their box; rows from num_detections on are 0. Metadata, as JSON: config, labels, "
-    "canvas."
+    "probabilities in the frame of their box, keypoints are (x, y, score); rows from num_detections on are 0. "
+    "Metadata, as JSON: config, labels, canvas."
 )
 
 

@@ -32,12 +32,15 @@ TENSORS = {  # what the metadata says of inputs and outputs
     "detection_scores": "0..1.",
     "detection_classes": "Category ids: lines of labels.txt, counted from 0.",
     "detection_masks": "Probabilities in the frame of the box.",
+    "detection_keypoints": "(x, y) in pixels of the original image, and a score from 0 to 1.",
     "normalized": "{channel_order}, (level * {pixel_scale} - {mean}) / {std}, 0 beyond the image.",
     "box_pooled": "RoIAlign of P2..P5 at the proposals.",
     "class_logits": "Background first.",
     "box_deltas": "(dy, dx, dh, dw) of classes 1..C, to be divided by config.json's delta_weights.",
     "mask_pooled": "RoIAlign of P2..P5 at the detections.",
     "mask_logits": "Of classes 1..C.",
+    "keypoint_pooled": "RoIAlign of P2..P5 at the detections.",
+    "keypoint_logits": "Heat maps in the frame of the box, one a keypoint.",
     "objectness_": "RPN logits in the order of anchors.f32.",
     "deltas_": "(dy, dx, dh, dw) to the anchors.",
 }
@@ -67,8 +70,8 @@ def tflite(
     with labels.txt (which TFLite's metadata names as the labels of detection_classes), labels.json, config.json and
     canvas.json.
 
-    heads_only leaves out what the delegates of GPUs do not run (NMS, top-k, gathers). The file then has three
-    signatures, and anchors.f32 in its archive, and the client does what lies between, on the processor;
+    heads_only leaves out what the delegates of GPUs do not run (NMS, top-k, gathers). The file then has a
+    signature a network, and anchors.f32 in its archive, and the client does what lies between, on the processor;
     `runners.tflite.TfliteNetworks` is such a client:
       network    normalized [1, H, W, 3] -> P2..P5, objectness_* and deltas_* of each level. The client decodes the
                  deltas at anchors.f32, clips, keeps the best proposals of each level by NMS, then the best of all, and
@@ -77,6 +80,8 @@ def tflite(
                  proposals, keeps the best by NMS within each class, and pools mask_pooled.
       mask_head  mask_pooled [D, side, side, c] -> mask_logits [D, M, M, C], of which the sigmoid of channel class - 1
                  is the mask.
+      keypoint_head  keypoint_pooled [D, side, side, c] -> keypoint_logits [D, 4 side, 4 side, J], whose best place,
+                 once it is enlarged to the box by bicubic interpolation, is the keypoint.
 
     Args:
       model: `MaskRCNN` with class names.

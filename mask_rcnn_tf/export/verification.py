@@ -72,6 +72,8 @@ def check_runner(
     results = find(runner, config, images, paste)
     if config.has_masks and not all("segmentation" in item for item in results):
         raise ExportError("the exported model gives no detection_masks; allowed: those of the model's mask head.")
+    if config.has_keypoints and not all("keypoints" in item for item in results):
+        raise ExportError("the exported model gives no detection_keypoints; allowed: those of the keypoint head.")
     if least_agreement is not None:
         share = agreement(results, reference)
         if share < least_agreement:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 CUBIC = -0.75  # the free coefficient of cubic convolution, as in torch.nn.functional.interpolate(mode="bicubic")
+AROUND = 8  # pixels on every side of the best of a grid that are looked at
 TAPS = (-1.0, 0.0, 1.0, 2.0)  # of a cubic interpolation, from the cell below its place
 
 
@@ -61,11 +62,12 @@ def peak_scores(maps: tf.Tensor, peaks: tf.Tensor) -> tf.Tensor:
       peaks: float32 [n, J], `Peaks.logits`.
 
     Returns:
-      float32 [n, J]. Above 1 only where the interpolated peak rises above every cell.
+      float32 [n, J], 0 to 1. A peak between cells may rise above all of them: the share is then cut at 1.
 
     Source: `detectron2/structures/keypoints.py`, heatmaps_to_keypoints.
     """
-    return 1.0 / tf.reduce_sum(tf.exp(maps - peaks[:, None, None, :]), [1, 2])
+    others = tf.reduce_sum(tf.exp(maps - peaks[:, None, None, :]), [1, 2])
+    return 1.0 / tf.maximum(others, 1.0)
 
 
 def find_peaks_native(maps: tf.Tensor, rois: tf.Tensor, grid: int) -> Peaks:
@@ -93,32 +95,54 @@ def find_peaks_native(maps: tf.Tensor, rois: tf.Tensor, grid: int) -> Peaks:
 
 
 def find_peaks_grid(maps: tf.Tensor, rois: tf.Tensor, grid: int) -> Peaks:
-    """As `find_peaks_native` in constant shapes; exact for RoIs of at most `grid` pixels, others are looked at coarser.
+    """As `find_peaks_native` in constant shapes: looks at a grid of each RoI's pixels, then around the best of them.
+
+    Where RoIs have at most `grid` pixels a side, every pixel is looked at. The interpolated map is smooth over a cell
+    of the heat map, which is larger than what lies between two pixels of the grid: only two peaks that are nearly as
+    good can be taken for each other. Sides of more than `AROUND * grid` pixels are looked at coarser.
 
     Args:
       maps: float32 [n, S, S, J], logits.
       rois: float32 [n, 4], pixels.
-      grid: pixels of a side that are looked at; those of a larger side are evenly spaced, and the place is off by at
-        most half of what lies between two.
+      grid: pixels a side that are looked at first.
     """
-    size, (start, side) = maps.shape[1], _extent(rois)
+    start, side = _extent(rois)
+    count = tf.math.ceil(side)[..., None]
     index = tf.range(float(grid))
-    pixels = tf.math.ceil(side)[..., None]
-    coarse = tf.floor((index + 0.5) * (pixels / grid))
-    looked_at = tf.where(pixels <= grid, index, coarse)  # [n, 2, grid]
-    matrices = cubic_matrix(_places(looked_at, pixels, size), size)
-    seen = looked_at < pixels
-    hidden = tf.where(seen[:, 0, :, None] & seen[:, 1, None, :], 0.0, -float("inf"))
+    first = tf.where(count <= grid, index, tf.floor((index + 0.5) * (count / grid)))  # [n, 2, grid]
+    first_look = _Look(first, count, maps.shape[1])
     points, logits = [], []
     for heat in tf.unstack(maps, axis=-1):  # one after the other: all at once would take J times the memory
-        full = tf.matmul(tf.matmul(matrices[:, 0], heat), matrices[:, 1], transpose_b=True) + hidden
-        flat = tf.reshape(full, [-1, grid * grid])
-        best = tf.argmax(flat, -1, output_type=tf.int32)
-        cells = tf.stack([best // grid, best % grid], -1)
-        pixel = tf.gather(looked_at, cells, batch_dims=2)
-        points.append(tf.reverse(start + (pixel + 0.5) * side / pixels[..., 0], [-1]))
-        logits.append(tf.reduce_max(flat, -1))
+        pixel, _ = first_look.best(heat)
+        around = pixel[..., None] + tf.range(-float(AROUND), AROUND + 1.0)
+        pixel, logit = _Look(around, count, maps.shape[1]).best(heat)
+        points.append(tf.reverse(start + (pixel + 0.5) * side / count[..., 0], [-1]))
+        logits.append(logit)
     return Peaks(tf.stack(points, 1), tf.stack(logits, 1))
+
+
+class _Look:
+    """Rows and columns of pixels of RoIs, and the weights of the heat map's cells in them.
+
+    Args:
+      pixels: float32 [n, 2, k], rows and columns; those that a RoI does not have are not looked at.
+      count: float32 [n, 2, 1], pixels of each RoI.
+      size: cells of a heat map's side.
+    """
+
+    def __init__(self, pixels: tf.Tensor, count: tf.Tensor, size: int):
+        self.pixels, self.side = pixels, pixels.shape[-1]
+        rows, columns = tf.unstack((pixels >= 0.0) & (pixels < count), axis=1)
+        self.hidden = tf.where(rows[:, :, None] & columns[:, None, :], 0.0, -float("inf"))
+        self.rows, self.columns = tf.unstack(cubic_matrix(_places(pixels, count, size), size), axis=1)
+
+    def best(self, heat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best pixel (row, column) float32 [n, 2] of heat maps [n, S, S], and its logit [n]."""
+        full = tf.matmul(tf.matmul(self.rows, heat), self.columns, transpose_b=True) + self.hidden
+        flat = tf.reshape(full, [-1, self.side**2])
+        place = tf.argmax(flat, -1, output_type=tf.int32)
+        cells = tf.stack([place // self.side, place % self.side], -1)[..., None]
+        return tf.gather(self.pixels, cells, batch_dims=2)[..., 0], tf.reduce_max(flat, -1)
 
 
 def cubic_matrix(places: tf.Tensor, size: int) -> tf.Tensor:

@@ -60,7 +60,7 @@ def test_keypoints(found, golden):
     theirs = golden["final/0/keypoints_scores"]  # logits at the places
     np.testing.assert_allclose(found["keypoint_peaks"], theirs, atol=1e-3)
     maps = found["logits"].astype(np.float64)
-    share = np.exp(theirs.astype(np.float64)) / np.exp(maps).sum((1, 2))  # Detectron2's score
+    share = np.minimum(np.exp(theirs.astype(np.float64)) / np.exp(maps).sum((1, 2)), 1.0)  # Detectron2's score
     np.testing.assert_allclose(scores, share, rtol=2e-3, atol=1e-6)
 
 

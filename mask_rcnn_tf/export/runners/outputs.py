@@ -16,8 +16,8 @@ def to_detections(config: ModelConfig, outputs: dict[str, np.ndarray], index: in
       index: which image of the batch.
 
     Returns:
-      `detection_boxes` float32 [n, 4], `detection_scores` float32 [n], `detection_classes` int32 [n] and, with a mask
-      head, `detection_masks` float32 [n, M, M].
+      `detection_boxes` float32 [n, 4], `detection_scores` float32 [n], `detection_classes` int32 [n] and, with the
+      heads for them, `detection_masks` float32 [n, M, M] and `detection_keypoints` float32 [n, J, 3].
 
     Raises:
       ExportError: the graph gave a category id that the model does not have.
