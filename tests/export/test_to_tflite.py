@@ -225,7 +225,12 @@ def test_r50(case, shared_data, tmp_path):
     config = golden_config(case)
     config.class_names = tuple("abcdef")
     model = fill(mrcnn.MaskRCNN(config))
-    tflite(model, tmp_path / "none.tflite", read_folder(shared_data / "coco_small" / "val" / "images", 3), (416, 416))
-    tflite(model, tmp_path / "half.tflite", None, (320, 416), quantization="float16")
+    tflite(
+        model,
+        tmp_path / "none.tflite",
+        read_folder(shared_data / "coco_small" / "val" / "images", 3),
+        canvas=(416, 416),
+    )
+    tflite(model, tmp_path / "half.tflite", canvas=(320, 416), quantization="float16")
     sizes = [(tmp_path / name).stat().st_size for name in ("none.tflite", "half.tflite")]
     assert sizes[1] < 0.55 * sizes[0]
