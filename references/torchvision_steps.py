@@ -6,6 +6,8 @@ on; `references/compare_steps.py` does the same steps with our model and compare
     python references/recipe_checkpoint.py --format torchvision --num_classes 6 --output recipe7.pth
     python references/torchvision_steps.py --checkpoint recipe7.pth --output torchvision_steps.npz
     python references/compare_steps.py --checkpoint recipe7.pth --reference torchvision_steps.npz
+    python references/torchvision_steps.py --checkpoint recipe7.pth --same_proposals torchvision_steps.npz \
+        --output same_proposals.npz
 
 The scenes are those of `tests/golden/recipe.py`, two a step, new ones each time; with --annotations and --images (give
 them to both programs) photos of different sizes in one batch, as `photo_scenes.py` cuts them. Batch norm is frozen with
@@ -13,7 +15,7 @@ epsilon 0, every convolution trains, and the samplers take evenly spaced candida
 
 Where two boxes overlap by almost exactly the threshold of NMS, or two scores are almost equal, float32 and float64
 choose other proposals, and a loss jumps. With --same_proposals the float32 run, and ours after it, train on the
-proposals of the float64 run, so that such choices take no part.
+proposals of an earlier file's float64 run, so that such choices take no part.
 """
 
 import argparse
@@ -133,6 +135,18 @@ def run(checkpoint, steps, dtype, scenes, sizes, proposals=None):
     return np.array(losses, np.float64), samples
 
 
+def read_double(path):
+    """What the float64 run of an earlier output found."""
+    earlier = np.load(path)
+    return {name: earlier[name] for name in earlier if name.startswith("float64")}
+
+
+def proposals_of(arrays):
+    """Proposals [steps][images] of a float64 run."""
+    steps = range(len(arrays["float64"]))
+    return [[arrays[f"float64_proposals_{step}_{image}"] for image in range(IMAGES)] for step in steps]
+
+
 def main():
     """Trains twice and writes the losses."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,16 +155,20 @@ def main():
     parser.add_argument("--output", required=True, type=pathlib.Path, help="losses (.npz)")
     parser.add_argument("--annotations", type=pathlib.Path, help="COCO file: photos instead of drawn scenes")
     parser.add_argument("--images", type=pathlib.Path, help="folder of its images")
-    parser.add_argument("--same_proposals", action="store_true", help="float32 trains on the proposals of float64")
+    parser.add_argument("--same_proposals", type=pathlib.Path, help="earlier output: its float64 run and proposals")
     args = parser.parse_args()
     source, sizes = scenes, {"min_size": HEIGHT, "max_size": WIDTH}
     if args.annotations:
         source, sizes = PhotoScenes(args.annotations, args.images), {"min_size": SIDE, "max_size": SIDE}
-    double, samples = run(args.checkpoint, args.steps, torch.float64, source, sizes)
-    given = samples.proposals if args.same_proposals else None
-    single, own = run(args.checkpoint, args.steps, torch.float32, source, sizes, given)
-    arrays = samples.arrays("float64") | own.arrays("float32") | {"same_proposals": np.array(args.same_proposals)}
-    np.savez(args.output, names=np.array(LOSSES), float32=single, float64=double, **arrays)
+    if args.same_proposals:
+        arrays = read_double(args.same_proposals)
+        given = proposals_of(arrays)
+    else:
+        losses, samples = run(args.checkpoint, args.steps, torch.float64, source, sizes)
+        arrays, given = {"float64": losses} | samples.arrays("float64"), None
+    single, samples = run(args.checkpoint, len(arrays["float64"]), torch.float32, source, sizes, given)
+    arrays |= {"float32": single, "same_proposals": np.array(given is not None)} | samples.arrays("float32")
+    np.savez(args.output, names=np.array(LOSSES), **arrays)
 
 
 if __name__ == "__main__":
