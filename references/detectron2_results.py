@@ -1,6 +1,6 @@
 """COCO results of Detectron2's own program, to compare ours with: it reads, resizes, predicts, pastes and converts.
 
-Needs torch, torchvision (2.13.0 and 0.28.0 were used), Detectron2 (commit 02b5c4e2) with its `configs` linked at
+Needs torch, torchvision (2.14.1 and 0.29.1 were used), Detectron2 (commit 02b5c4e2) with its `configs` linked at
 `detectron2/model_zoo/configs`, fvcore, pycocotools, and setuptools before 81 for `pkg_resources`. Detectron2's compiled
 module is not called: a source tree with a file `detectron2/_C.py` of one comment on PYTHONPATH will do.
 

@@ -4,7 +4,7 @@ Two programs that load the two formats have the same weights, so their results c
 over torchvision's names; Detectron2 has other names, background as the last class, and no background among boxes and
 masks.
 
-NumPy is enough for Detectron2's `.pkl`. A `.pth` needs torch (2.13.0 was used), a `.safetensors` needs safetensors.
+NumPy is enough for Detectron2's `.pkl`. A `.pth` needs torch (2.14.1 was used), a `.safetensors` needs safetensors.
 
 python references/recipe_checkpoint.py --format detectron2 --absorb_std --output recipe.pkl
 python references/recipe_checkpoint.py --format torchvision --num_classes 90 --output recipe.pth
@@ -69,6 +69,24 @@ def torchvision_tensors(num_classes, model=MODELS[0], key=""):
             shape[0] = ROWS_OF_A_CLASS[layer] * (num_classes + 1)
         tensors[name] = recipe.fill_array(name, shape, key)
     return tensors
+
+
+def with_anchors(tensors, count, key=""):
+    """The tensors with an RPN for `count` anchors a cell instead of 3, every row of it its own."""
+    rows = {"rpn.head.cls_logits": count, "rpn.head.bbox_pred": 4 * count}
+    wider = {
+        f"{layer}.{leaf}": (number, *tensors[f"{layer}.{leaf}"].shape[1:])
+        for layer, number in rows.items()
+        for leaf in ("weight", "bias")
+    }
+    return tensors | {name: recipe.fill_array(name, shape, key) for name, shape in wider.items()}
+
+
+def deeper(tensors, key=""):
+    """The tensors with the C4 of a ResNet-101, 23 blocks, whose names follow from the second of a ResNet-50."""
+    second = {name: array.shape for name, array in tensors.items() if name.startswith("backbone.body.layer3.1.")}
+    names = [(name.replace(".1.", f".{i}.", 1), shape) for i in range(6, 23) for name, shape in second.items()]
+    return tensors | {name: recipe.fill_array(name, shape, key) for name, shape in names}
 
 
 def absorb_std(tensors):
@@ -137,6 +155,8 @@ def main():
     parser.add_argument("--model", default=MODELS[0], choices=MODELS, help="For torchvision.")
     parser.add_argument("--num_classes", type=int, default=80, help="Foreground classes.")
     parser.add_argument("--key", default="", help="Any word: other random weights than the golden files'.")
+    parser.add_argument("--anchors", type=int, default=3, help="Anchors a cell.")
+    parser.add_argument("--depth", type=int, default=50, choices=(50, 101), help="Of the ResNet.")
     parser.add_argument("--absorb_std", action="store_true", help="For BGR levels with std 1, Detectron2's default.")
     parser.add_argument("--output", required=True, type=pathlib.Path, help=".pkl, or .pth or .safetensors.")
     args = parser.parse_args()
@@ -146,6 +166,10 @@ def main():
     if args.format == "detectron2" and args.model != MODELS[0]:
         parser.error(f"--model {args.model} is torchvision's alone.")
     tensors = torchvision_tensors(args.num_classes, args.model, args.key)
+    if args.anchors != 3:
+        tensors = with_anchors(tensors, args.anchors, args.key)
+    if args.depth == 101:
+        tensors = deeper(tensors, args.key)
     if args.absorb_std:
         tensors = absorb_std(tensors)
     if args.format == "detectron2":

@@ -1,6 +1,6 @@
 """Builds torchvision's own model and loads a checkpoint of it: its .pth, or what `tools/export_weights.py` writes.
 
-Needs torch, torchvision (2.13.0 and 0.28.0 were used) and safetensors.
+Needs torch, torchvision (2.14.1 and 0.29.1 were used) and safetensors.
 """
 
 import json
@@ -8,6 +8,8 @@ import json
 import torch
 import torchvision
 from torchvision.models import detection
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 MODELS = ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2", "keypointrcnn_resnet50_fpn")
 
@@ -49,8 +51,10 @@ def keyword_arguments(config):
     ]
     if wrong:
         raise ValueError(f"The model does not compute what torchvision computes: {'; '.join(wrong)}.")
+    anchors = config["anchors"]
     scale = 255 * pre["pixel_scale"]  # torchvision's to_tensor divides by 255 before mean and std
     return {
+        "rpn_anchor_generator": make_anchors(anchors["sizes"], anchors["ratios"]),
         "min_size": pre["short_side"],
         "max_size": pre["max_side"],
         "image_mean": [value / scale for value in pre["mean"]],
@@ -63,6 +67,20 @@ def keyword_arguments(config):
         "box_nms_thresh": detect["nms_iou"],
         "box_detections_per_img": detect["max_detections"],
     }
+
+
+def make_anchors(sizes, ratios=(0.5, 1.0, 2.0)):
+    """torchvision's generator of anchors of `sizes` (a tuple for each of P2..P6) and ratios."""
+    return AnchorGenerator(tuple(map(tuple, sizes)), (tuple(ratios),) * len(sizes))
+
+
+def build(name, tensors, options):
+    """torchvision's model of a builder's name; `maskrcnn_resnet50_fpn` also on ResNet-101, where the names have it."""
+    options = options | {"num_classes": tensors["roi_heads.box_predictor.cls_score.weight"].shape[0]}
+    if name == MODELS[0] and "backbone.body.layer3.22.conv1.weight" in tensors:
+        backbone = resnet_fpn_backbone(backbone_name="resnet101", weights=None, norm_layer=torch.nn.BatchNorm2d)
+        return detection.MaskRCNN(backbone, **options)
+    return getattr(detection, name)(weights=None, weights_backbone=None, **options)
 
 
 def load(name, path, epsilon=None, **options):
@@ -79,9 +97,7 @@ def load(name, path, epsilon=None, **options):
         torch.nn.Module.
     """
     tensors, config = read(path)
-    num_classes = tensors["roi_heads.box_predictor.cls_score.weight"].shape[0]
-    options = {**keyword_arguments(config), **options}
-    model = getattr(detection, name)(weights=None, weights_backbone=None, num_classes=num_classes, **options)
+    model = build(name, tensors, keyword_arguments(config) | options)
     model.load_state_dict(tensors)
     epsilon = config["backbone"]["norm_epsilon"] if epsilon is None else epsilon
     for module in model.backbone.body.modules():

@@ -1,6 +1,6 @@
 """COCO results of torchvision's own program, to compare ours with: Pillow decodes, its model does the rest.
 
-Needs torch, torchvision (2.13.0 and 0.28.0 were used), pillow, pycocotools and, for .safetensors, safetensors.
+Needs torch, torchvision (2.14.1 and 0.29.1 were used), pillow, pycocotools and, for .safetensors, safetensors.
 
     python references/torchvision_results.py --checkpoint recipe.pth --epsilon 0 \
         --annotations instances_val2017.json --images val2017 --output torchvision.json
@@ -13,6 +13,7 @@ Masks above 0.5 become RLE as in torchvision's `references/detection/coco_eval.p
 """
 
 import argparse
+import ast
 import json
 import pathlib
 import statistics
@@ -23,7 +24,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 from torchvision.transforms.functional import to_tensor
-from torchvision_model import MODELS, load
+from torchvision_model import MODELS, load, make_anchors
 
 
 def to_results(output, image_id):
@@ -49,6 +50,7 @@ def main():
     parser.add_argument("--model", default=MODELS[0], choices=MODELS)
     parser.add_argument("--checkpoint", required=True, type=pathlib.Path, help=".pth or .safetensors")
     parser.add_argument("--epsilon", type=float, help="of the backbone's batch norm; needed for a .pth")
+    parser.add_argument("--anchor_sizes", type=ast.literal_eval, help="on P2..P6: '((32, 45), (64, 90), ...)'")
     parser.add_argument("--max_detections", type=int, help="an image; torchvision's 100, or the configuration's")
     parser.add_argument("--annotations", required=True, type=pathlib.Path)
     parser.add_argument("--images", required=True, type=pathlib.Path)
@@ -57,6 +59,8 @@ def main():
     if args.epsilon is None and args.checkpoint.suffix != ".safetensors":
         parser.error("--epsilon is needed: a .pth does not say it.")
     options = {"box_detections_per_img": args.max_detections} if args.max_detections else {}
+    if args.anchor_sizes:
+        options["rpn_anchor_generator"] = make_anchors(args.anchor_sizes)
     model = load(args.model, args.checkpoint, args.epsilon, **options)
     annotations = json.loads(args.annotations.read_text())
     # The classes are COCO's ids. Those that no category has (12, 26, ...) are left out, as by tools/evaluate.py.

@@ -193,6 +193,7 @@ WRAPPINGS = {
     "compiled.pth": (lambda t: {"_orig_mod." + k: v for k, v in t.items()}, "_orig_mod."),
     "both.pth": (lambda t: {"module._orig_mod." + k: v for k, v in t.items()}, "module._orig_mod."),
     "net.pth": (lambda t: {"net": t, "epoch": 1}, ""),
+    "ema.pth": (lambda t: {"ema": t, "epoch": 1}, ""),
     "parallel.safetensors": (lambda t: {"module." + k: v for k, v in t.items()}, "module."),
 }
 

@@ -16,7 +16,7 @@ from mask_rcnn_tf.weights.readers.raw_arrays import Budget, count_elements, desc
 
 # Dictionaries that hold the weights beside an optimizer and the like: Detectron2, Lightning, many scripts, Detectron.
 WRAPPERS = ("model", "state_dict", "model_state_dict", "blobs")
-OTHERWISE = "net"  # of scripts; a part of the model where it stands beside one of the others
+OTHERWISE = ("net", "ema")  # of scripts; a part or an average of the model where they stand beside one of the others
 # Classes whose objects stand beside the weights. They are named, never looked at.
 IGNORED = (
     "argparse Namespace",
@@ -138,8 +138,8 @@ def make_names(budget: Budget) -> dict[str, Global]:
 def named_arrays(content: Any) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint's dictionary, by name.
 
-    A dictionary under "model", "state_dict", "model_state_dict" or "blobs", or else "net", is entered and what stands
-    beside it left out. So is whatever is no array (`__author__`, `cfg`).
+    A dictionary under "model", "state_dict", "model_state_dict" or "blobs", or else "net" or "ema", is entered and what
+    stands beside it left out. So is whatever is no array (`__author__`, `cfg`).
 
     Args:
       content: what the file holds, with `ArrayInFile` for every array.
@@ -150,8 +150,8 @@ def named_arrays(content: Any) -> dict[str, np.ndarray]:
     for _ in range(4):
         if type(content) is not dict:
             raise CheckpointError(f"holds {describe(content)}; needed: a dictionary of named tensors")
-        held = [key for key in (*WRAPPERS, OTHERWISE) if type(content.get(key)) is dict and content[key]]
-        inner = [key for key in held if key != OTHERWISE] or held
+        held = [key for key in (*WRAPPERS, *OTHERWISE) if type(content.get(key)) is dict and content[key]]
+        inner = [key for key in held if key in WRAPPERS] or held
         if len(inner) > 1:
             raise CheckpointError(f"holds weights under both {inner[0]!r} and {inner[1]!r}; keep one")
         if not inner:
@@ -161,7 +161,7 @@ def named_arrays(content: Any) -> dict[str, np.ndarray]:
     if not found:
         keys = ", ".join(describe(key) for key in list(content)[:5])
         raise CheckpointError(
-            f"no tensors in its dictionary, nor under {', '.join((*WRAPPERS, OTHERWISE))}; its keys: {keys or 'none'}"
+            f"no tensors in its dictionary, nor under {', '.join((*WRAPPERS, *OTHERWISE))}; its keys: {keys or 'none'}"
         )
     for name in found:
         if not isinstance(name, str):

@@ -79,6 +79,15 @@ def test_prefix_of_data_parallel(tmp_path):
     assert set(read_checkpoint(tmp_path / "a.pkl").arrays) == {"module.a", "module.module.b", "c"}
 
 
+@pytest.mark.parametrize("beside", ["net", "ema"])
+def test_a_network_or_an_average_is_read_where_it_is_alone(tmp_path, beside):
+    average = {"a": np.zeros(2)}
+    checkpoint_files.write_pickle(tmp_path / "a.pkl", {beside: average, "epoch": 1})
+    _same(read_checkpoint(tmp_path / "a.pkl").arrays, average)
+    checkpoint_files.write_pickle(tmp_path / "a.pkl", {beside: average, "state_dict": {"a": np.ones(2)}})
+    _same(read_checkpoint(tmp_path / "a.pkl").arrays, {"a": np.ones(2)})
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
@@ -94,6 +103,7 @@ def test_prefix_of_data_parallel(tmp_path):
             {"model": {"a": np.ones(1)}, "state_dict": {"a": np.ones(1)}},
             "under both 'model' and 'state_dict'; keep one",
         ),
+        ({"net": {"a": np.ones(1)}, "ema": {"a": np.ones(1)}}, "under both 'net' and 'ema'; keep one"),
         ({"encoder": {"a": np.ones(1)}, "epoch": 1}, "no tensors in its dictionary, .*; its keys: 'encoder', 'epoch'"),
         ({}, "its keys: none"),
         ([np.ones(1)], "holds a value of type list; needed: a dictionary"),
