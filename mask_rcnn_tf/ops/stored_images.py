@@ -131,7 +131,7 @@ def inspect(content: bytes, max_pixels: int = MAX_PIXELS) -> StoredImage:
 def _opened(content: bytes, form: str) -> Iterator[Image.Image]:
     """An image of Pillow, whose warnings say nothing that is not said otherwise.
 
-    Above 89 megapixels: `max_pixels` decides, in an error. Damaged EXIF and tags of TIFF: the image is read as if it had
+    Above 89 megapixels: `max_pixels` decides, in an error. Damaged EXIF and TIFF tags: the image is read as if it had
     none. Transparency of palettes: alpha is dropped.
     """
     with warnings.catch_warnings():
