@@ -164,9 +164,10 @@ def test_pillows_warnings_stay_off_the_terminal(content, warning):
             image.convert("RGB")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert stored_images.inspect(content, 2**27).orientation == 1
-        if len(content) > 99:
-            stored_images._decoded_by_pillow(stored_images.inspect(content))
+        stored = stored_images.inspect(content, 2**27)
+        if stored.shape == (20, 33):  # the large one has a header only
+            stored_images._decoded_by_pillow(stored)
+    assert stored.orientation == 1
     assert not caught
 
 
