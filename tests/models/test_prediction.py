@@ -1,5 +1,6 @@
 """A photo of 60 megapixels in torchvision's resize, which Pillow does not do: the boxes, and what it costs."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_60_megapixels():
     """In a process of its own: the peak of this one may be another test's."""
     folder = pathlib.Path(__file__).parent
     command = [sys.executable, "-c", MEASURE, str(folder)]
-    environment = {"PYTHONPATH": f"{folder.parent}:{folder.parents[1]}", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    environment = os.environ | {"PYTHONPATH": f"{folder.parent}:{folder.parents[1]}", "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     print(done.stdout)
