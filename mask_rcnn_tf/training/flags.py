@@ -89,8 +89,9 @@ def run(main: Callable[[Sequence[str]], Any], config_required: bool = True):
             sys.exit(2)
 
     def run_quietly(argv):
-        # Our own logger and not absl's, whose INFO level belongs to TFDS.
-        absl.logging.set_verbosity(max(flags.FLAGS.verbosity, absl.logging.WARNING))
+        # Our own logger and not absl's, whose INFO level (0, what its `run` sets by default) belongs to TFDS.
+        verbose = flags.FLAGS.verbosity > absl.logging.INFO
+        absl.logging.set_verbosity(flags.FLAGS.verbosity if verbose else absl.logging.WARNING)
         logging.getLogger("mask_rcnn_tf").setLevel(logging.INFO)
         tool = pathlib.Path(argv[0]).stem
         try:
