@@ -159,13 +159,13 @@ def damaged_exif():
 def test_pillows_warnings_stay_off_the_terminal(content, warning):
     """They repeat what an error says, or what is done by rule."""
     with pytest.warns(Warning, match=warning), Image.open(io.BytesIO(content)) as image:
-        image.getexif()
-        if image.mode == "P":
+        if image.size == (33, 20):  # the large one has a header only
+            image.getexif()
             image.convert("RGB")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         stored = stored_images.inspect(content, 2**27)
-        if stored.shape == (20, 33):  # the large one has a header only
+        if stored.shape == (20, 33):
             stored_images._decoded_by_pillow(stored)
     assert stored.orientation == 1
     assert not caught
