@@ -88,7 +88,8 @@ def test_a_damaged_record_is_one_line(tmp_path, monkeypatch):
     content[len(content) // 2] ^= 1
     records.write_bytes(content)
     monkeypatch.setattr(fit, "_train", lambda config, folder, stopping: list(sources.dataset(config, "train")))
-    with pytest.raises(
+    message = "prepared there is damaged .corrupted record at .* tools/data_cache.py"
+    with pytest.raises(ValueError, match=message) as error:
         ValueError, match="prepared there is damaged .corrupted record at .* tools/data_cache.py"
     ) as error:
         fit.train(config, tmp_path / "run")
