@@ -90,8 +90,6 @@ def test_a_damaged_record_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(fit, "_train", lambda config, folder, stopping: list(sources.dataset(config, "train")))
     message = "prepared there is damaged .corrupted record at .* tools/data_cache.py"
     with pytest.raises(ValueError, match=message) as error:
-        ValueError, match="prepared there is damaged .corrupted record at .* tools/data_cache.py"
-    ) as error:
         fit.train(config, tmp_path / "run")
     assert "\n" not in str(error.value) and "{{" not in str(error.value)
 
