@@ -68,7 +68,8 @@ def check_boxes(model, image):
     small = (sampled(image, shape) / 255 - preprocess.mean) / preprocess.std
     margins = [(0, -side % 32) for side in shape]
     canvas = np.pad(small, [*margins, (0, 0)]).astype(np.float32)
-    expected = model({"image": tf.constant(canvas[None]), "image_shape": tf.constant([shape])})
+    found_there = model({"image": tf.constant(canvas[None]), "image_shape": tf.constant([shape])})
+    expected = {name: value.numpy() for name, value in found_there.items()}
     count = int(expected["num_detections"][0])
     assert count == len(found["detection_scores"]) > 3
     ratio = np.tile(np.divide(image.shape[:2], shape), 2)
