@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import mask_rcnn_tf
 from mask_rcnn_tf.benchmark import inference, scenes, timing, training
+from mask_rcnn_tf.config import DetectionConfig
 
 TOOL = pathlib.Path(__file__).parents[1] / "tools" / "benchmark.py"
 TINY = {
@@ -70,6 +71,24 @@ def test_inference_lines(model):
     total = lines[-1]
     assert total["images_per_s"] == pytest.approx(1 / total["median_s"], rel=0.01)
     assert total["peak_host_mb"] > 50 and 0 < total["detections"][0] <= 10 and 0 < total["proposals"][0] <= 20
+
+
+def test_every_mask_of_a_batch_is_pasted_into_its_image():
+    """A mask that is 1 everywhere covers the pixels of its box; rows of padding are not pasted."""
+    boxes = np.zeros((2, 3, 4), np.float32)  # network pixels; images of 40 x 60 came from 80 x 120, a factor of 2
+    boxes[0, :2] = [[2, 3, 12, 20], [0, 50, 40, 60]]
+    boxes[1, :1] = [[30, 0, 40, 9]]
+    detections = {"detection_boxes": boxes, "detection_masks": np.ones((2, 3, 28, 28), np.float32)}
+    detections = {name: tf.constant(value) for name, value in detections.items()}
+    detections["num_detections"] = tf.constant([2, 1])
+    image_shapes, detection = tf.constant([[40, 60], [40, 60]]), DetectionConfig()
+    pasted = inference.paste_all(detections, image_shapes, (80, 120), detection)
+    assert [masks.shape for masks in pasted] == [(2, 80, 120), (1, 80, 120)]
+    for masks, rows in zip(pasted, 2 * boxes.astype(int), strict=True):
+        for mask, (y1, x1, y2, x2) in zip(masks, rows, strict=False):
+            expected = np.zeros((80, 120), np.uint8)
+            expected[y1:y2, x1:x2] = 1
+            np.testing.assert_array_equal(mask, expected)
 
 
 def test_training_lines(model, config):

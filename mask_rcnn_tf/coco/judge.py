@@ -11,6 +11,7 @@ from mask_rcnn_tf.coco.segmentation import has_segmentation, has_stray_parts, ma
 
 STRAY_PART = "parts of a polygon with one or two points dropped"
 SIZELESS = "boxes without a size replaced by the mask's"
+NO_BOX = "boxes that are null or empty replaced by the mask's"
 UNLIKE = "boxes unlike their mask replaced by the mask's"
 CROWD_TEXT = "iscrowd read from text"
 
@@ -64,6 +65,8 @@ def judge(
     elif need_mask:
         raise Rejected("annotation has no mask")
     box, is_stated, mended = _box(row.get("bbox"), runs, size, form, may_be_empty=may_be_empty, is_crowd=crowd)
+    if "bbox" in row and row["bbox"] in (None, []):  # nothing to mend where a file leaves boxes out altogether
+        mended = (NO_BOX,)
     keypoints = None if num_keypoints is None else keypoint_rows(row.get("keypoints"), num_keypoints)
     return Instance(box, runs, keypoints, crowd, is_stated, (*repairs, *mended))
 

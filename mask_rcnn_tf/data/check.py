@@ -109,7 +109,10 @@ def _lines(
     if report.used_annotations and report.without_mask == report.used_annotations:
         yield "  boxes only: train with --config.model.mask_head.enabled=False"
     elif report.without_mask:
-        yield f"  {report.without_mask} annotations have a box only: of no use to masks, neither trained on nor scored"
+        yield (
+            f"  {report.without_mask} annotations have a box only: masks are trained without them, and not scored with "
+            "them; --usable writes the file without"
+        )
     yield f"{'category id':>12} {'class':>6} {'annotations':>12}  name"
     for index, (category_id, name) in enumerate(zip(category_ids, class_names, strict=True)):
         yield f"{category_id:>12} {index + 1:>6} {report.per_category.get(category_id, 0):>12}  {name}"

@@ -4,9 +4,12 @@ TensorFlow decodes what a graph can be given. Pillow reads the headers, and the 
 decode or decodes wrongly: TIFF, BMP, animated WebP.
 """
 
+import contextlib
 import io
 import os
 import stat
+import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -106,7 +109,7 @@ def inspect(content: bytes, max_pixels: int = MAX_PIXELS) -> StoredImage:
     if not form:
         raise ValueError("does not decode as an image.")
     try:
-        with Image.open(io.BytesIO(content), formats=[form]) as image:
+        with _opened(content, form) as image:
             stored, refusal = _described(image, content, form), _refusal(image) if form == "TIFF" else ""
     except Image.DecompressionBombError:
         allowed = f"allowed: at most {max_pixels / 1e6:.1f} megapixels."
@@ -122,6 +125,19 @@ def inspect(content: bytes, max_pixels: int = MAX_PIXELS) -> StoredImage:
             f"{max_pixels / 1e6:.1f} megapixels."
         )
     return stored
+
+
+@contextlib.contextmanager
+def _opened(content: bytes, form: str) -> Iterator[Image.Image]:
+    """An image of Pillow, whose warnings say nothing that is not said otherwise.
+
+    Above 89 megapixels: `max_pixels` decides, in an error. Damaged EXIF and TIFF tags: the image is read as if it had
+    none. Transparency of palettes: alpha is dropped.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        with Image.open(io.BytesIO(content), formats=[form]) as image:
+            yield image
 
 
 def _described(image: Image.Image, content: bytes, form: str) -> StoredImage:
@@ -187,7 +203,7 @@ def levels(stored: StoredImage) -> np.ndarray:
 
 
 def _decoded_by_pillow(stored: StoredImage) -> np.ndarray:
-    with Image.open(io.BytesIO(stored.content), formats=[stored.form]) as image:
+    with _opened(stored.content, stored.form) as image:
         if stored.deep:
             return np.asarray(image).astype(np.uint16)[..., None]
         return np.asarray(image.convert("RGB"))

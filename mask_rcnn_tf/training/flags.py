@@ -47,13 +47,19 @@ def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> flags.FlagHold
     return config_flags.DEFINE_config_dataclass("config", Config(), help_string, flag_values, parse_fn=load_config)
 
 
-def parse(argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS, config_required: bool = True) -> list[str]:
+def parse(
+    argv: Sequence[str],
+    flag_values: flags.FlagValues = flags.FLAGS,
+    config_required: bool = True,
+    takes_paths: bool = False,
+) -> list[str]:
     """Parses `sys.argv` for a tool that has `define_config`'s flag.
 
     Args:
       argv: list of str, the program's name first; overrides are looked for in `sys.argv`, which must be the same.
       flag_values: what was defined.
       config_required: whether `--config` may be left out, and then all its overrides too.
+      takes_paths: whether there may be arguments that are no flags.
 
     Returns:
       List of the arguments that are no flags.
@@ -67,14 +73,14 @@ def parse(argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS, conf
         rest = flag_values(argv)
     except flags.Error as error:
         raise ValueError(one_line(error)) from error
-    if len(rest) > 1:
+    if len(rest) > 1 and not takes_paths:
         raise ValueError(f"arguments are {rest[1:]}; allowed: flags only, --name=value.")
     if "config" in flag_values:
         flag_values["config"].value.validate()
     return rest
 
 
-def run(main: Callable[[Sequence[str]], Any], config_required: bool = True):
+def run(main: Callable[[Sequence[str]], Any], config_required: bool = True, takes_paths: bool = False):
     """Runs a tool: parses the flags (see `parse`), calls `main(argv)`, and ends in one line where a person erred.
 
     Exit status: 2 for a wrong flag, 1 for what `EXPECTED` has, 130 for Ctrl-C. Other errors are ours and keep their
@@ -83,14 +89,15 @@ def run(main: Callable[[Sequence[str]], Any], config_required: bool = True):
 
     def parse_or_exit(argv):
         try:
-            return parse(argv, config_required=config_required)
+            return parse(argv, config_required=config_required, takes_paths=takes_paths)
         except ValueError as error:
             print(f"{pathlib.Path(argv[0]).stem}: {one_line(error)}", file=sys.stderr)
             sys.exit(2)
 
     def run_quietly(argv):
-        # Our own logger and not absl's, whose INFO level belongs to TFDS.
-        absl.logging.set_verbosity(max(flags.FLAGS.verbosity, absl.logging.WARNING))
+        # Our own logger and not absl's, whose INFO level (0, what its `run` sets by default) belongs to TFDS.
+        verbose = flags.FLAGS.verbosity > absl.logging.INFO
+        absl.logging.set_verbosity(flags.FLAGS.verbosity if verbose else absl.logging.WARNING)
         logging.getLogger("mask_rcnn_tf").setLevel(logging.INFO)
         tool = pathlib.Path(argv[0]).stem
         try:

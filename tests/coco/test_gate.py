@@ -26,8 +26,8 @@ def file_of(*rows, **changes):
     [
         ({"bbox": [0, 0, 0, 0]}, [judge.SIZELESS]),
         ({"bbox": [12, 3, -10, 6]}, [judge.SIZELESS]),
-        ({"bbox": []}, []),
-        ({"bbox": None}, []),
+        ({"bbox": []}, [judge.NO_BOX]),
+        ({"bbox": None}, [judge.NO_BOX]),
         ({"bbox": "none"}, []),
         ({"bbox": [30, 20, 10, 6]}, [judge.UNLIKE]),
         ({"bbox": [300, 20, 10, 6]}, [judge.UNLIKE]),

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from in_threads import assert_threads_get_the_results_of_one
 from recipe_models import fill, golden_config, golden_scene
 from tiny import finding_model, tiny_model
 
@@ -107,6 +108,11 @@ def test_runner_finds_what_the_model_finds(model, any_size, on_canvas):
             "continuous",
         )
         assert found.matched > 5 and not found.differences
+
+
+def test_threads(model, any_size, on_canvas):
+    for path in (any_size, on_canvas):
+        assert_threads_get_the_results_of_one(OnnxRunner(path), drawn_scenes(model.config, 8))
 
 
 def test_nothing_is_found(model, any_size, on_canvas):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import SHARED_DATA
+from in_threads import assert_threads_get_the_results_of_one
 from recipe_models import fill, golden_config
 from tiny import finding_model, tiny_model
 
@@ -16,6 +17,7 @@ from mask_rcnn_tf.config import ModelConfig, from_dict
 from mask_rcnn_tf.export import to_saved_model
 from mask_rcnn_tf.export.check_images import drawn_scenes, read_folder
 from mask_rcnn_tf.export.errors import ExportError
+from mask_rcnn_tf.export.runners.saved_model import SavedModelRunner
 from mask_rcnn_tf.export.to_saved_model import saved_model
 from mask_rcnn_tf.ops.masks import paste_mask
 
@@ -107,6 +109,11 @@ def check_alone(model, folder, images, tmp_path):
 def test_both_signatures_without_this_package(model, folder, tmp_path):
     found = check_alone(model, folder, drawn_scenes(model.config), tmp_path)
     assert min(outputs["num_detections"].min() for outputs in found.values()) > 0
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serving_bytes"])
+def test_threads(model, folder, signature):
+    assert_threads_get_the_results_of_one(SavedModelRunner(folder, signature), drawn_scenes(model.config, 8))
 
 
 def test_a_model_that_finds_nothing_is_refused(tmp_path):

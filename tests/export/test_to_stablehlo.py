@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from in_threads import assert_threads_get_the_results_of_one
 from tiny import finding_model
 
 from mask_rcnn_tf.export import runners
@@ -116,3 +117,4 @@ def test_with_jax(model, images, folder):
     runner = runners.load(folder)
     assert (runner.canvas, runner.batch) == (CANVAS, BATCH)
     check_runner(runner, model, images)
+    assert_threads_get_the_results_of_one(runner, images)

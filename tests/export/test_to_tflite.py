@@ -2,12 +2,12 @@
 
 import json
 import zipfile
-from concurrent import futures
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
+from in_threads import assert_threads_get_the_results_of_one
 from recipe_models import fill, golden_config
 from tiny import finding_model, tiny_model
 
@@ -96,14 +96,7 @@ def test_finds_the_same(model, path):
 
 def test_threads_get_the_results_of_one(model, path):
     """An interpreter has one set of tensors; threads take turns."""
-    runner, images = runners.load(path), drawn_scenes(model.config, 8)
-    expected = [runner.predict([image])[0] for image in images]
-    with futures.ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda image: runner.predict([image])[0], images * 3))
-    assert len({len(one["detection_scores"]) for one in expected}) and len(found) == 24
-    for ours, theirs in zip(found, expected * 3, strict=True):
-        for name, value in theirs.items():
-            np.testing.assert_array_equal(ours[name], value)
+    assert_threads_get_the_results_of_one(runners.load(path), drawn_scenes(model.config, 8))
 
 
 def test_labels_and_metadata(path):
@@ -140,6 +133,7 @@ def test_networks_alone(model, path, tmp_path):
         anchors = np.frombuffer(archive.read("anchors.f32"), "<f4").reshape(-1, 4)
     folded = model.with_kernels("tflite")
     runner = TfliteNetworks(tmp_path / "networks.tflite", folded)
+    assert_threads_get_the_results_of_one(runner, drawn_scenes(model.config, 4), rounds=1)
     image = np.random.default_rng(0).normal(size=(1, *CANVAS, 3)).astype(np.float32)
     outputs = runner.run("network", {"normalized": image})
     features = model.extract_features(image)

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import warnings
 
 import numpy as np
 import pytest
@@ -139,6 +140,35 @@ def test_the_limit_is_an_argument():
     assert stored_images.inspect(encoded(RGB, "JPEG"), 660).shape == (20, 33)
     with pytest.raises(ValueError, match="says that it has 20 x 33 pixels"):
         stored_images.inspect(encoded(RGB, "JPEG"), 659)
+
+
+def damaged_exif():
+    """A JPEG whose EXIF says that there are five entries and ends within the first."""
+    content, block = encoded(RGB, "JPEG"), b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0"
+    return content[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + content[2:]
+
+
+@pytest.mark.parametrize(
+    ("content", "warning"),
+    [
+        (png(9500, 10000, 8, 2, b""), "exceeds limit of 89478485 pixels"),
+        (damaged_exif(), "Corrupt EXIF data"),
+        (encoded(RGB.convert("P"), "PNG", transparency=bytes(256)), "Palette images with Transparency"),
+    ],
+)
+def test_pillows_warnings_stay_off_the_terminal(content, warning):
+    """They repeat what an error says, or what is done by rule."""
+    with pytest.warns(Warning, match=warning), Image.open(io.BytesIO(content)) as image:
+        if image.size == (33, 20):  # the large one has a header only
+            image.getexif()
+            image.convert("RGB")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stored = stored_images.inspect(content, 2**27)
+        if stored.shape == (20, 33):
+            stored_images._decoded_by_pillow(stored)
+    assert stored.orientation == 1
+    assert not caught
 
 
 def test_regular_files_only(tmp_path):

@@ -258,6 +258,15 @@ def test_a_traceback_where_it_is_asked_for(monkeypatch, capsys, folder):
         run(monkeypatch, capsys, folder, "export_weights --model=x --output=y --verbosity=1")
 
 
+def test_a_pattern_that_the_shell_has_expanded(monkeypatch, capsys, folder):
+    """Paths may stand among the flags of predict; beside those of other tools they are a mistake."""
+    line = "predict --model=m.keras images/a.png --output=paths images/a.png"
+    assert run(monkeypatch, capsys, folder, line)[0] == 0
+    assert (folder / "paths" / "results.json").is_file()
+    status, text = run(monkeypatch, capsys, folder, f"{EVALUATE} images/a.png")
+    assert status == 2 and text == "evaluate: arguments are ['images/a.png']; allowed: flags only, --name=value.\n"
+
+
 def test_ctrl_c(monkeypatch, capsys, folder):
     def interrupted(path):
         raise KeyboardInterrupt

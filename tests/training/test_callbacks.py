@@ -88,10 +88,23 @@ def test_window_means():
 def test_non_finite_loss_names_step_losses_and_images(tmp_path):
     model = compiled()
     checkpointing = Checkpointing(model, tmp_path, every(1))
-    stop = StopOnNonFinite(lambda start: batches_from(start, bad_step=5))
-    with pytest.raises(FloatingPointError, match=r"step 6: box, loss not finite.* loss nan.*\[20, 21, 22, 23\]"):
+    stop = StopOnNonFinite(
+        lambda start: batches_from(start, bad_step=5), lambda: checkpointing.manager.latest_checkpoint
+    )
+    with pytest.raises(
+        FloatingPointError, match=r"step 6: box, loss not finite.* loss nan.*\[20, 21, 22, 23\]"
+    ) as error:
         fit(model, [stop, checkpointing], 10, bad_step=5)
     assert checkpointing.manager.latest_checkpoint.endswith("step-5")
+    assert f"The last good checkpoint is {tmp_path}/checkpoints/step-5; " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_loss_that_is_never_finite_has_no_good_checkpoint():
+    model = compiled()
+    stop = StopOnNonFinite(lambda start: batches_from(start, bad_step=0))
+    with pytest.raises(FloatingPointError, match="step 1: .* The last good checkpoint is none; "):
+        fit(model, [stop], 2, bad_step=0)
 
 
 def test_non_finite_weights_are_not_stored(tmp_path):

@@ -7,7 +7,9 @@ import coco_files
 import pytest
 import tensorflow as tf
 
-from mask_rcnn_tf.config import Config, to_dict
+from mask_rcnn_tf.config import Config, ShapesConfig, to_dict
+from mask_rcnn_tf.data import sources
+from mask_rcnn_tf.training import fit
 from mask_rcnn_tf.training.fit import segments
 from mask_rcnn_tf.training.run_folder import check_same_run, facts, find_start
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
@@ -73,6 +75,23 @@ def test_moved_data_go_on_and_other_data_do_not(tmp_path, caplog):
     path.write_text(path.read_text() + " ")
     check_same_run(ours, tmp_path, note)
     assert "annotations.json has other contents than when the run was stored" in caplog.text
+
+
+def test_a_damaged_record_is_one_line(tmp_path, monkeypatch):
+    """A bit that a disk has lost shows while training reads."""
+    config = Config()
+    config.data.dataset, config.data.data_dir = "mrcnn_shapes", str(tmp_path / "data")
+    config.data.shapes = ShapesConfig(size=48, train_scenes=6, val_scenes=2, max_side=24)
+    list(sources.dataset(config, "train"))
+    (records,) = (tmp_path / "data").rglob("*-train.tfrecord-*")
+    content = bytearray(records.read_bytes())
+    content[len(content) // 2] ^= 1
+    records.write_bytes(content)
+    monkeypatch.setattr(fit, "_train", lambda config, folder, stopping: list(sources.dataset(config, "train")))
+    message = "prepared there is damaged .corrupted record at .* tools/data_cache.py"
+    with pytest.raises(ValueError, match=message) as error:
+        fit.train(config, tmp_path / "run")
+    assert "\n" not in str(error.value) and "{{" not in str(error.value)
 
 
 def test_one_device_needs_no_strategy():

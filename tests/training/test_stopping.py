@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ from small_run import checkpointing
 from mask_rcnn_tf.config import Config, ShapesConfig
 from mask_rcnn_tf.data import locks, shapes
 from mask_rcnn_tf.training import run_lock, storage
+from mask_rcnn_tf.training.callbacks import PredictionPictures
 from mask_rcnn_tf.training.checkpoint import StopOnRequest, save_model
 from mask_rcnn_tf.training.checkpoint_files import find_damage
 from mask_rcnn_tf.training.log_file import LogFile
@@ -195,8 +197,16 @@ def write_lines(folder):
         LogFile(folder / "log.jsonl").add({"step": step, "x" * 100: 1.0})
 
 
+def write_pictures(folder):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    truth = {"categories": [{"id": 1, "name": "a"}], "annotations": []}
+    writer = types.SimpleNamespace(image=lambda step, name, image: None)
+    PredictionPictures(folder, [(1, noise)], types.SimpleNamespace(results=[]), truth, writer).on_epoch_end(0)
+
+
 @pytest.mark.parametrize(
-    "what", ["checkpoint", "best.keras", "model.keras", "metrics.json", "log.jsonl", "tensorboard"]
+    "what",
+    ["checkpoint", "best.keras", "model.keras", "metrics.json", "log.jsonl", "tensorboard", "predictions.png"],
 )
 def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, what):
     model, checkpoints = checkpointing(tmp_path)
@@ -205,6 +215,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, what):
         "metrics.json": lambda: storage.write_atomically(tmp_path / what, json.dumps({"x" * 3000: 1})),
         "log.jsonl": lambda: write_lines(tmp_path),
         "tensorboard": lambda: write_event(tmp_path),
+        "predictions.png": lambda: write_pictures(tmp_path),
     }.get(what, lambda: save_model(model, tmp_path / what))
     if what not in ("log.jsonl", "tensorboard"):
         write()

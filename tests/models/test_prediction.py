@@ -1,0 +1,96 @@
+"""A photo of 60 megapixels in torchvision's resize, which Pillow does not do: the boxes, and what it costs."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tiny import finding_config, finding_model
+
+import mask_rcnn_tf as mrcnn
+
+LARGEST = 2000  # MB more than before, for 180 MB of pixels
+MEASURE = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import test_prediction
+
+def usage(name):
+    status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+    return int(status[name].split()[0]) // 1024
+
+model, image = test_prediction.torchvision_model(), test_prediction.photo(6708, 8944)
+before = usage("VmRSS")
+test_prediction.check_boxes(model, image)
+print(usage("VmHWM") - before)
+"""
+
+
+def torchvision_model():
+    """A model that finds things, with the preprocessing of the torchvision preset at a small size."""
+    config, preset = finding_config(), mrcnn.load_config("torchvision_mask_rcnn_r50_fpn").model
+    sides = {name: getattr(config.preprocess, name) for name in ("short_side", "max_side")}
+    config.preprocess, config.detection.paste = preset.preprocess, preset.detection.paste
+    for name, side in sides.items():
+        setattr(config.preprocess, name, side)
+    return finding_model(config=config)
+
+
+def photo(height, width):
+    scene = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
+    return np.asarray(scene.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def sampled(image, shape):
+    """The bilinear resize without antialiasing by its definition: four pixels around each centre, in float64."""
+    rows, columns = (
+        np.clip((np.arange(side) + 0.5) * pixels / side - 0.5, 0, pixels - 1)
+        for side, pixels in zip(shape, image.shape, strict=False)
+    )
+    (y, x), (dy, dx) = zip(*((np.int64(place), place - np.int64(place)) for place in (rows, columns)), strict=True)
+    below, right = (np.minimum(low + 1, side - 1) for low, side in zip((y, x), image.shape, strict=False))
+    dy, dx = dy[:, None, None], dx[None, :, None]
+    upper = image[y][:, x] * (1 - dx) + image[y][:, right] * dx
+    lower = image[below][:, x] * (1 - dx) + image[below][:, right] * dx
+    return upper * (1 - dy) + lower * dy
+
+
+def check_boxes(model, image):
+    """What `predict_images` finds is what the network finds on the definition's pixels, moved to the photo's."""
+    (found,) = mrcnn.predict_images(model, [image])
+    preprocess = model.config.preprocess
+    scale = min(preprocess.short_side / min(image.shape[:2]), preprocess.max_side / max(image.shape[:2]))
+    shape = [int(side * scale) for side in image.shape[:2]]
+    small = (sampled(image, shape) / 255 - preprocess.mean) / preprocess.std
+    margins = [(0, -side % 32) for side in shape]
+    canvas = np.pad(small, [*margins, (0, 0)]).astype(np.float32)
+    found_there = model({"image": tf.constant(canvas[None]), "image_shape": tf.constant([shape])})
+    expected = {name: value.numpy() for name, value in found_there.items()}
+    count = int(expected["num_detections"][0])
+    assert count == len(found["detection_scores"]) > 3
+    ratio = np.tile(np.divide(image.shape[:2], shape), 2)
+    boxes = np.clip(expected["detection_boxes"][0, :count] * ratio, 0, np.tile(image.shape[:2], 2))
+    np.testing.assert_allclose(found["detection_boxes"], boxes, rtol=0, atol=1e-2 * ratio.max())
+    np.testing.assert_allclose(found["detection_scores"], expected["detection_scores"][0, :count], atol=1e-4)
+    assert found["detection_boxes"].max() > max(image.shape[:2]) / 2
+
+
+@pytest.mark.parametrize("shape", [(2000, 1500), (750, 1001)])
+def test_boxes_are_in_the_photos_pixels(shape):
+    check_boxes(torchvision_model(), photo(*shape))
+
+
+@pytest.mark.slow
+def test_60_megapixels():
+    """In a process of its own: the peak of this one may be another test's."""
+    folder = pathlib.Path(__file__).parent
+    command = [sys.executable, "-c", MEASURE, str(folder)]
+    environment = os.environ | {"PYTHONPATH": f"{folder.parent}:{folder.parents[1]}", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    print(done.stdout)
+    assert int(done.stdout.split()[-1]) < LARGEST
