@@ -9,8 +9,6 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from mask_rcnn_tf.coco import categories, rle
 from mask_rcnn_tf.coco.boxes import judge_boxes
 from mask_rcnn_tf.coco.errors import BadRecord, Rejected
