@@ -78,7 +78,7 @@ def _reach(runs: np.ndarray) -> str:
 
 
 def _without_empty(runs: np.ndarray) -> np.ndarray:
-    """The same mask without runs of no pixel behind the first: where two masks have one, pycocotools' IoU ends there."""
+    """The same mask without runs of no pixel behind the first: where two masks have one, pycocotools stops."""
     if (runs[1:] > 0).all():
         return runs
     kept = np.flatnonzero(runs)
