@@ -6,9 +6,9 @@ import numpy as np
 
 from mask_rcnn_tf.coco import categories, reader, rle
 from mask_rcnn_tf.coco.boxes import check_box
-from mask_rcnn_tf.coco.errors import Rejected, listed
-from mask_rcnn_tf.coco.gate import Gate, is_number, refusal
-from mask_rcnn_tf.coco.judge import STRAY_PART, Instance
+from mask_rcnn_tf.coco.errors import listed
+from mask_rcnn_tf.coco.gate import Gate, refusal
+from mask_rcnn_tf.coco.judge import STRAY_PART, Instance, is_area, is_number
 from mask_rcnn_tf.coco.segmentation import has_segmentation, polygons
 
 EXACT = 2**53  # COCOeval keeps ids as float64
@@ -74,12 +74,8 @@ def _judged(coco: dict, gate: Gate) -> list[dict]:
     rows = []
     for row in coco["annotations"]:
         instance = gate.admit(row) if gate.is_owned(row) else None
-        if instance is None:
-            continue
-        try:
+        if instance is not None:
             rows.append(_completed(row, instance, gate.num_keypoints))
-        except Rejected as error:
-            gate.reject(error, row)
     return rows
 
 
@@ -92,7 +88,7 @@ def numbered(rows: list[dict]) -> list[dict]:
 
 
 def _completed(row: dict, instance: Instance, num_keypoints: int | None) -> dict:
-    """A copy of an annotation with all fields, as it was judged. Raises Rejected."""
+    """A copy of an annotation with all fields, as it was judged."""
     row = row | {"iscrowd": int(instance.is_crowd)}
     if "segmentation" in row and not has_segmentation(row):
         row["segmentation"] = []
@@ -101,11 +97,11 @@ def _completed(row: dict, instance: Instance, num_keypoints: int | None) -> dict
     row["bbox"] = check_box(row["bbox"]).tolist() if instance.box_is_stated else [x1, y1, x2 - x1, y2 - y1]
     if STRAY_PART in instance.repairs:
         row["segmentation"] = polygons(row["segmentation"])
-    if row.get("area") is None:
+    if isinstance(row.get("segmentation"), dict):  # as it was judged, whatever its counts and size are written in
+        row["segmentation"] = rle.encode(instance.runs, *map(int, row["segmentation"]["size"]))
+    if not is_area(row.get("area")):
         masked = has_segmentation(row)
         row["area"] = rle.area(instance.runs) if masked else row["bbox"][2] * row["bbox"][3]
-    if not is_number(row["area"]):
-        raise Rejected("area is not a number", f"it is {row['area']!r:.60}")
     if num_keypoints:
         row["keypoints"] = row.get("keypoints") or [0] * (3 * num_keypoints)
         if not is_number(row.get("num_keypoints")):

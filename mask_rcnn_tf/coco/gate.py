@@ -6,17 +6,13 @@ the masks', boxes of another form.
 
 import collections
 import dataclasses
-import math
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import numpy as np
 
 from mask_rcnn_tf.coco import categories, rle
 from mask_rcnn_tf.coco.boxes import judge_boxes
 from mask_rcnn_tf.coco.errors import BadRecord, Rejected
-from mask_rcnn_tf.coco.judge import Instance, is_crowd, judge
+from mask_rcnn_tf.coco.judge import Instance, is_area, is_crowd, judge
 
 NEAR_AREA = 20.0  # square pixels that a stated area may differ from the mask's whatever their ratio
 CVAT = "CVAT writes every brush mask with iscrowd 1: set it to 0 where a row is one object"
@@ -92,7 +88,7 @@ class Gate:
         self.doubled += hash(said) in self._seen
         self._seen.add(hash(said))
         area = row.get("area")
-        if is_number(area) and len(instance.runs) and not instance.is_crowd:
+        if is_area(area) and len(instance.runs) and not instance.is_crowd:
             covered = rle.area(instance.runs)
             self.with_area += 1
             self.unlike_area += abs(area - covered) > NEAR_AREA and not covered / 2 <= area <= 2 * covered
@@ -116,11 +112,6 @@ class Gate:
             rows = f"all {self.crowd} usable annotations are crowds (iscrowd 1)"
             found.append(f"{rows}, which are neither trained on nor scored; {CVAT}")
         return found
-
-
-def is_number(value: Any) -> bool:
-    """Whether something is a finite number."""
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _of_tables(coco: dict) -> Iterator[str]:

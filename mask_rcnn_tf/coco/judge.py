@@ -1,6 +1,7 @@
 """The judge of one annotation, and of one result: what it says in arrays, or why it cannot be used."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ SIZELESS = "boxes without a size replaced by the mask's"
 NO_BOX = "boxes that are null or empty replaced by the mask's"
 UNLIKE = "boxes unlike their mask replaced by the mask's"
 CROWD_TEXT = "iscrowd read from text"
+AREALESS = "areas that are no number from 0 to 1e10 replaced by the mask's or the box's"
+HIGHEST_SCORE = 2.0**100  # a float32 holds it
+LARGEST_AREA = 1e10  # COCOeval ignores objects whose area is below 0 or above this
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +71,22 @@ def judge(
     box, is_stated, mended = _box(row.get("bbox"), runs, size, form, may_be_empty=may_be_empty, is_crowd=crowd)
     if "bbox" in row and row["bbox"] in (None, []):  # nothing to mend where a file leaves boxes out altogether
         mended = (NO_BOX,)
+    if row.get("area") is not None and not is_area(row["area"]):
+        repairs.append(AREALESS)
     keypoints = None if num_keypoints is None else keypoint_rows(row.get("keypoints"), num_keypoints)
     return Instance(box, runs, keypoints, crowd, is_stated, (*repairs, *mended))
+
+
+def is_number(value: Any) -> bool:
+    """Whether something is a finite number."""
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def is_area(value: Any) -> bool:
+    """Whether something is an area that COCOeval counts."""
+    return is_number(value) and 0 <= value <= LARGEST_AREA
 
 
 def is_crowd(row: dict) -> bool:
@@ -176,7 +194,7 @@ def judge_result(result: Any) -> dict:
       result: `image_id`, `category_id`, `score`, and any of `bbox`, `segmentation`, `keypoints`.
 
     Returns:
-      The same result; an uncompressed RLE is compressed.
+      The same result; its RLE is compressed, with counts as text.
 
     Raises:
       Rejected: with the reason.
@@ -186,10 +204,10 @@ def judge_result(result: Any) -> dict:
     for key in ("image_id", "category_id"):
         if not isinstance(result.get(key), int | np.integer) or isinstance(result[key], bool):
             raise Rejected(f"{key} is not a whole number", f"it is {result.get(key)!r:.60}")
-    if numbers([result.get("score")], "score").shape != (1,):
-        raise Rejected("score is not a number", f"it is {result['score']!r:.60}")
-    if "bbox" in result:
-        boxes.check_box(result["bbox"])
+    if not is_number(result.get("score")) or abs(result["score"]) > HIGHEST_SCORE:
+        raise Rejected("score is not a finite number", f"it is {result.get('score')!r:.60}")
+    if "bbox" in result and (boxes.check_box(result["bbox"])[2:] < 0).any():
+        raise Rejected("box has a negative side", f"{boxes.XYWH} = {result['bbox']!r:.60}")
     if "keypoints" in result:
         _check_result_keypoints(result["keypoints"])
     return result | {"segmentation": _checked_rle(result["segmentation"])} if "segmentation" in result else result
@@ -207,4 +225,4 @@ def _checked_rle(segmentation: Any) -> dict:
         raise Rejected("segmentation is no RLE with a size", f"it is {segmentation!r:.60}")
     height, width = boxes.image_size({"height": size[0], "width": size[1]})
     runs = rle.runs_of_rle(segmentation, height, width)
-    return rle.encode(runs, height, width) if isinstance(segmentation["counts"], list) else segmentation
+    return rle.encode(runs, height, width)

@@ -54,7 +54,7 @@ def runs_of_rle(rle: dict, height: int, width: int) -> np.ndarray:
       width: of the image, pixels.
 
     Returns:
-      int32 [n].
+      int32 [n], of which only the first may be 0.
 
     Raises:
       Rejected: malformed, or of another image.
@@ -69,8 +69,22 @@ def runs_of_rle(rle: dict, height: int, width: int) -> np.ndarray:
     runs = _whole_numbers(counts) if isinstance(counts, list) else decode_counts(counts)
     # Runs that are longer than the image first: the sum of such may overflow and come out right.
     if runs.min() < 0 or runs.max() > height * width or runs.sum() != height * width:
-        raise Rejected("RLE counts do not add up to the image", f"to {sum(runs.tolist())}, not {height * width}")
-    return runs.astype(np.int32)
+        raise Rejected("RLE counts do not add up to the image", f"{_reach(runs)}, the image has {height * width}")
+    return _without_empty(runs.astype(np.int32))
+
+
+def _reach(runs: np.ndarray) -> str:
+    return f"to {sum(runs.tolist())}" + (", some are negative" if runs.min() < 0 else "")
+
+
+def _without_empty(runs: np.ndarray) -> np.ndarray:
+    """The same mask without runs of no pixel behind the first: where two masks have one, pycocotools stops."""
+    if (runs[1:] > 0).all():
+        return runs
+    kept = np.flatnonzero(runs)
+    starts = np.flatnonzero(np.diff(kept % 2, prepend=-1))
+    joined = np.add.reduceat(runs[kept], starts)
+    return np.concatenate([[0], joined] if kept[0] % 2 else [joined]).astype(np.int32)
 
 
 def _whole_numbers(counts: list) -> np.ndarray:

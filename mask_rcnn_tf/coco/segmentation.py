@@ -9,6 +9,7 @@ from mask_rcnn_tf.coco.errors import Rejected
 
 # pycocotools walks a polygon's outline in fifths of a pixel, so a stray coordinate of 1e9 would take all memory.
 FAR = 100_000.0  # pixels
+LONGEST = 4e6  # pixels of one polygon's outline, for which pycocotools takes 0.2 GB
 
 
 def numbers(values: Any, what: str) -> np.ndarray:
@@ -94,6 +95,10 @@ def polygons(parts: list) -> list:
     for part in whole:
         if len(part) < 6 or len(part) % 2:
             raise Rejected("polygon has fewer than 6 or an odd number of numbers", f"it has {len(part)}")
+        points = np.reshape(np.asarray(part, np.float64), (-1, 2))
+        length = np.abs(points - np.roll(points, 1, 0)).max(1).sum()
+        if length > LONGEST:
+            raise Rejected("polygon's outline is too long", f"{length:.0f} pixels; allowed: {LONGEST:.0f}")
     return whole
 
 

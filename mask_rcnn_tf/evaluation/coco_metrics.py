@@ -10,6 +10,7 @@ import numpy as np
 from pycocotools import coco, cocoeval
 
 from mask_rcnn_tf.coco import completion, reader
+from mask_rcnn_tf.coco.boxes import XYWH, judge_boxes
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 
 LOG = logging.getLogger("mask_rcnn_tf")
@@ -50,7 +51,11 @@ def score(
     """
     _check_arguments(iou_types, max_dets)
     truth = load_truth(ground_truth, iou_types, sigmas)
-    return score_truth(truth, reader.judge_results(results), iou_types, max_dets, sigmas)
+    results = reader.judge_results(results)
+    form = judge_boxes({"images": truth.dataset["images"], "annotations": results}).form
+    if form != XYWH:
+        raise ValueError(f"results have boxes {form}, as their masks show; allowed: {XYWH}.")
+    return score_truth(truth, results, iou_types, max_dets, sigmas)
 
 
 def score_truth(
@@ -164,6 +169,19 @@ def _check_results(truth: coco.COCO, results: list[dict], iou_types: Sequence[st
         if lacking:
             raise ValueError(
                 f"{lacking} of {len(results)} results have no {RESULT_KEY[kind]!r}, which {kind!r} in iou_types needs."
+            )
+    if "segm" in iou_types:
+        _check_mask_sizes(truth, results)
+
+
+def _check_mask_sizes(truth: coco.COCO, results: list[dict]):
+    """Raises ValueError where a mask is of another size than its image: pycocotools takes it for one that misses."""
+    for result in results:
+        image, size = truth.imgs[result["image_id"]], list(result["segmentation"]["size"])
+        stated = [image.get("height"), image.get("width")]
+        if None not in stated and size != stated:
+            raise ValueError(
+                f"results have a mask of size {size} for image {image['id']}; allowed: that of the image, {stated}."
             )
 
 

@@ -170,7 +170,8 @@ def _refusal(tiff: Image.Image) -> str:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        value = image.getexif().get(TAG, 1)
+        # A PNG's own `getexif` decodes all pixels, in search of EXIF behind them, where PNG does not allow it.
+        value = Image.Image.getexif(image).get(TAG, 1)
     except Exception:  # as above; an image with broken EXIF is an image without
         return 1
     return value if value in range(1, 9) else 1

@@ -90,3 +90,9 @@ def test_crop_is_the_bitmap_where_it_has_pixels(density):
         painted[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
         np.testing.assert_array_equal(painted, mask)
         assert not crop.size or (crop[[0, -1]].any(1).all() and crop[:, [0, -1]].any(0).all())
+
+
+def test_runs_of_no_pixel_are_joined():
+    counts = [490, 5, 0, 5, 2572]
+    assert rle.runs_of_rle({"size": [48, 64], "counts": counts}, 48, 64).tolist() == [490, 10, 2572]
+    assert rle.runs_of_rle({"size": [1, 4], "counts": [0, 0, 0, 4]}, 1, 4).tolist() == [0, 4]
