@@ -10,8 +10,8 @@ from collections.abc import Iterator
 def replacing(path: str | os.PathLike, partial: str = "") -> Iterator[pathlib.Path]:
     """Gives a file to write to, beside `path`, which becomes `path` when the block ends without an error.
 
-    A kill or a full disk leaves the old file or the new one. After an error the half-written one is removed: on a full
-    disk its room is needed.
+    A kill or a full disk leaves the old file or the new one; a device or a pipe is written to itself. After an error
+    the half-written one is removed: on a full disk its room is needed.
 
     Args:
       path: of the file that is to be, or to be replaced; its folder must be there.
@@ -20,7 +20,10 @@ def replacing(path: str | os.PathLike, partial: str = "") -> Iterator[pathlib.Pa
     Yields:
       The path to write to, in the same folder.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(os.path.realpath(path))  # a link stays one
+    if path.exists() and not path.is_file() and not path.is_dir():  # /dev/stdout, a pipe: nothing to replace
+        yield path
+        return
     beside = path.with_name(partial or f"{path.name}.partial")
     try:
         yield beside

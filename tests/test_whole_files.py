@@ -40,3 +40,16 @@ def test_a_folder_with_all_of_its_files(tmp_path, monkeypatch):
     whole_files.put(tmp_path / "new", tmp_path / "there")
     assert sorted(synced) == [str(tmp_path / name) for name in names]
     assert (tmp_path / "there" / "deep" / "b").read_text() == "new/deep/b" and not (tmp_path / "new").exists()
+
+
+def test_links_and_devices_stay_what_they_are(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "elsewhere" / "a.json")
+    with whole_files.replacing(link) as partial:
+        partial.write_text("new")
+    assert link.is_symlink() and (tmp_path / "elsewhere" / "a.json").read_text() == "new"
+    os.mkfifo(pipe)
+    with whole_files.replacing(pipe) as partial:
+        assert partial == pipe
+    assert pipe.is_fifo() and sorted(os.listdir(tmp_path)) == ["elsewhere", "link", "pipe"]

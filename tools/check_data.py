@@ -8,12 +8,11 @@ Exits with 1 when there are bad records, or the file contradicts itself.
 import pathlib
 import sys
 
-import tensorflow as tf
 from absl import flags
 
 from mask_rcnn_tf import visualize
 from mask_rcnn_tf.data import check
-from mask_rcnn_tf.training.flags import run
+from mask_rcnn_tf.training.flags import check_output, run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("annotations", None, "COCO-format JSON file.", required=True)
@@ -29,13 +28,15 @@ def _write(samples: list[check.Sample], output: str):
     folder.mkdir(parents=True, exist_ok=True)
     for sample in samples:
         picture = visualize.draw(sample.image, sample.boxes, sample.labels, sample.masks, None)
-        (folder / f"{sample.name}.png").write_bytes(tf.io.encode_png(picture).numpy())
+        visualize.write_image(picture, folder / f"{sample.name}.png")
     print(f"{len(samples)} pictures in {folder}")
 
 
 def main(_):
     """Runs the check with the command line's flags."""
     pictures = FLAGS.pictures if FLAGS.output else 0
+    if FLAGS.usable:
+        check_output(FLAGS.usable)
     try:
         text, report, samples = check.check(FLAGS.annotations, FLAGS.images, FLAGS.max_gt, pictures)
         print(text)

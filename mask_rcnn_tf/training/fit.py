@@ -53,7 +53,8 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
         folder holds a run and no whole checkpoint; another process trains in it.
       FloatingPointError: a loss or a weight is not finite.
       OSError: something cannot be written, as on a full disk.
-      KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came, to the main thread; the step that was at work is stored.
+      KeyboardInterrupt, SystemExit: Ctrl-C, SIGTERM or SIGHUP came, to the main thread; the step that was at
+        work is stored.
     """
     folder, stopping = pathlib.Path(model_dir), Stopping()
     with stopping.handled(lambda: _where(folder, config.train.steps)):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import app, flags
 from ml_collections import config_flags
 
+from mask_rcnn_tf import starting
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.presets import load_config, preset_names
 
@@ -104,7 +105,12 @@ def run(main: Callable[[Sequence[str]], Any], config_required: bool = True):
             print(f"{tool}: interrupted", file=sys.stderr)
             sys.exit(130)
 
-    app.run(run_quietly, flags_parser=parse_or_exit)
+    try:
+        starting.end()
+        app.run(run_quietly, flags_parser=parse_or_exit)
+    except KeyboardInterrupt:  # while the flags are parsed
+        print(f"{pathlib.Path(sys.argv[0]).stem}: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def check_output(path: str | os.PathLike):

@@ -14,6 +14,7 @@ from PIL import Image
 from tiny import finding_model
 
 from mask_rcnn_tf import MaskRCNN
+from mask_rcnn_tf.data import check
 from mask_rcnn_tf.evaluation import files
 from mask_rcnn_tf.export.runners import keras_model
 
@@ -221,6 +222,25 @@ def test_one_line(monkeypatch, capsys, folder, loaded, line, status, words):
 
 def test_no_tool_is_left_out():
     assert {line.split()[0] for line, _, _ in MISTAKES} == {path.stem for path in TOOLS.glob("*.py")}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        with_flag(EVALUATE, "output", "a.json/new.json"),
+        EVALUATE + " --results=a.json/new.json",
+        with_flag(PREDICT, "output", "a.json"),
+        CHECK + " --usable=a.json/new.json",
+    ],
+)
+def test_a_place_that_cannot_be_written_is_known_before_the_work(monkeypatch, capsys, folder, line):
+    def work(*_, **__):
+        raise AssertionError("the work was begun")
+
+    monkeypatch.setattr(files, "load_model", work)
+    monkeypatch.setattr(check, "check", work)
+    status, text = run(monkeypatch, capsys, folder, line)
+    assert status == 1 and "a.json" in text and len(text.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
