@@ -25,7 +25,7 @@ from mask_rcnn_tf.training.checkpoint_files import CheckpointFiles
 from mask_rcnn_tf.training.run_folder import find_start
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
 from mask_rcnn_tf.training.stopping import AllowStop, Stopping
-from mask_rcnn_tf.training.storage import reason, write_atomically
+from mask_rcnn_tf.training.storage import check_folder, reason, write_atomically
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
 from mask_rcnn_tf.weights.initialization import initialize
 
@@ -82,6 +82,7 @@ def _where(folder, steps):
 
 def _train(config, folder, stopping):
     path, note = find_start(config, folder)
+    check_folder(folder / "checkpoints")
     write_atomically(folder / "config.json", json.dumps(configuration.to_dict(config), indent=2) + "\n")
     model = build_model(config)
     checkpointing = run_checkpoint.Checkpointing(model, folder, _checkpoint_due(config.train))

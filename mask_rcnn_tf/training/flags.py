@@ -1,6 +1,7 @@
 """How the tools start and end: flags, `--config` with every leaf open to overrides, one line for what is wrong."""
 
 import dataclasses
+import difflib
 import logging
 import os
 import pathlib
@@ -148,8 +149,9 @@ def _check_keys(argv, required):
             known = {field.name: field.type for field in dataclasses.fields(section)} if section else {}
             where = ".".join(names)
             if name not in known:
+                near = "".join(f" Did you mean {key!r}?" for key in difflib.get_close_matches(name, known, 1))
                 raise ValueError(
-                    f"{where} has no key {name!r}; known: {', '.join(sorted(known)) or 'none, it is a value'}."
+                    f"{where} has no key {name!r}; known: {', '.join(sorted(known)) or 'none, it is a value'}.{near}"
                 )
             names.append(name)
             section = known[name] if dataclasses.is_dataclass(known[name]) else None

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -39,6 +40,13 @@ def write_atomically(path: str | os.PathLike, text: str):
     """Writes a text file so that a kill or a full disk leaves the old one or the new one, never half of one."""
     with writing(path), whole_files.replacing(path) as partial:
         partial.write_text(text)
+
+
+def check_folder(folder: pathlib.Path):
+    """Makes a folder, and finds out whether files can be made in it, before there is work to lose. Raises as above."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def append(path: pathlib.Path, line: str):

@@ -174,7 +174,7 @@ MISTAKES = [  # command line, exit status, words of the message
     *((with_flag(TRAIN, "config", name), 2, name) for name in ("misspelt.py", "without.py", "empty.py", "none.py")),
     (TRAIN + " --config.train.steps=-5", 2, "steps"),
     (TRAIN + " --config.train.steps=1e3", 2, "steps"),
-    (TRAIN + " --config.train.stepps=5", 2, "stepps"),
+    (TRAIN + " --config.train.stepps=5", 2, " Did you mean 'steps'?"),
     (TRAIN + " --config.train.decay_steps=(5,3)", 2, "decay_steps"),
     (TRAIN + f" --config.train.steps={'9' * 40}", 2, "steps"),
     (TRAIN + f" --config.model.seed={2**63}", 2, "seed"),

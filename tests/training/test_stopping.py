@@ -259,6 +259,16 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, what):
         assert checkpoints.manager.steps() == [5, 9] and not find_damage(checkpoints.manager.prefix(9))
 
 
+def test_a_folder_that_cannot_hold_files_is_known_before_training(tmp_path):
+    storage.check_folder(tmp_path / "checkpoints")
+    assert os.listdir(tmp_path) == ["checkpoints"] and not os.listdir(tmp_path / "checkpoints")
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", pathlib.Path("/proc/none")):
+        with pytest.raises(OSError, match=f"^{folder} cannot be written: ") as error:
+            storage.check_folder(folder)
+        assert "\n" not in str(error.value)
+
+
 def test_a_full_disk_while_data_are_prepared(tmp_path):
     config = Config()
     config.data.data_dir = str(tmp_path)
