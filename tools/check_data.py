@@ -8,12 +8,11 @@ Exits with 1 when there are bad records, or the file contradicts itself.
 import pathlib
 import sys
 
-import tensorflow as tf
 from absl import flags
 
 from mask_rcnn_tf import visualize
 from mask_rcnn_tf.data import check
-from mask_rcnn_tf.training.flags import run
+from mask_rcnn_tf.training.flags import check_output, run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("annotations", None, "COCO-format JSON file.", required=True)
@@ -32,13 +31,15 @@ def _write(samples: list[check.Sample], output: str):
         if sample.keypoints is not None:
             factor = picture.shape[0] // sample.image.shape[0]
             picture = visualize.draw_keypoints(picture, sample.keypoints, sample.skeleton, factor)
-        (folder / f"{sample.name}.png").write_bytes(tf.io.encode_png(picture).numpy())
+        visualize.write_image(picture, folder / f"{sample.name}.png")
     print(f"{len(samples)} pictures in {folder}")
 
 
 def main(_):
     """Runs the check with the command line's flags."""
     pictures = FLAGS.pictures if FLAGS.output else 0
+    if FLAGS.usable:
+        check_output(FLAGS.usable)
     try:
         text, report, samples = check.check(FLAGS.annotations, FLAGS.images, FLAGS.max_gt, pictures)
         print(text)

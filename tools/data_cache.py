@@ -5,7 +5,8 @@
     python tools/data_cache.py --data_dir runs/data --remove coco_json/train_0123456789abcdef0123/1.1.0
 
 Stale are sets whose annotation file or images are gone from where they were last used or have changed, sets of older
-versions, and what an interrupted preparation left. Sets that a run is reading now must stay until it ends.
+versions, and what an interrupted preparation left. Sets that a run prepares or reads now
+stay: removing them is refused until it ends.
 """
 
 from absl import flags

@@ -10,7 +10,7 @@ from absl import flags
 import mask_rcnn_tf
 from mask_rcnn_tf import evaluation
 from mask_rcnn_tf.evaluation import files
-from mask_rcnn_tf.training.flags import run
+from mask_rcnn_tf.training.flags import check_output, run
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
 ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO-format JSON.", required=True)
@@ -31,6 +31,8 @@ def main(_):
     except ValueError:
         message = f"keypoint_sigmas is {','.join(SIGMAS.value)}; allowed: a number a keypoint, such as 0.05,0.1."
         raise SystemExit(f"evaluate: {message}") from None
+    for path in filter(None, (OUTPUT.value, RESULTS.value)):
+        check_output(path)
     try:
         model = files.load_model(MODEL.value)
         predict = functools.partial(mask_rcnn_tf.predict_images, model)

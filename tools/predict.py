@@ -16,7 +16,7 @@ from mask_rcnn_tf import visualize
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import files, image_files, predicting
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
-from mask_rcnn_tf.training.flags import run
+from mask_rcnn_tf.training.flags import check_output, run
 
 flags.FLAGS.set_gnu_getopt(True)  # flags may follow the paths, as they do after a pattern that the shell has expanded
 
@@ -32,12 +32,13 @@ MAX_MEGAPIXELS = flags.DEFINE_float(
 def main(argv):
     """Predicts; a wrong argument ends in one line."""
     sources = [*INPUT.value, *argv[1:]]
+    folder = pathlib.Path(OUTPUT.value)
     try:
         images = image_files.find_images(*sources)
+        check_output(folder / "results.json")
         model = files.load_model(MODEL.value)
     except ValueError as error:
         raise SystemExit(f"predict: {error}") from None
-    folder = pathlib.Path(OUTPUT.value)
     names = dict(zip(coco_results.category_ids(model.config), model.config.class_names, strict=False))
     skeleton = model.config.keypoint_head.skeleton
 

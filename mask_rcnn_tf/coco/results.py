@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.coco.rle import encode_crop
 from mask_rcnn_tf.ops.masks import paste_bitmap
 
@@ -101,4 +102,5 @@ def write_json(value: list | dict, path: str | pathlib.Path):
     """Writes COCO results or metrics as JSON, making the folder."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
+    with whole_files.replacing(path) as partial:
+        partial.write_text(json.dumps(value))

@@ -13,6 +13,8 @@ LOG = logging.getLogger("mask_rcnn_tf")
 
 UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # some network file systems
 
+_shared: dict[str, int] = {}  # locks that this process shares -> file descriptor
+
 
 def take(path: str | os.PathLike, waiting_for: str = "") -> int:
     """Takes a lock, of which there is one a file. The file stays; it means nothing while no process has it locked.
@@ -33,10 +35,33 @@ def take(path: str | os.PathLike, waiting_for: str = "") -> int:
     except BaseException:
         os.close(number)
         raise
+    _sign(number)
+    return number
+
+
+def share(path: str | os.PathLike):
+    """Takes part in a lock until this process ends: `take` fails meanwhile, others may share it.
+
+    Where the folder cannot be written, or its file system has no locks, nothing is done: nobody removes anything there.
+
+    Args:
+      path: of the file, which is made, and its folder.
+    """
+    path = os.path.abspath(path)
+    if path in _shared:
+        return
+    with contextlib.suppress(OSError):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        _shared[path] = number
+        fcntl.flock(number, fcntl.LOCK_SH)
+        _sign(number)
+
+
+def _sign(number: int):
     with contextlib.suppress(OSError):  # on a full disk nobody learns who holds it
         os.ftruncate(number, 0)
         os.pwrite(number, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-    return number
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from mask_rcnn_tf.data import contents, locks
 from mask_rcnn_tf.data.quiet import quiet
 
 LOG = logging.getLogger("mask_rcnn_tf")
+READING = ".reading"
 FRAMING = 16  # bytes that TFRecord adds to each record: its length and two checksums
 
 
@@ -32,16 +33,22 @@ def prepare(make: Callable[[], tfds.core.DatasetBuilder], place: str, data_dir: 
     if "://" in root:  # no locks there
         return _prepared(make, None)
     folder = pathlib.Path(root, place)
+    locks.share(lock_file(folder, READING))
     if not find_damage(folder):
         return _prepared(make, None)
     try:
-        lock = pathlib.Path(root, place.partition("/")[0], "locks", f"{folder.parent.name}_{folder.name}.lock")
+        lock = lock_file(folder)
         lock.parent.mkdir(parents=True, exist_ok=True)
         with locks.held(lock, f"prepares {folder}"):
             return _prepared(make, folder)
     except (OSError, RuntimeError, tf.errors.OpError) as error:  # TFDS turns TensorFlow's errors into RuntimeError
         why = " ".join((getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)).split())
         raise OSError(f"data_dir is {root!r}; {place} cannot be prepared there: {why[:400]}.") from error
+
+
+def lock_file(folder: pathlib.Path, what: str = "") -> pathlib.Path:
+    """The lock of a set's folder (builder/set/version) that the process has which prepares it, or those that read."""
+    return folder.parents[1] / "locks" / f"{folder.parent.name}_{folder.name}{what}.lock"
 
 
 def _prepared(make, folder):

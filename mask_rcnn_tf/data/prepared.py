@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Sequence
 
-from mask_rcnn_tf.data import coco_builder, contents, shapes
+from mask_rcnn_tf.data import coco_builder, contents, locks, preparation, shapes
 
 CURRENT = {"coco_json": str(coco_builder.CocoJson.VERSION), "mrcnn_shapes": shapes.VERSION}
 ABANDONED_AFTER = 3600.0  # seconds in which a set that is being prepared has certainly grown
@@ -121,21 +121,42 @@ def remove(data_dir: str, names: Sequence[str]) -> list[PreparedSet]:
       The removed sets.
 
     Raises:
-      ValueError: a name is not in the list (nothing is removed then), or a set cannot be removed.
+      ValueError: a name is not in the list or a process prepares or reads a set (nothing is removed
+        then), or a set cannot be removed.
     """
     listed = {found.name: found for found in prepared_sets(data_dir)}
     for name in names:
         if name != STALE and name not in listed:
             raise ValueError(f"remove is {name!r}; allowed: {STALE!r}, {', '.join(map(repr, listed)) or 'no name'}.")
     chosen = [found for found in listed.values() if found.name in names or (STALE in names and found.stale)]
-    for found in chosen:
-        try:
-            shutil.rmtree(found.folder)
-        except OSError as error:
-            raise ValueError(f"remove is {found.name!r}; it cannot be removed: {error.strerror}.") from None
-        with contextlib.suppress(OSError):  # another version is in it
-            os.rmdir(found.folder.parent)
+    with contextlib.ExitStack() as held:
+        taken: set[pathlib.Path] = set()
+        for found in chosen:
+            _hold(found, held, taken)
+        for found in chosen:
+            try:
+                shutil.rmtree(found.folder)
+            except OSError as error:
+                raise ValueError(f"remove is {found.name!r}; it cannot be removed: {error.strerror}.") from None
+            with contextlib.suppress(OSError):  # another version is in it
+                os.rmdir(found.folder.parent)
     return chosen
+
+
+def _hold(found: PreparedSet, held: contextlib.ExitStack, taken: set[pathlib.Path]):
+    """Locks a set, so that nothing prepares or reads it, unless the lock is `taken`: leftovers share one."""
+    whole = found.folder.with_name(found.folder.name.rpartition("_")[2])
+    for what, does in (("", "prepares"), (preparation.READING, "reads")):
+        lock = preparation.lock_file(whole, what)
+        if lock in taken or not lock.exists():
+            continue
+        taken.add(lock)
+        try:
+            held.callback(os.close, locks.take(lock))
+        except BlockingIOError as holder:
+            raise ValueError(f"remove is {found.name!r}; {holder} {does} it; allowed: when that has ended.") from None
+        except OSError as error:
+            raise ValueError(f"remove is {found.name!r}; its lock cannot be taken: {error.strerror}.") from None
 
 
 def table(sets: Sequence[PreparedSet]) -> str:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.coco import pictures
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.config import ModelConfig
@@ -122,13 +123,11 @@ class ResultsFile:
     def finish(self):
         """Makes the JSON file, whole or not at all."""
         self._lines.close()
-        whole = self.path.with_name(f"{self.path.name}.new")
-        with self.partial.open() as lines, whole.open("w") as file:
+        with whole_files.replacing(self.path) as whole, self.partial.open() as lines, whole.open("w") as file:
             file.write("[")
             for number, line in enumerate(lines):
                 file.write(f"{',' if number else ''}\n{line.rstrip()}")
             file.write("\n]\n")
-        whole.replace(self.path)
         self.partial.unlink()
 
 

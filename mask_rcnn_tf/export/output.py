@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.export.errors import ExportError
 
 
@@ -36,7 +37,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         raise ExportError(f"output is '{path}'; its folder cannot be written: {error.strerror}.") from None
     try:
         yield place / path.name
-        os.rename(place / path.name, path)
+        whole_files.put(place / path.name, path)
         made = []
     finally:
         shutil.rmtree(place, ignore_errors=True)

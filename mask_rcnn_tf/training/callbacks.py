@@ -17,9 +17,10 @@ from mask_rcnn_tf import visualize
 from mask_rcnn_tf.coco.keypoints import keypoint_set
 from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.training.log_file import LogFile
-from mask_rcnn_tf.training.storage import put, removed_after, writing
 from mask_rcnn_tf.training.storage import write_atomically as write_atomically  # callers know it here
+from mask_rcnn_tf.training.storage import writing
 from mask_rcnn_tf.training.tensorboard import EventWriter
+from mask_rcnn_tf.whole_files import replacing
 
 LOG = logging.getLogger("mask_rcnn_tf")
 NUM_PICTURES = 4
@@ -233,10 +234,8 @@ class PredictionPictures(StepCallback):
         if not pairs:
             return
         sheet = visualize.side_by_side(pairs, ("truth", "prediction"))
-        partial = self.path.with_name("predictions.partial.png")
-        with writing(self.path), removed_after(partial):
+        with writing(self.path), replacing(self.path, "predictions.partial.png") as partial:
             visualize.write_image(sheet, partial)
-            put(partial, self.path)
         self.writer.image(self.step, "predictions", sheet)
 
     def _draw(self, rows, image_id, image):

@@ -17,7 +17,8 @@ from mask_rcnn_tf.training.callbacks import StepCallback
 from mask_rcnn_tf.training.checkpoint_files import NOTE, CheckpointFiles
 from mask_rcnn_tf.training.run_folder import read_object
 from mask_rcnn_tf.training.stopping import Stopping
-from mask_rcnn_tf.training.storage import put, removed_after, write_atomically, writing
+from mask_rcnn_tf.training.storage import write_atomically, writing
+from mask_rcnn_tf.whole_files import replacing
 
 LOG = logging.getLogger("mask_rcnn_tf")
 
@@ -239,7 +240,5 @@ def _is_whole_zip(path):
 def save_model(model: keras.Model, path: str | os.PathLike):
     """Saves a `.keras` file so that a kill or a full disk leaves the old one or the new one."""
     path = pathlib.Path(path)
-    partial = path.with_name(f"{path.stem}.partial.keras")
-    with writing(path), removed_after(partial):
+    with writing(path), replacing(path, f"{path.stem}.partial.keras") as partial:
         model.save(partial)
-        put(partial, path)

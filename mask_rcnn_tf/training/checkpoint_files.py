@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.training import storage
 
 LOG = logging.getLogger("mask_rcnn_tf")
@@ -102,7 +103,7 @@ class CheckpointFiles:
         self._remove(step)
         files = sorted(partial.glob("step.*"), key=lambda path: path.suffix == ".index")
         for path in files:
-            storage.put(path, self.folder / path.name.replace("step", f"step-{step}", 1))
+            whole_files.put(path, self.folder / path.name.replace("step", f"step-{step}", 1))
 
     def _remove(self, step):
         for path in sorted(self.folder.glob(f"step-{step}.*"), key=lambda path: path.suffix != ".index"):

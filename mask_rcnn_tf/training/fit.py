@@ -26,7 +26,7 @@ from mask_rcnn_tf.training.keypoints import resolve_keypoints
 from mask_rcnn_tf.training.run_folder import find_start
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
 from mask_rcnn_tf.training.stopping import AllowStop, Stopping
-from mask_rcnn_tf.training.storage import reason, write_atomically
+from mask_rcnn_tf.training.storage import check_folder, reason, write_atomically
 from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
 from mask_rcnn_tf.weights.initialization import initialize
 
@@ -54,7 +54,8 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
         folder holds a run and no whole checkpoint; another process trains in it.
       FloatingPointError: a loss or a weight is not finite.
       OSError: something cannot be written, as on a full disk.
-      KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came, to the main thread; the step that was at work is stored.
+      KeyboardInterrupt, SystemExit: Ctrl-C, SIGTERM or SIGHUP came, to the main thread; the step that was at
+        work is stored.
     """
     folder, stopping = pathlib.Path(model_dir), Stopping()
     with stopping.handled(lambda: _where(folder, config.train.steps)):
@@ -82,6 +83,7 @@ def _where(folder, steps):
 
 def _train(config, folder, stopping):
     path, note = find_start(config, folder)
+    check_folder(folder / "checkpoints")
     write_atomically(folder / "config.json", json.dumps(configuration.to_dict(config), indent=2) + "\n")
     model = build_model(config)
     checkpointing = run_checkpoint.Checkpointing(model, folder, _checkpoint_due(config.train))

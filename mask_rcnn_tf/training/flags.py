@@ -1,6 +1,7 @@
 """How the tools start and end: flags, `--config` with every leaf open to overrides, one line for what is wrong."""
 
 import dataclasses
+import difflib
 import logging
 import os
 import pathlib
@@ -14,6 +15,7 @@ import tensorflow as tf
 from absl import app, flags
 from ml_collections import config_flags
 
+from mask_rcnn_tf import starting
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.presets import load_config, preset_names
 
@@ -111,7 +113,12 @@ def run(main: Callable[[Sequence[str]], Any], config_required: bool = True, take
             print(f"{tool}: interrupted", file=sys.stderr)
             sys.exit(130)
 
-    app.run(run_quietly, flags_parser=parse_or_exit)
+    try:
+        starting.end()
+        app.run(run_quietly, flags_parser=parse_or_exit)
+    except KeyboardInterrupt:  # while the flags are parsed
+        print(f"{pathlib.Path(sys.argv[0]).stem}: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def check_output(path: str | os.PathLike):
@@ -149,8 +156,9 @@ def _check_keys(argv, required):
             known = {field.name: field.type for field in dataclasses.fields(section)} if section else {}
             where = ".".join(names)
             if name not in known:
+                near = "".join(f" Did you mean {key!r}?" for key in difflib.get_close_matches(name, known, 1))
                 raise ValueError(
-                    f"{where} has no key {name!r}; known: {', '.join(sorted(known)) or 'none, it is a value'}."
+                    f"{where} has no key {name!r}; known: {', '.join(sorted(known)) or 'none, it is a value'}.{near}"
                 )
             names.append(name)
             section = known[name] if dataclasses.is_dataclass(known[name]) else None

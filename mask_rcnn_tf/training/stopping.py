@@ -1,9 +1,10 @@
-"""Ctrl-C and SIGTERM: the step ends, a checkpoint is stored, and one line says how to go on."""
+"""Ctrl-C, SIGTERM and SIGHUP: the step ends, a checkpoint is stored, and one line says how to go on."""
 
 import contextlib
 import logging
 import os
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import keras
 
 LOG = logging.getLogger("mask_rcnn_tf")
 
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}  # HUP: a terminal closed
 
 
 class _Stop(BaseException):
@@ -55,20 +56,21 @@ class Stopping:
         # notebook or a shell, whose process is more than this run.
         is_interactive = hasattr(sys, "ps1") or sys.flags.interactive
         signal.signal(signal.SIGINT, signal.default_int_handler if is_interactive else signal.SIG_DFL)
+        _leave_dead_terminal()
         if sys.stderr is not None and sys.stderr.isatty():
             os.write(sys.stderr.fileno(), b"\nstopping after this step; Ctrl-C again ends at once\n")
         self._leave_if_allowed()
 
     @contextlib.contextmanager
     def handled(self, where: Callable[[], str]) -> Iterator[None]:
-        """Takes the two signals until the end of the block, in the main thread; in others nothing is changed.
+        """Takes the signals until the end of the block, in the main thread; in others nothing is changed.
 
         Args:
           where: function that says what of the run is stored.
 
         Raises:
           KeyboardInterrupt: after Ctrl-C, with the line that was logged.
-          SystemExit: after SIGTERM, with exit code 143.
+          SystemExit: after SIGTERM, with exit code 143; after SIGHUP with 129.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -92,6 +94,16 @@ class Stopping:
         line = f"stopped by {NAMES[self._signal]}: {where}"
         LOG.warning("%s", line)
         raise KeyboardInterrupt(line) if self._signal == signal.SIGINT else SystemExit(128 + self._signal)
+
+
+def _leave_dead_terminal():
+    """Lets what is printed go nowhere where its terminal is gone: an error there would end the run before it stores."""
+    for number in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
 
 
 class AllowStop(keras.callbacks.Callback):

@@ -4,9 +4,12 @@ import contextlib
 import os
 import pathlib
 import re
+import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
+
+from mask_rcnn_tf import whole_files
 
 
 @contextlib.contextmanager
@@ -35,27 +38,15 @@ def reason(error: BaseException) -> str:
 
 def write_atomically(path: str | os.PathLike, text: str):
     """Writes a text file so that a kill or a full disk leaves the old one or the new one, never half of one."""
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".partial")
-    with writing(path), removed_after(partial):
+    with writing(path), whole_files.replacing(path) as partial:
         partial.write_text(text)
-        put(partial, path)
 
 
-@contextlib.contextmanager
-def removed_after(partial: pathlib.Path) -> Iterator[None]:
-    """Removes a half-written file where something went wrong: on a full disk its room is needed."""
-    try:
-        yield
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def put(partial: pathlib.Path, path: pathlib.Path):
-    """Gives a complete file its name, once its content is on the disk: after a power failure too it is whole."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+def check_folder(folder: pathlib.Path):
+    """Makes a folder, and finds out whether files can be made in it, before there is work to lose. Raises as above."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def append(path: pathlib.Path, line: str):

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import safetensors.numpy
 
+from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.config import to_dict
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights import mapping
@@ -32,6 +33,5 @@ def save_torchvision(model: MaskRCNN, path: str | pathlib.Path) -> None:
         raise ValueError(f"path is {str(path)!r}; allowed: a name that ends in .safetensors.")
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"format": "pt", "config": json.dumps(to_dict(model.config))}
-    partial = path.with_name(f"{path.name}.partial")  # a kill leaves the old file or the new one
-    safetensors.numpy.save_file(to_torchvision(model), partial, metadata)
-    partial.replace(path)
+    with whole_files.replacing(path) as partial:
+        safetensors.numpy.save_file(to_torchvision(model), partial, metadata)

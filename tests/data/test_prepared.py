@@ -11,7 +11,7 @@ import coco_files
 import pytest
 
 from mask_rcnn_tf.config import Config, ShapesConfig
-from mask_rcnn_tf.data import coco, prepared, shapes
+from mask_rcnn_tf.data import coco, locks, preparation, prepared, shapes
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "data_cache.py"
 
@@ -109,3 +109,28 @@ def test_tool_removes_by_name(cache):
     assert set(listed(cache)) == {"mrcnn_shapes"} and (cache.parent / "data" / "1.bmp").is_file()
     failed = subprocess.run([*command[:2], "--data_dir=nowhere"], capture_output=True, text=True)
     assert failed.returncode == 1 and "data_cache: data_dir is 'nowhere'; there is no such folder." in failed.stderr
+
+
+def test_what_a_process_reads_or_prepares_stays(cache):
+    name = listed(cache)["coco_json"].name
+    folder = cache / name
+    for what, does in ((preparation.READING, "reads"), ("", "prepares")):
+        lock = preparation.lock_file(folder, what)
+        lock.parent.mkdir(exist_ok=True)
+        take = locks.share if what else locks.take
+        program = (
+            f"from mask_rcnn_tf.data import locks; locks.{take.__name__}({str(lock)!r}); print(flush=True); input()"
+        )
+        holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        holder.stdout.readline()
+        with pytest.raises(ValueError, match=f"^remove is '{name}'; process {holder.pid} on .* {does} it; allowed"):
+            prepared.remove(str(cache), [name, "stale"])
+        holder.communicate(b"\n")
+    assert set(listed(cache)) == {"coco_json", "mrcnn_shapes"}
+    assert [found.name for found in prepared.remove(str(cache), [name])] == [name]
+
+
+def test_reading_is_a_lock(made):
+    folder = made / "cache" / listed(made / "cache")["coco_json"].name
+    with pytest.raises(BlockingIOError, match=f"process {os.getpid()} on"):  # `made` has read it
+        locks.take(preparation.lock_file(folder, preparation.READING))

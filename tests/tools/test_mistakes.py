@@ -14,6 +14,7 @@ from PIL import Image
 from tiny import finding_model
 
 from mask_rcnn_tf import MaskRCNN
+from mask_rcnn_tf.data import check
 from mask_rcnn_tf.evaluation import files
 from mask_rcnn_tf.export.runners import keras_model
 
@@ -173,7 +174,7 @@ MISTAKES = [  # command line, exit status, words of the message
     *((with_flag(TRAIN, "config", name), 2, name) for name in ("misspelt.py", "without.py", "empty.py", "none.py")),
     (TRAIN + " --config.train.steps=-5", 2, "steps"),
     (TRAIN + " --config.train.steps=1e3", 2, "steps"),
-    (TRAIN + " --config.train.stepps=5", 2, "stepps"),
+    (TRAIN + " --config.train.stepps=5", 2, " Did you mean 'steps'?"),
     (TRAIN + " --config.train.decay_steps=(5,3)", 2, "decay_steps"),
     (TRAIN + f" --config.train.steps={'9' * 40}", 2, "steps"),
     (TRAIN + f" --config.model.seed={2**63}", 2, "seed"),
@@ -221,6 +222,25 @@ def test_one_line(monkeypatch, capsys, folder, loaded, line, status, words):
 
 def test_no_tool_is_left_out():
     assert {line.split()[0] for line, _, _ in MISTAKES} == {path.stem for path in TOOLS.glob("*.py")}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        with_flag(EVALUATE, "output", "a.json/new.json"),
+        EVALUATE + " --results=a.json/new.json",
+        with_flag(PREDICT, "output", "a.json"),
+        CHECK + " --usable=a.json/new.json",
+    ],
+)
+def test_a_place_that_cannot_be_written_is_known_before_the_work(monkeypatch, capsys, folder, line):
+    def work(*_, **__):
+        raise AssertionError("the work was begun")
+
+    monkeypatch.setattr(files, "load_model", work)
+    monkeypatch.setattr(check, "check", work)
+    status, text = run(monkeypatch, capsys, folder, line)
+    assert status == 1 and "a.json" in text and len(text.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,15 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize("number, error", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+
+
+@pytest.mark.parametrize(
+    "number, error",
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)],
+)
 def test_a_signal_waits_for_where_the_run_may_be_left(number, error, caplog):
-    before, done = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)], []
+    before, done = [signal.getsignal(each) for each in STOPS], []
     with pytest.raises(error) as raised:
         stopping = Stopping()
         with stopping.handled(lambda: "step 7 is stored"):
@@ -53,10 +59,37 @@ def test_a_signal_waits_for_where_the_run_may_be_left(number, error, caplog):
             assert stopping.requested
             stopping.allow(at_once=True)
             done.append("never")
-    assert done == ["the step ends"] and [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
-    line = f"stopped by {'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'}: step 7 is stored"
+    assert done == ["the step ends"] and [signal.getsignal(each) for each in STOPS] == before
+    line = f"stopped by {STOPS[number]}: step 7 is stored"
     assert caplog.messages == [line]
-    assert raised.value.args == ((line,) if number == signal.SIGINT else (143,))
+    assert raised.value.args == ((line,) if number == signal.SIGINT else (128 + number,))
+
+
+def test_nohup_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stopping().handled(str):
+            send(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_is_no_error(monkeypatch):
+    ours, theirs = os.openpty()
+    kept = os.dup(2)
+    try:
+        os.dup2(theirs, 2)
+        os.close(theirs)
+        os.close(ours)
+        with pytest.raises(OSError, match="Input/output"):
+            os.write(2, b"x")
+        with pytest.raises(SystemExit), Stopping().handled(str):
+            send(signal.SIGHUP)
+            assert os.write(2, b"x") == 1
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def test_at_once_where_it_may_and_at_the_latest_at_the_end():
@@ -235,6 +268,16 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path, what):
     write()
     if what == "checkpoint":
         assert checkpoints.manager.steps() == [5, 9] and not find_damage(checkpoints.manager.prefix(9))
+
+
+def test_a_folder_that_cannot_hold_files_is_known_before_training(tmp_path):
+    storage.check_folder(tmp_path / "checkpoints")
+    assert os.listdir(tmp_path) == ["checkpoints"] and not os.listdir(tmp_path / "checkpoints")
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", pathlib.Path("/proc/none")):
+        with pytest.raises(OSError, match=f"^{folder} cannot be written: ") as error:
+            storage.check_folder(folder)
+        assert "\n" not in str(error.value)
 
 
 def test_a_full_disk_while_data_are_prepared(tmp_path):

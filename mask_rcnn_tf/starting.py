@@ -1,0 +1,40 @@
+"""Ctrl-C while one of the tools still imports TensorFlow ends it in one line."""
+
+import os
+import pathlib
+import signal
+import sys
+import threading
+
+
+def begin():
+    """Takes Ctrl-C where the program is one of tools/; in all others, which may want to catch it, nothing is changed.
+
+    `training.flags.run` gives it back by `end`.
+    """
+    if (
+        _is_tool(getattr(sys.modules.get("__main__"), "__file__", None))
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):
+        signal.signal(signal.SIGINT, _leave)
+
+
+def end():
+    """Lets Ctrl-C raise KeyboardInterrupt again, where `begin` took it."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_tool(path: str | None) -> bool:
+    if not path:
+        return False
+    folder = pathlib.Path(path).resolve().parent
+    return folder.name == "tools" and (folder.parent / "mask_rcnn_tf").is_dir()
+
+
+def _leave(number, frame):
+    # At once: an exception inside another package's import is not always let through.
+    del number, frame
+    os.write(2, f"{pathlib.Path(sys.argv[0]).stem}: interrupted\n".encode())
+    os._exit(130)
