@@ -1,8 +1,9 @@
 """Two keypoints, head and tail, of glue tubes on photographs: a small Keypoint R-CNN from scratch on two CPU cores.
 
     python tools/train.py --config keypoint_rcnn_glue_tubes --model_dir runs/tubes \
-        --config.data.train_annotations=glue_tubes/train/annotations.json --config.data.train_images=glue_tubes/train \
-        --config.data.val_annotations=glue_tubes/val/annotations.json --config.data.val_images=glue_tubes/val
+        --config.data.train_annotations=glue_tubes/train/annotations.json \
+        --config.data.train_images=glue_tubes/train/images \
+        --config.data.val_annotations=glue_tubes/val/annotations.json --config.data.val_images=glue_tubes/val/images
 
 111 training and 23 validation images of 640 x 360 pixels (github.com/alexppppp/keypoint_rcnn_training_pytorch, MIT),
 shrunk to half. A start for objects of your own: names, skeleton and J come from the annotations.

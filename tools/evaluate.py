@@ -17,7 +17,7 @@ ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO-format JSON.", requ
 IMAGES = flags.DEFINE_string("images", None, "Folder of its images.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "Where to write the tables (JSON).", required=True)
 RESULTS = flags.DEFINE_string("results", None, "Where to write the COCO results (JSON), if anywhere.")
-SIGMAS = flags.DEFINE_list("keypoint_sigmas", [], "One number a keypoint (config.data.keypoint_sigmas); none: COCO's.")
+SIGMAS = flags.DEFINE_list("keypoint_sigmas", [], "One number a keypoint; none: the model's.")
 MAX_DETS = flags.DEFINE_list("max_dets", ["1", "10", "100"], "Detections an image that count, ascending.")
 
 

@@ -32,7 +32,7 @@ def evaluate_files(
 ) -> tuple[dict[str, dict], list[dict], list[str]]:
     """Scores a model on the images of a COCO file.
 
-    Masks are scored where the model has a mask head and the file has masks; keypoints where results have them.
+    Masks and keypoints are scored where the model has a head for them and the file has some.
 
     Args:
       predict: see `predict_files`.
@@ -40,7 +40,7 @@ def evaluate_files(
       folder: where its images are.
       config: the model's. Of its categories those that the file lacks are left out of the results.
       max_dets: detections an image that count, ascending.
-      sigmas: one of each keypoint; None is COCO's 17.
+      sigmas: one of each keypoint; None is the model's own, or COCO's 17.
       verbose: 0 hides the progress bar.
 
     Returns:
@@ -60,12 +60,10 @@ def evaluate_files(
     if not ground_truth["annotations"]:
         raise ValueError(f"annotations {annotations} has no annotations to score.")
     iou_types, where = _iou_types(ground_truth, config), f"annotations {annotations}"
+    sigmas = (sigmas or config.keypoint_head.sigmas or None) if "keypoints" in iou_types else None
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
     results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
     results = translated(results, ground_truth, config)
-    if any("keypoints" in result for result in results):
-        iou_types += ("keypoints",)
-        truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
     return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results, failures
 
 
@@ -104,7 +102,7 @@ def score_results(
       results: COCO results of its images and categories.
       config: the model's.
       max_dets: detections an image that count, ascending.
-      sigmas: one of each keypoint; None is COCO's 17.
+      sigmas: one of each keypoint; None is the model's own, or COCO's 17.
 
     Returns:
       The tables of `coco_metrics.score`.
@@ -112,10 +110,14 @@ def score_results(
     Raises:
       ValueError: see `coco_metrics.score`.
     """
-    iou_types = _iou_types(ground_truth, config) + ("keypoints",) * any("keypoints" in result for result in results)
+    iou_types = _iou_types(ground_truth, config)
+    sigmas = (sigmas or config.keypoint_head.sigmas or None) if "keypoints" in iou_types else None
     return coco_metrics.score(ground_truth, results, iou_types, max_dets, sigmas)
 
 
 def _iou_types(ground_truth: dict, config: ModelConfig) -> tuple[str, ...]:
-    """Boxes, and masks where the model and the file have them."""
-    return ("bbox",) + ("segm",) * (config.has_masks and any(map(has_segmentation, ground_truth["annotations"])))
+    """Boxes, and masks and keypoints where the model and the file have them."""
+    annotations = ground_truth["annotations"]
+    masks = config.has_masks and any(map(has_segmentation, annotations))
+    keypoints = config.has_keypoints and any(row.get("keypoints") for row in annotations)
+    return ("bbox", *("segm",) * masks, *("keypoints",) * keypoints)
