@@ -68,6 +68,8 @@ def _validate_rois(model: Any):
     rpn, roi = model.rpn, model.roi
     if rpn.negative_iou > rpn.positive_iou:
         fail("model.rpn.negative_iou", rpn.negative_iou, f"at most positive_iou = {rpn.positive_iou}")
+    if roi.operator == "pool" and roi.reduction != "max":
+        fail("model.roi.reduction", roi.reduction, "'max', where operator is 'pool'")
     if (model.has_masks or model.has_keypoints) and int(roi.samples * roi.positive_fraction) < 1:
         fail("model.roi.positive_fraction", roi.positive_fraction, f"at least 1 / samples = 1 / {roi.samples}")
 

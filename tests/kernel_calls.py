@@ -28,11 +28,12 @@ def roi_align(
     aligned,
     kernels,
     max_sampling=8,
+    **options,
 ):
     form = get_kernels(kernels).roi_align
     size = (output_size, output_size) if isinstance(output_size, int) else output_size
-    options = RoiAlignOptions(tuple(strides), sampling_ratio, aligned, max_sampling)
-    return form.pool(form.prepare(features), rois, batch_indices, level_indices, size, options)
+    given = RoiAlignOptions(tuple(strides), sampling_ratio, aligned, max_sampling, **options)
+    return form.pool(form.prepare(features), rois, batch_indices, level_indices, size, given)
 
 
 def canvas_frame_targets(gt_masks, image_shape, rois, batch_indices, gt_indices, size, kernels):

@@ -113,6 +113,9 @@ class RoiConfig(Section):
     canonical_level: int = field(4, at_least=0)
     # where the epsilon stands: "detectron2" or "torchvision"
     level_rule: str = field("detectron2", one_of=("detectron2", "torchvision"))
+    # RoIAlign; RoIWarp: its samples in RoIs rounded to whole feature pixels; RoIPool: whole pixels (paper, Table 2c)
+    operator: str = field("align", one_of=("align", "warp", "pool"))
+    reduction: str = field("average", one_of=("average", "max"))  # of a bin; "max" with "pool"
     aligned: bool = True  # half-pixel aligned RoIAlign (Detectron2's ROIAlignV2); torchvision: False
     sampling_ratio: int = field(2, at_least=0, at_most=CELLS)  # samples a bin and axis; 0: adaptive, ceil(roi / bin)
     max_sampling: int = field(

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.config import RoiConfig
 from mask_rcnn_tf.models.roi_rows import RoiRows
+from mask_rcnn_tf.ops import roi_gather, roi_pool
 from mask_rcnn_tf.ops.kernels import Kernels
 from mask_rcnn_tf.ops.roi_regions import RoiAlignOptions, assign_levels
 
@@ -36,7 +37,7 @@ class RoiOperator(abc.ABC):
 
 
 class RoiAlign(RoiOperator):
-    """RoIAlign (paper, section 3), in the form of a set of kernels.
+    """RoIAlign (paper, section 3), or RoIWarp (section 4.1), in the form of a set of kernels.
 
     Args:
       roi: the configuration's section.
@@ -46,7 +47,14 @@ class RoiAlign(RoiOperator):
 
     def __init__(self, roi: RoiConfig, strides: Sequence[float], kernels: Kernels):
         self._form = kernels.roi_align
-        self._options = RoiAlignOptions(tuple(strides), roi.sampling_ratio, roi.aligned, roi.max_sampling)
+        self._options = RoiAlignOptions(
+            tuple(strides),
+            roi.sampling_ratio,
+            roi.aligned,
+            roi.max_sampling,
+            quantized=roi.operator == "warp",
+            reduction=roi.reduction,
+        )
 
     def prepare(self, features: list[tf.Tensor], strides: tuple[float, ...]) -> Any:
         """See `RoiOperator`."""
@@ -59,6 +67,21 @@ class RoiAlign(RoiOperator):
         return self._form.pool(prepared, rois, batch_indices, level_indices, (size, size), self._options)
 
 
+class RoiPool(RoiOperator):
+    """RoIPool (Girshick, arXiv:1504.08083); the same form for every set of kernels."""
+
+    def prepare(self, features: list[tf.Tensor], strides: tuple[float, ...]) -> Any:
+        """See `RoiOperator`."""
+        return roi_gather.prepare(features), strides
+
+    def pool(
+        self, prepared: Any, rois: tf.Tensor, batch_indices: tf.Tensor, level_indices: tf.Tensor, size: int
+    ) -> tf.Tensor:
+        """See `RoiOperator`."""
+        pyramid, strides = prepared
+        return roi_pool.pool(pyramid, rois, batch_indices, level_indices, (size, size), strides)
+
+
 class Pooler:
     """Chooses the level of each RoI and pools from it.
 
@@ -66,7 +89,7 @@ class Pooler:
       roi: the configuration's section; `roi.levels` are names in `spec`.
       spec: {level: (stride, channels)} of the features.
       kernels: `ops.kernels.Kernels`.
-      operator: None for RoIAlign.
+      operator: None for the configuration's.
     """
 
     def __init__(
@@ -74,7 +97,8 @@ class Pooler:
     ):
         self._roi, self.kernels = roi, kernels
         self._strides = tuple(spec[name][0] for name in roi.levels)
-        self._operator = operator or RoiAlign(roi, self._strides, kernels)
+        own = RoiPool() if roi.operator == "pool" else RoiAlign(roi, self._strides, kernels)
+        self._operator = operator or own
 
     def prepare(self, features: Mapping[str, tf.Tensor]) -> Any:
         """From {level: [B, h, w, c]} to what `pool` reads."""

@@ -64,7 +64,7 @@ def pool(
     output_size: tuple[int, int],
     options: RoiAlignOptions,
 ) -> tf.Tensor:
-    """Pools every RoI from its level into a grid of bins, each the mean of bilinear samples.
+    """Pools every RoI from its level into a grid of bins, each the mean (or the highest) of bilinear samples.
 
     Differentiable in the features; RoIs get no gradient. Samples more than a pixel outside their level count as 0.
 
@@ -84,12 +84,13 @@ def pool(
     regions = to_regions(canvas.limits, rois, batch_indices, level_indices, options)
     origin = tf.gather(canvas.origins, regions.levels)
     if options.sampling_ratio:
-        return _crop_mean(canvas.pixels, origin, regions, output_size, (options.sampling_ratio,) * 2)
-    return _adaptive_crop_mean(canvas.pixels, origin, regions, output_size)
+        grid = (options.sampling_ratio,) * 2
+        return _crop_bins(canvas.pixels, origin, regions, output_size, grid, options.reduction)
+    return _adaptive_crop_bins(canvas.pixels, origin, regions, output_size, options.reduction)
 
 
-def _crop_mean(canvas, origin, regions: Regions, output_size, grid) -> tf.Tensor:
-    """Samples all RoIs with one grid (samples a bin, whole numbers or int32 scalars) and averages over the bins."""
+def _crop_bins(canvas, origin, regions: Regions, output_size, grid, reduction) -> tf.Tensor:
+    """Samples all RoIs with one grid (samples a bin, whole numbers or int32 scalars) and reduces each bin to one."""
     (rows, columns), (grid_y, grid_x) = output_size, grid
     counts = tf.stack([rows * grid_y, columns * grid_x])
     step = regions.size / tf.cast(counts, tf.float32)
@@ -100,10 +101,11 @@ def _crop_mean(canvas, origin, regions: Regions, output_size, grid) -> tf.Tensor
     samples = tf.image.crop_and_resize(canvas, boxes, regions.images, counts)
     samples = _zero_outside(samples, first, last, step, counts, regions.limit)
     if isinstance(grid_y, int):  # many times faster on CPUs than one mean over two axes
-        return tf.nn.avg_pool2d(samples, grid, grid, "VALID")
-    channels = canvas.shape[3]
-    samples = tf.reduce_mean(tf.reshape(samples, [-1, rows, grid_y, columns * grid_x * channels]), axis=2)
-    return tf.reduce_mean(tf.reshape(samples, [-1, rows, columns, grid_x, channels]), axis=3)
+        pool_bins = tf.nn.max_pool2d if reduction == "max" else tf.nn.avg_pool2d
+        return pool_bins(samples, grid, grid, "VALID")
+    channels, reduce = canvas.shape[3], tf.reduce_max if reduction == "max" else tf.reduce_mean
+    samples = reduce(tf.reshape(samples, [-1, rows, grid_y, columns * grid_x * channels]), axis=2)
+    return reduce(tf.reshape(samples, [-1, rows, columns, grid_x, channels]), axis=3)
 
 
 def _zero_outside(samples, first, last, step, counts, limit) -> tf.Tensor:
@@ -121,7 +123,7 @@ def _zero_outside(samples, first, last, step, counts, limit) -> tf.Tensor:
     return tf.cond(tf.reduce_all(ends_inside), lambda: samples, masked)
 
 
-def _adaptive_crop_mean(canvas, origin, regions: Regions, output_size) -> tf.Tensor:
+def _adaptive_crop_bins(canvas, origin, regions: Regions, output_size, reduction) -> tf.Tensor:
     """Pools RoIs group by group: those that share a grid share one crop_and_resize. RoIs without a grid stay 0."""
     grid = adaptive_grid(regions, output_size)
     pooled = tf.where(tf.reduce_all(grid > 0, axis=1))[:, 0]
@@ -132,7 +134,8 @@ def _adaptive_crop_mean(canvas, origin, regions: Regions, output_size) -> tf.Ten
     def pool_group(index, total):
         members = tf.gather(pooled, tf.where(tf.equal(groups, index))[:, 0])
         part = Regions(*(tf.gather(field, members) for field in regions))
-        values = _crop_mean(canvas, tf.gather(origin, members), part, output_size, (grids[index, 0], grids[index, 1]))
+        shared = (grids[index, 0], grids[index, 1])
+        values = _crop_bins(canvas, tf.gather(origin, members), part, output_size, shared, reduction)
         return index + 1, tf.tensor_scatter_nd_add(total, members[:, tf.newaxis], values)
 
     total = tf.zeros([tf.shape(grid)[0], *output_size, canvas.shape[3]])

@@ -1,5 +1,6 @@
 """RoIAlign in constant shapes: gathers the four corners of every sample from the flattened pyramid (XLA, TFLite)."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ def pool(
     output_size: tuple[int, int],
     options: RoiAlignOptions,
 ) -> tf.Tensor:
-    """The sum over the samples of a bin, one (row, column) of its grid at a time; see `roi_align.pool`."""
+    """The mean (or the highest) of the samples of a bin, one (row, column) of its grid at a time: `roi_align.pool`."""
     limits = tf.cast(pyramid.shapes[:, 1:], tf.float32)
     regions = to_regions(limits, rois, batch_indices, level_indices, options)
     corner, ratio = _corner_indices(pyramid.shapes, regions), options.sampling_ratio
@@ -48,22 +49,31 @@ def pool(
     else:
         grid = tf.minimum(adaptive_grid(regions, output_size), options.max_sampling)
 
+    is_max = options.reduction == "max"
+
     def sample(row, column):
         y = _axis_samples(regions, 0, output_size[0], grid, row)
         x = _axis_samples(regions, 1, output_size[1], grid, column)
-        return _bilinear(pyramid.pixels, corner, y, x)
+        values = _bilinear(pyramid.pixels, corner, y, x)
+        if not is_max:
+            return values
+        exists = (row < tf.maximum(grid[:, 0], 1)) & (column < tf.maximum(grid[:, 1], 1))
+        return tf.where(exists[:, tf.newaxis, tf.newaxis, tf.newaxis], values, -float("inf"))
 
+    join = tf.maximum if is_max else tf.add
     if ratio:  # few samples: unrolled, because ONNX runtimes are poor at loops
-        total = tf.add_n([sample(row, column) for row in range(ratio) for column in range(ratio)])
+        total = functools.reduce(join, [sample(row, column) for row in range(ratio) for column in range(ratio)])
     else:
         side = options.max_sampling
-        total = tf.zeros([tf.shape(grid)[0], *output_size, pyramid.pixels.shape[1]])
+        start = tf.fill([tf.shape(grid)[0], *output_size, pyramid.pixels.shape[1]], -float("inf") if is_max else 0.0)
         _, total = tf.while_loop(
             lambda index, _: index < side * side,
-            lambda index, total: (index + 1, total + sample(index // side, index % side)),
-            (0, total),
+            lambda index, total: (index + 1, join(total, sample(index // side, index % side))),
+            (0, start),
             maximum_iterations=side * side,
         )
+    if is_max:
+        return total
     count = tf.cast(tf.maximum(grid[:, 0] * grid[:, 1], 1), tf.float32)
     return total / count[:, tf.newaxis, tf.newaxis, tf.newaxis]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from mask_rcnn_tf.ops import onnx_operators, roi_align
+from mask_rcnn_tf.ops import onnx_operators, roi_align, roi_gather
 from mask_rcnn_tf.ops.roi_regions import RoiAlignOptions
 
 
@@ -22,6 +22,8 @@ def pool_apart(
     options: RoiAlignOptions,
 ) -> tf.Tensor:
     """Each level pools its own RoIs: the least work, in shapes that depend on the data. See `roi_align.pool`."""
+    if not _has_operator(options):
+        return roi_gather.pool(roi_gather.prepare(levels), rois, batch_indices, level_indices, output_size, options)
     pool = _level_operators(levels, output_size, options)
     rows = [tf.where(level_indices == index)[:, 0] for index in range(len(levels))]
     parts = [pool(index, tf.gather(rois, of), tf.gather(batch_indices, of)) for index, of in enumerate(rows)]
@@ -39,6 +41,8 @@ def pool_all(
     options: RoiAlignOptions,
 ) -> tf.Tensor:
     """Each level pools all RoIs, those of the others shrunk to a point and dropped after: shapes stay constant."""
+    if not _has_operator(options):
+        return roi_gather.pool(roi_gather.prepare(levels), rois, batch_indices, level_indices, output_size, options)
     pool = _level_operators(levels, output_size, options)
     parts = []
     for index in range(len(levels)):
@@ -46,6 +50,11 @@ def pool_all(
         pooled = pool(index, tf.where(own, rois, 0.0), batch_indices)
         parts.append(tf.where(own[:, :, tf.newaxis, tf.newaxis], pooled, 0.0))
     return tf.add_n(parts)
+
+
+def _has_operator(options):
+    """Whether ONNX's RoiAlign computes it: no rounded RoIs, and its "max" is of weighted corners, not of samples."""
+    return not options.quantized and options.reduction == "average"
 
 
 def _level_operators(levels, output_size, options) -> Callable[[int, tf.Tensor, tf.Tensor], tf.Tensor]:

@@ -16,12 +16,17 @@ class RoiAlignOptions(NamedTuple):
         feature pixel of height and width (torchvision's default).
       max_sampling: of forms in constant shapes only: the adaptive grid holds at most this many samples an axis, more
         are clipped to it.
+      quantized: RoIs are rounded to whole feature pixels first, as RoIPool rounds them (`quantize`), and not shifted:
+        RoIWarp, as the Mask R-CNN paper describes it (section 4.1).
+      reduction: "average" or "max" of the samples of a bin.
     """
 
     strides: tuple[float, ...]
     sampling_ratio: int = 2
     aligned: bool = True
     max_sampling: int = 8
+    quantized: bool = False
+    reduction: str = "average"
 
 
 class Regions(NamedTuple):
@@ -110,10 +115,31 @@ def to_regions(
     scales = tf.constant([1.0 / stride for stride in options.strides], tf.float32)
     scale = tf.gather(scales, level_indices)[:, tf.newaxis]
     rois = tf.stop_gradient(tf.cast(rois, tf.float32))
+    if options.quantized:
+        start, size = quantize(rois, scale)
+        return Regions(start, size, tf.gather(limits, level_indices), level_indices, batch_indices)
     offset = 0.5 if options.aligned else 0.0
     start, end = rois[:, :2] * scale - offset, rois[:, 2:] * scale - offset
     size = end - start if options.aligned else tf.maximum(end - start, 1.0)
     return Regions(start, size, tf.gather(limits, level_indices), level_indices, batch_indices)
+
+
+def quantize(rois: tf.Tensor, scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """RoIs rounded to whole feature pixels, both corners included.
+
+    Args:
+      rois: float32 [n, 4], pixels of the network input.
+      scale: float32 [n, 1], feature pixels a pixel.
+
+    Returns:
+      start float32 [n, 2] (y, x) and size float32 [n, 2], at least 1.
+
+    Source: Girshick, "Fast R-CNN" (2015), section 2.1; torchvision/csrc/ops/cpu/roi_pool_kernel.cpp, whose `round`
+      takes halves away from 0.
+    """
+    places = rois * scale
+    whole = tf.sign(places) * tf.floor(tf.abs(places) + 0.5)
+    return whole[:, :2], tf.maximum(whole[:, 2:] - whole[:, :2] + 1.0, 1.0)
 
 
 def adaptive_grid(regions: Regions, output_size: tuple[int, int]) -> tf.Tensor:

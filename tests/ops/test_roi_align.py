@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kernel_calls import roi_align
+from roi_samples import axis_weights, samples_of
 
 from mask_rcnn_tf.ops.roi_regions import assign_levels
 
@@ -32,23 +33,6 @@ def call(kernels, features, *args, **kwargs):
         lambda features: roi_align(features, *args, kernels=kernels, **kwargs), jit_compile=kernels == "xla"
     )
     return function([tf.constant(level) for level in features])
-
-
-def samples_of(start, size, bins, grid):
-    """float64 sample positions [bins, grid] along an axis."""
-    return start + (np.arange(bins)[:, None] + (np.arange(grid) + 0.5) / max(grid, 1)) * size / bins
-
-
-def axis_weights(positions, limit):
-    """Bilinear weights [samples, limit] of one axis, 0 for samples that do not count; RoIAlign's definition."""
-    weights = np.zeros((positions.size, limit))
-    for row, position in zip(weights, positions.ravel(), strict=True):
-        if -1 <= position <= limit:
-            position = min(max(position, 0), limit - 1)
-            low = int(position)
-            row[low] += 1 - (position - low)
-            row[min(low + 1, limit - 1)] += position - low
-    return weights
 
 
 def define(feature, roi, stride, bins, ratio, aligned):
