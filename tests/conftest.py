@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import fcntl
 import os
 import pathlib
 
@@ -57,14 +58,24 @@ def shared_data():
 
 @pytest.fixture(scope="session")
 def served_models(tmp_path_factory):
-    """A folder as TF Serving reads it: `mask_rcnn/1` is the SavedModel of a tiny model that finds things."""
+    """A folder as TF Serving reads it: `mask_rcnn/1` is the SavedModel of a tiny model that finds things.
+
+    Tests read it, and write nothing there.
+    """
     from tiny import finding_model
 
     from mask_rcnn_tf.export.check_images import drawn_scenes
     from mask_rcnn_tf.export.to_saved_model import saved_model
 
-    folder, model = tmp_path_factory.mktemp("models"), finding_model()
-    saved_model(model, folder / "mask_rcnn" / "1", drawn_scenes(model.config, 1))  # every size takes seconds to trace
+    run = tmp_path_factory.getbasetemp()
+    run = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run  # one for all processes of the run
+    folder = run / "served_models"
+    folder.mkdir(exist_ok=True)
+    with (run / "served_models.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "mask_rcnn" / "1").exists():  # it appears whole
+            model = finding_model()
+            saved_model(model, folder / "mask_rcnn" / "1", drawn_scenes(model.config, 1))
     return folder
 
 

@@ -310,6 +310,9 @@ class MaskRCNN(keras.Model):
                 "norm over random weights cannot learn. Load weights first (config.train.init_from), or choose "
                 "'batch_norm', 'sync_batch_norm' or 'group_norm'."
             )
+        if not self.optimizer.built:  # variables that a step makes have it traced twice, with a branch for each
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -49,6 +49,7 @@ def _load(model, image, i):
 
 def _predict(model, image):
     shrunk = _shrunk(image, model.config.preprocess)
+    _trace_any_size(model)
     detections = model.predict_on_batch(shrunk[None])
     if shrunk is not image:
         shapes = (tf.constant([pixels.shape[:2]]) for pixels in (shrunk, image))
@@ -56,6 +57,15 @@ def _predict(model, image):
     detections = {name: np.asarray(value)[0] for name, value in detections.items()}
     count = int(detections.pop("num_detections"))
     return {name: value[:count] for name, value in detections.items()}
+
+
+def _trace_any_size(model):
+    """Has Keras begin with a graph for all sizes, which it would make third, after two for the sizes of the first."""
+    model.make_predict_function()
+    if model.run_eagerly or model.supports_jit:  # what is compiled needs constant shapes
+        return
+    if model.predict_function.experimental_get_tracing_count() == 0:
+        model.predict_function.get_concrete_function([(tf.TensorSpec([1, None, None, 3], tf.uint8),)])
 
 
 def _shrunk(image: np.ndarray, preprocess: PreprocessConfig) -> np.ndarray:
