@@ -232,30 +232,34 @@ def ground_truth(config: Config, split: str) -> dict:
       ValueError: an annotation has an unknown category or image, or a box or mask that cannot be read, or the file
         contradicts itself.
     """
-    return _completed(config, split, need_mask=False)
+    return _completed(config, split, need_mask=False, need_keypoints=False)
 
 
-def _completed(config: Config, split: str, need_mask: bool) -> dict:
+def _completed(config: Config, split: str, need_mask: bool, need_keypoints: bool) -> dict:
     path, _ = _source(config, split)
     coco = reader.read_annotations(path)
     categories(config)  # raises where the file's categories are not the training's
-    return completion.complete(coco, need_mask=need_mask, where=f"annotations {path}")[0]
+    num_keypoints = reader.keypoint_count(coco) if need_keypoints else None
+    return completion.complete(coco, num_keypoints=num_keypoints, need_mask=need_mask, where=f"annotations {path}")[0]
 
 
-def check(config: Config) -> None:
+def check(config: Config) -> dict:
     """Judges both files before anything is trained, and reports all that is wrong with them at once.
 
     Args:
       config: the experiment.
 
+    Returns:
+      The val file as `ground_truth` gives it, with all that the model is scored by.
+
     Raises:
       ValueError: one of the files cannot be trained on or scored; the message has the reasons of both.
     """
-    reasons = []
+    reasons, truth = [], {}
     steps = (
         lambda: dataset(config, "train"),
         lambda: dataset(config, "val"),
-        lambda: _completed(config, "val", need_mask=config.model.has_masks),
+        lambda: truth.update(_completed(config, "val", config.model.has_masks, config.model.has_keypoints)),
     )
     for step in steps:
         try:
@@ -264,3 +268,4 @@ def check(config: Config) -> None:
             reasons.append(str(error))
     if reasons:
         raise ValueError("\n".join(dict.fromkeys(reasons)))
+    return truth

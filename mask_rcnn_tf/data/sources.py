@@ -51,6 +51,10 @@ def category_ids(config: Config, split: str) -> tuple[int | None, ...]:
     return _module(config).category_ids(config, split)
 
 
-def check(config: Config) -> None:
-    """Judges all annotations before anything is trained. Raises ValueError with all that is wrong with them."""
-    _module(config).check(config)
+def check(config: Config) -> dict:
+    """Judges all annotations before anything is trained. Raises ValueError with all that is wrong with them.
+
+    Returns:
+      `ground_truth` of "val", with all that the model is scored by.
+    """
+    return _module(config).check(config)

@@ -115,7 +115,7 @@ class CocoEvaluation(keras.callbacks.Callback):
     def __init__(
         self,
         dataset: tf.data.Dataset,
-        ground_truth: dict | str | pathlib.Path,
+        ground_truth: dict | str | pathlib.Path | coco.COCO,
         category_ids: Sequence[int | None] = (),
         iou_types: Sequence[str] = ("bbox", "segm"),
         every: int = 1,
@@ -129,6 +129,7 @@ class CocoEvaluation(keras.callbacks.Callback):
         """Args are those of `evaluate`, and:
 
         Args:
+          ground_truth: may also be what `coco_metrics.load_truth` gave for these `iou_types` and `sigmas`.
           every: epochs between two evaluations; epochs between them have no figures in their logs.
           output: JSON file of the COCO results, overwritten each time; `{epoch}` in it becomes the epoch's number.
           prefix: of the names in the logs.
@@ -141,7 +142,8 @@ class CocoEvaluation(keras.callbacks.Callback):
             raise ValueError(f"every is {every!r}; allowed: 1 or more epochs.")
         self.dataset, self.every, self.category_ids, self.verbose = dataset, every, category_ids, verbose
         self.options = {"iou_types": iou_types, "max_dets": max_dets, "sigmas": sigmas}
-        self.truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas)
+        is_loaded = isinstance(ground_truth, coco.COCO)
+        self.truth = ground_truth if is_loaded else coco_metrics.load_truth(ground_truth, iou_types, sigmas)
         self.output, self.prefix = output, prefix
         self.metrics, self.results = {}, []
 

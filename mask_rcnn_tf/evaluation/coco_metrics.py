@@ -139,10 +139,16 @@ def load_truth(
     if sigmas is not None and len(sigmas) != num_keypoints:
         _refuse_sigmas(len(sigmas), num_keypoints)
     options = {"num_keypoints": num_keypoints if "keypoints" in iou_types else None, "need_mask": "segm" in iou_types}
-    truth = coco.COCO()
-    truth.dataset, notes = completion.complete(table, **options, where=where)
+    completed, notes = completion.complete(table, **options, where=where)
     for note in notes:
         LOG.warning("%s: %s", where, note)
+    return index(completed)
+
+
+def index(completed: dict) -> coco.COCO:
+    """pycocotools' index of a ground truth that `completion.complete` has judged."""
+    truth = coco.COCO()
+    truth.dataset = completed
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
     return truth

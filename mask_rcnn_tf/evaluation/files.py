@@ -32,7 +32,7 @@ def evaluate_files(
 ) -> tuple[dict[str, dict], list[dict], list[str]]:
     """Scores a model on the images of a COCO file.
 
-    Masks and keypoints are scored where the model has a head for them and the file has some.
+    Masks and keypoints are scored where the model has the head and the file has them.
 
     Args:
       predict: see `predict_files`.
@@ -40,7 +40,7 @@ def evaluate_files(
       folder: where its images are.
       config: the model's. Of its categories those that the file lacks are left out of the results.
       max_dets: detections an image that count, ascending.
-      sigmas: one of each keypoint; None is the model's own, or COCO's 17.
+      sigmas: one of each keypoint; None are the model's, or COCO's 17.
       verbose: 0 hides the progress bar.
 
     Returns:
@@ -60,7 +60,7 @@ def evaluate_files(
     if not ground_truth["annotations"]:
         raise ValueError(f"annotations {annotations} has no annotations to score.")
     iou_types, where = _iou_types(ground_truth, config), f"annotations {annotations}"
-    sigmas = (sigmas or config.keypoint_head.sigmas or None) if "keypoints" in iou_types else None
+    sigmas = sigmas or _sigmas(iou_types, config)
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
     results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
     results = translated(results, ground_truth, config)
@@ -95,14 +95,14 @@ def score_results(
     *,
     sigmas: Sequence[float] | None = None,
 ) -> dict[str, dict]:
-    """Scores COCO results by what the model and the file have: boxes, masks, keypoints.
+    """Scores COCO results by what the model, the file and the results have: boxes, masks, keypoints.
 
     Args:
       ground_truth: a COCO dictionary.
       results: COCO results of its images and categories.
       config: the model's.
       max_dets: detections an image that count, ascending.
-      sigmas: one of each keypoint; None is the model's own, or COCO's 17.
+      sigmas: one of each keypoint; None are the model's, or COCO's 17.
 
     Returns:
       The tables of `coco_metrics.score`.
@@ -111,13 +111,17 @@ def score_results(
       ValueError: see `coco_metrics.score`.
     """
     iou_types = _iou_types(ground_truth, config)
-    sigmas = (sigmas or config.keypoint_head.sigmas or None) if "keypoints" in iou_types else None
-    return coco_metrics.score(ground_truth, results, iou_types, max_dets, sigmas)
+    if results and not any("keypoints" in result for result in results):  # of a program without them
+        iou_types = tuple(kind for kind in iou_types if kind != "keypoints")
+    return coco_metrics.score(ground_truth, results, iou_types, max_dets, sigmas or _sigmas(iou_types, config))
 
 
 def _iou_types(ground_truth: dict, config: ModelConfig) -> tuple[str, ...]:
     """Boxes, and masks and keypoints where the model and the file have them."""
-    annotations = ground_truth["annotations"]
-    masks = config.has_masks and any(map(has_segmentation, annotations))
-    keypoints = config.has_keypoints and any(row.get("keypoints") for row in annotations)
-    return ("bbox", *("segm",) * masks, *("keypoints",) * keypoints)
+    has_masks = config.has_masks and any(map(has_segmentation, ground_truth["annotations"]))
+    has_keypoints = config.has_keypoints and reader.keypoint_count(ground_truth) > 0
+    return ("bbox", *("segm",) * has_masks, *("keypoints",) * has_keypoints)
+
+
+def _sigmas(iou_types, config):
+    return (config.keypoint_head.sigmas or None) if "keypoints" in iou_types else None

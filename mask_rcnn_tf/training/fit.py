@@ -14,7 +14,7 @@ import tensorflow as tf
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import pipeline, records, sources
-from mask_rcnn_tf.evaluation import CocoEvaluation
+from mask_rcnn_tf.evaluation import CocoEvaluation, coco_metrics
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.ops.kernels import get_kernels
@@ -61,11 +61,11 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
     with stopping.handled(lambda: _where(folder, config.train.steps)):
         stopping.allow(at_once=True)
         resolved = resolve(config)
-        sources.check(resolved)  # both files are judged before anything is built
+        truth = sources.check(resolved)  # both files are judged before anything is built
         folder.mkdir(parents=True, exist_ok=True)
         with run_lock.locked(folder):
             try:
-                return _train(resolved, folder, stopping)
+                return _train(resolved, folder, stopping, truth)
             except tf.errors.DataLossError as error:
                 raise ValueError(
                     f"config.data.data_dir is {config.data.data_dir!r}; what was prepared there is damaged "
@@ -81,7 +81,7 @@ def _where(folder, steps):
     return f"step {stored[-1]} of {steps} is stored in {folder}; the same command continues from there"
 
 
-def _train(config, folder, stopping):
+def _train(config, folder, stopping, truth):
     path, note = find_start(config, folder)
     check_folder(folder / "checkpoints")
     write_atomically(folder / "config.json", json.dumps(configuration.to_dict(config), indent=2) + "\n")
@@ -91,7 +91,7 @@ def _train(config, folder, stopping):
     if not start and config.train.init_from:
         initialize_from(model, config.train.init_from)
     LOG.info("step %d of %d, %s, %s", start, config.train.steps, model.backbone.dtype_policy.name, folder)
-    callbacks = make_callbacks(config, folder, checkpointing, stopping)
+    callbacks = make_callbacks(config, folder, checkpointing, stopping, truth)
     resume(config, callbacks, start, note)
     if start and start % config.train.evaluate_every == 0 and callbacks["best"].state["evaluated_step"] < start:
         end_epoch(config, model, callbacks, start)  # the kill came between the checkpoint and the end of evaluation
@@ -153,15 +153,14 @@ def initialize_from(model: MaskRCNN, path: str):
 
 
 def make_callbacks(
-    config: Config, folder: pathlib.Path, checkpointing: run_checkpoint.Checkpointing, stopping: Stopping
+    config: Config, folder: pathlib.Path, checkpointing: run_checkpoint.Checkpointing, stopping: Stopping, truth: dict
 ) -> dict[str, keras.callbacks.Callback]:
-    """The callbacks of a run by name, in the order in which they must be called."""
+    """The callbacks of a run by name, in the order in which they must be called; `truth` is of `sources.check`."""
     train = config.train
-    truth = sources.ground_truth(config, "val")
     iou_types = config.model.iou_types
     evaluation = CocoEvaluation(
         pipeline.val_dataset(config),
-        truth,
+        coco_metrics.index(truth),
         sources.category_ids(config, "val"),
         iou_types,
         max_dets=config.eval.max_dets,

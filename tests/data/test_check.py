@@ -72,7 +72,8 @@ def test_errors(files):
 
 # Several runs in one process, because importing TensorFlow takes longest.
 RUNS = """
-import importlib.util, json, sys
+import importlib.util, json, os, sys
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
 spec = importlib.util.spec_from_file_location("check_data", sys.argv[1])
 tool = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tool)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import sys
 import types
 
 import keras
@@ -21,9 +22,10 @@ SCENES = {"a.png": (10, 20, 40, 60), "b.jpg": (30, 30, 60, 70), "c.png": (5, 8, 
 
 
 @pytest.fixture
-def run():
+def run(monkeypatch):
     """Runs a tool in this process: `run("predict", model=..., input=...)`. Its flags are removed afterwards."""
     known = set(flags.FLAGS)
+    monkeypatch.setitem(sys.modules, "starting", types.ModuleType("starting"))  # Ctrl-C stays the tests'
 
     def run_tool(name, *paths, **arguments):
         spec = importlib.util.spec_from_file_location(f"tool_{name}", TOOLS / f"{name}.py")
