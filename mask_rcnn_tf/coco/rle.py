@@ -69,12 +69,11 @@ def runs_of_rle(rle: dict, height: int, width: int) -> np.ndarray:
     runs = _whole_numbers(counts) if isinstance(counts, list) else decode_counts(counts)
     # Runs that are longer than the image first: the sum of such may overflow and come out right.
     if runs.min() < 0 or runs.max() > height * width or runs.sum() != height * width:
-        raise Rejected("RLE counts do not add up to the image", f"{_reach(runs)}, the image has {height * width}")
+        negative = "; some are negative" if runs.min() < 0 else ""
+        raise Rejected(
+            "RLE counts do not add up to the image", f"to {sum(runs.tolist())}, not {height * width}{negative}"
+        )
     return _without_empty(runs.astype(np.int32))
-
-
-def _reach(runs: np.ndarray) -> str:
-    return f"to {sum(runs.tolist())}" + (", some are negative" if runs.min() < 0 else "")
 
 
 def _without_empty(runs: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ def test_a_damaged_record_is_one_line(tmp_path, monkeypatch):
     content = bytearray(records.read_bytes())
     content[len(content) // 2] ^= 1
     records.write_bytes(content)
-    monkeypatch.setattr(fit, "_train", lambda config, folder, stopping: list(sources.dataset(config, "train")))
+    monkeypatch.setattr(fit, "_train", lambda config, folder, stopping, truth: list(sources.dataset(config, "train")))
     message = "prepared there is damaged .corrupted record at .* tools/data_cache.py"
     with pytest.raises(ValueError, match=message) as error:
         fit.train(config, tmp_path / "run")
