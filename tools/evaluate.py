@@ -1,6 +1,8 @@
 """Scores a saved model on a COCO-format file.
 
 python tools/evaluate.py --model m.keras --annotations a.json --images folder --output metrics.json
+
+Exits with 1 where images cannot be read: the tables are written, and the score is partial.
 """
 
 import functools
@@ -48,7 +50,7 @@ def main(_):
     if "segm" not in metrics:
         print("Masks are not scored: the model has no mask head, or the annotations have no masks.")
     if failures:
-        raise SystemExit("\n".join([*failures, f"{len(failures)} images could not be read; they count as empty."]))
+        raise SystemExit(f"evaluate: {files.partial_score(failures)}")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
+
+from mask_rcnn_tf.coco.errors import SHOWN
 
 # What is said where there are no names to match.
 NAMELESS = "the model has no class_names: its classes are matched with the file's categories by id alone"
@@ -45,6 +47,11 @@ def _named(rows: Sequence[dict]) -> str:
     return ", ".join(f"{row['id']} {row.get('name', '')!r:.40}" for row in rows[:10]) + more
 
 
+def _first(texts: Iterable[str]) -> str:
+    texts = list(texts)
+    return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
+
+
 @dataclasses.dataclass(frozen=True)
 class Match:
     """Which categories of a file are a model's classes."""
@@ -56,10 +63,10 @@ class Match:
     def check(self, category_ids: Sequence[int], class_names: Sequence[str]) -> "Match":
         """Itself. Raises ValueError where the file has a category that the model, whose ids come, does not know."""
         if self.unknown:
-            ids = ", ".join(str(key) for key, _ in self.unknown[:20])
-            names = ", ".join(f"{name!r:.40}" for _, name in self.unknown[:20])
-            called = f", called {', '.join(map(repr, class_names))}" if class_names else ""
-            known = ", ".join(map(str, category_ids))
+            ids = _first(str(key) for key, _ in self.unknown)
+            names = _first(f"{name!r:.40}" for _, name in self.unknown)
+            called = f", called {_first(f'{name!r:.40}' for name in class_names)}" if class_names else ""
+            known = _first(map(str, category_ids))
             raise ValueError(
                 f"the annotation file has categories {ids}, which the model does not know; its category ids: "
                 f"{known}{called}; the file calls them {names}."

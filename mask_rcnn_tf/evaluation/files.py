@@ -8,6 +8,7 @@ import numpy as np
 
 from mask_rcnn_tf.coco import categories, reader
 from mask_rcnn_tf.coco import results as coco_results
+from mask_rcnn_tf.coco.errors import SHOWN
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation import coco_metrics
@@ -15,7 +16,7 @@ from mask_rcnn_tf.evaluation.image_files import list_images
 from mask_rcnn_tf.evaluation.predicting import predict_files
 from mask_rcnn_tf.weights.loading import load_model
 
-__all__ = ["evaluate_files", "load_model", "score_results"]
+__all__ = ["evaluate_files", "load_model", "partial_score", "score_results"]
 
 LOG = logging.getLogger("mask_rcnn_tf")
 
@@ -65,6 +66,13 @@ def evaluate_files(
     results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
     results = translated(results, ground_truth, config)
     return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results, failures
+
+
+def partial_score(failures: list[str]) -> str:
+    """What images that could not be read (a message each, as `evaluate_files` gives them) mean; the first are named."""
+    more = [f"and {len(failures) - SHOWN} more"] if len(failures) > SHOWN else []
+    head = f"the score is partial: {len(failures)} images cannot be read, their objects count as not found"
+    return "\n  ".join([head, *failures[:SHOWN], *more])
 
 
 def translated(results: list[dict], ground_truth: dict, config: ModelConfig) -> list[dict]:

@@ -68,8 +68,8 @@ class CheckpointFiles:
             damaged.append(f"{self.prefix(step)} is damaged ({problem})")
         if damaged and not self._is_unfinished():
             raise ValueError(
-                f"{len(damaged)} checkpoints, none of which is whole: {'; '.join(damaged)}; allowed: a folder with a "
-                "whole checkpoint, or a new one, which starts from step 0."
+                f"{len(damaged)} checkpoints, none of which is whole: {'; '.join(damaged[:KEPT])}; allowed: a folder "
+                "with a whole checkpoint, or a new one, which starts from step 0."
             )
         return None
 

@@ -56,3 +56,10 @@ def test_a_model_without_ids():
     assert categories.match_model(model(names=("b", "a")), coco({30: "b", 4: "a"})).ids == (30, 4)
     with pytest.raises(ValueError, match="no category_ids and 3 classes, the annotation file 2 categories"):
         categories.match_model(model(count=3), coco({30: "b", 4: "a"}))
+
+
+def test_of_many_unknown_categories_and_classes_the_first_are_named():
+    match = categories.Match((), tuple((number, "x" * 500) for number in range(3000)), "")
+    with pytest.raises(ValueError, match="0, 1, .* and 2980 more, which the model .* and 1183 more, called") as error:
+        match.check(range(1203), ["y" * 500] * 1203)
+    assert len(str(error.value)) < 3000

@@ -67,6 +67,12 @@ def test_the_truth_is_loaded_once_and_the_models_sigmas_count(data, monkeypatch)
     assert "keypoints" not in files.score_results(truth, without, config_with_keypoints())
 
 
+def test_of_many_unreadable_images_the_first_are_named():
+    lines = files.partial_score([f"{number}.png: none" for number in range(5000)]).splitlines()
+    assert lines[0] == "the score is partial: 5000 images cannot be read, their objects count as not found"
+    assert lines[1] == "  0.png: none" and lines[-1] == "  and 4980 more" and len(lines) == 22
+
+
 def test_a_wrong_number_of_sigmas_is_known_before_anything_is_predicted(data):
     folder, _ = data
     with pytest.raises(ValueError, match="sigmas has 2 values, but keypoints has 3 joints"):
