@@ -107,7 +107,7 @@ class CheckpointFiles:
 
     def _remove(self, step):
         for path in sorted(self.folder.glob(f"step-{step}.*"), key=lambda path: path.suffix != ".index"):
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _write_list(self):
         names = [f'"step-{step}"' for step in self.steps()]

@@ -63,6 +63,7 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
         resolved = resolve(config)
         truth = sources.check(resolved)  # both files are judged before anything is built
         folder.mkdir(parents=True, exist_ok=True)
+        run_folder.check_places(folder)
         with run_lock.locked(folder):
             try:
                 return _train(resolved, folder, stopping, truth)

@@ -1,7 +1,9 @@
 """Where a run in a folder stands: the checkpoint to go on from, and whether the configuration is that of the run."""
 
+import errno
 import json
 import logging
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +31,29 @@ OPTIMISATION = (
     "train.decay_steps",
     "train.decay_factor",
 )
+FOLDERS = ("checkpoints", "tensorboard")
 RESULTS = ("state.json", "best.keras", "model.keras", "metrics.json")
+
+FILES = (*RESULTS, "config.json", "log.jsonl", "predictions.png", "run.lock", "checkpoints/checkpoint")
+
+
+def check_places(folder: pathlib.Path):
+    """Looks before the first step whether what a run writes can be written.
+
+    Raises:
+      ValueError: there is a folder in the place of a file, or a file in that of a folder.
+      OSError: a folder must not be written.
+    """
+    for name in FOLDERS + FILES:
+        path, is_folder = folder / name, name in FOLDERS
+        if path.exists() and path.is_dir() != is_folder:
+            kinds = ("a file", "a folder") if is_folder else ("a folder", "a file")
+            raise ValueError(
+                f"model_dir is '{folder}', in which {name} is {kinds[0]}; allowed: {kinds[1]}, or nothing."
+            )
+    for path in (folder, *(folder / name for name in FOLDERS)):
+        if path.exists() and not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "must not be written, and a run writes there", str(path))
 
 
 def find_start(config: Config, folder: pathlib.Path) -> tuple[str | None, dict[str, Any]]:

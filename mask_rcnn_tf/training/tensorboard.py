@@ -23,7 +23,8 @@ class EventWriter:
 
     def __init__(self, folder: str | os.PathLike):
         self._folder = pathlib.Path(folder)
-        self._writer = tf.summary.create_file_writer(str(self._folder))
+        with writing(self._folder):
+            self._writer = tf.summary.create_file_writer(str(self._folder))
 
     def scalars(self, step: int, values: dict[str, float]):
         """Writes `values`, a dict of float by tag, at `step` (int)."""

@@ -15,7 +15,7 @@ from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.training.callbacks import StepLog
 from mask_rcnn_tf.training.checkpoint import BestModel
 from mask_rcnn_tf.training.checkpoint_files import find_damage
-from mask_rcnn_tf.training.run_folder import find_start
+from mask_rcnn_tf.training.run_folder import FILES, FOLDERS, check_places, find_start
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +203,41 @@ def test_a_damaged_byte_anywhere_is_found(folder):
             whole[:position] + bytes([whole[position] ^ (1 << random_.randrange(8))]) + whole[position + 1 :]
         )
         assert find_damage(str(folder / "checkpoints" / "step-9")), position
+
+
+@pytest.mark.parametrize("name", FILES + FOLDERS)
+def test_a_folder_in_a_files_place_is_found_before_the_first_step(folder, name):
+    check_places(folder)
+    path = folder / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.write_text("") if name in FOLDERS else path.mkdir()
+    came, allowed = ("a file", "a folder") if name in FOLDERS else ("a folder", "a file")
+    with pytest.raises(ValueError, match=f"model_dir is .*run', in which {name} is {came}; allowed: {allowed}, or no"):
+        check_places(folder)
+
+
+def test_a_folder_that_must_not_be_written_is_found_before_the_first_step(folder, monkeypatch):
+    """By a stand-in for what the system says, which lets root write anywhere."""
+    monkeypatch.setattr(os, "access", lambda path, how: path.name != "checkpoints")
+    with pytest.raises(PermissionError, match="must not be written, and a run writes there: '.*checkpoints'"):
+        check_places(folder)
+
+
+def test_folders_named_like_a_checkpoints_files_are_removed_with_it(folder):
+    (folder / "checkpoints" / INDEX).unlink()
+    (folder / "checkpoints" / INDEX).mkdir()
+    _, callback = checkpointing(folder)
+    assert callback.manager.newest_whole().endswith("step-6")
+    for step in (9, 12, 15, 18):
+        callback.manager.write(callback.checkpoint, step)
+    assert callback.manager.steps() == [12, 15, 18]
+
+
+def test_a_file_in_the_place_of_tensorboards_folder_is_one_line(tmp_path):
+    (tmp_path / "tensorboard").write_text("")
+    with pytest.raises(
+        OSError, match="tensorboard cannot be written: Not a directory; what was stored before is whole"
+    ):
+        StepLog(tmp_path, 1, lambda step: 0.1, 1)
