@@ -32,7 +32,7 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
 def reason(error: BaseException) -> str:
     """What went wrong, in one line of at most 300 characters."""
     text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error) or type(error).__name__
-    text = re.sub(r"\{\{.*?\}\} ?", "", str(text))  # TensorFlow's name of the operation
+    text = re.sub(r"\{\{.*?\}\} ?| \[Op:\w+\] name:", "", str(text))  # TensorFlow's name of the operation
     return " ".join(text.split())[:300].rstrip(".; ")
 
 
