@@ -24,13 +24,19 @@ class BoxHeadConfig(Section):
 
 @dataclasses.dataclass
 class MaskHeadConfig(Section):
-    """Convolutions, a 2x2 deconvolution of stride 2, one mask a class. M = 2 * pool_size."""
+    """Convolutions, a 2x2 deconvolution of stride 2, one mask a class; or fully connected layers. M = 2 * pool_size."""
 
     enabled: bool = True
     pool_size: int = field(14, above=0, at_most=CELLS)
     num_convs: int = field(4, at_least=0, at_most=LAYERS)
     channels: int = field(256, above=0)
     norm: str = field("none", one_of=NORMS, weights="norm")
+    # 0: a fully convolutional head; else an MLP of so many hidden layers in its place (paper, Table 2e: 2 and 3)
+    num_fcs: int = field(0, at_least=0, at_most=LAYERS)
+    fc_channels: int = field(1024, above=0)
+    class_agnostic: bool = False  # one mask for all classes (paper, section 4.1: 29.7 AP for 30.3)
+    # "sigmoid": masks of different classes do not compete; "softmax" over classes and background (paper, Table 2b)
+    activation: str = field("sigmoid", one_of=("sigmoid", "softmax"))
     # frame of gt_masks. "box": binary targets; "canvas": torchvision's soft targets
     mask_frame: str = field("box", one_of=("box", "canvas"))
 

@@ -92,6 +92,24 @@ def mask_loss(mask_logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> t
     return _masked_sum(entropy, pixels), _count(pixels)
 
 
+def softmax_mask_loss(
+    mask: tf.Tensor, background: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Multinomial cross entropy of each pixel, which is of the RoI's own class or background.
+
+    Args:
+      mask, background: logarithms of the softmax for the class and for background, [n, M, M].
+      targets: [n, M, M], 0..1.
+      valid: bool [n], rows that count.
+
+    Returns:
+      The sum and the number of pixels. Source: paper, section 4.1, "Multinomial vs. Independent Masks".
+    """
+    entropy = -(targets * mask + (1.0 - targets) * background)
+    pixels = tf.broadcast_to(valid[:, None, None], tf.shape(entropy))
+    return _masked_sum(entropy, pixels), _count(pixels)
+
+
 def keypoint_loss(keypoint_logits: tf.Tensor, cells: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Softmax cross entropy over the cells of heat maps.
 

@@ -103,6 +103,10 @@ def _mask_head(config, **common):
         channels=mask.channels,
         norm=mask.norm,
         pool_size=mask.pool_size,
+        num_fcs=mask.num_fcs,
+        fc_channels=mask.fc_channels,
+        class_agnostic=mask.class_agnostic,
+        activation=mask.activation,
         name="mask_head",
         **common,
     )

@@ -16,6 +16,8 @@ from mask_rcnn_tf.models.heads.base import LossSums, Pool, RoiHead
 from mask_rcnn_tf.models.pooler import Pooler
 from mask_rcnn_tf.models.steps import Step, Tensors
 
+TINY = 1e-7  # of a share of 1: its odds are finite
+
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
 class MaskHead(RoiHead):
@@ -25,6 +27,9 @@ class MaskHead(RoiHead):
       num_classes: C, without background.
       num_convs, channels, norm, norm_momentum: the convolutions; the deconvolution has `channels` too.
       pool_size: side of the pooled features; M is twice that.
+      num_fcs, fc_channels: an MLP of so many hidden layers in the place of all these; 0 for none.
+      class_agnostic: whether there is one mask for all classes.
+      activation: "sigmoid", or "softmax" over the classes and background.
 
     Source: paper, Figure 4 right; `detectron2/modeling/roi_heads/mask_head.py`, MaskRCNNConvUpsampleHead.
     """
@@ -42,10 +47,21 @@ class MaskHead(RoiHead):
         norm: str = "none",
         norm_momentum: float = 0.9,
         pool_size: int = 14,
+        num_fcs: int = 0,
+        fc_channels: int = 1024,
+        class_agnostic: bool = False,
+        activation: str = "sigmoid",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.num_classes, self.channels, self.pool_size = num_classes, channels, pool_size
+        self.class_agnostic, self.activation = class_agnostic, activation
+        self.num_masks = 1 if class_agnostic else num_classes
+        self._background = int(activation == "softmax")  # channels before those of the classes
+        if class_agnostic:
+            self.class_variables = ()
+        elif num_fcs:
+            self.class_variables = ("masks",)
         # Caffe2's MSRAFill: normal with variance 2 / fan_out.
         fill = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
         dtype = self.dtype_policy
@@ -60,20 +76,36 @@ class MaskHead(RoiHead):
                 name=f"conv{i}",
                 dtype=dtype,
             )
-            for i in range(num_convs)
+            for i in range(0 if num_fcs else num_convs)
         ]
-        self.deconv = Deconv(channels, fill.clone(), name="deconv", dtype=dtype)
+        self.deconv = None if num_fcs else Deconv(channels, fill.clone(), name="deconv", dtype=dtype)
+        dense, uniform = keras.layers.Dense, keras.initializers.VarianceScaling(1.0, "fan_in", "uniform")
+        self.fcs = [
+            dense(fc_channels, "relu", kernel_initializer=uniform.clone(), name=f"fc{i}", dtype=dtype)
+            for i in range(num_fcs)
+        ]
+        self.masks = None
+        if num_fcs:
+            units = (self._background + self.num_masks) * (2 * pool_size) ** 2
+            normal, exact = keras.initializers.RandomNormal(stddev=0.001), predictor_dtype(self.compute_dtype)
+            self.masks = dense(units, kernel_initializer=normal, name="masks", dtype=exact)
 
     def build(self, input_shape: tuple):
         """Builds for pooled features [n, side, side, c]."""
         shape = input_shape
+        if self.fcs:
+            units = shape[1] * shape[2] * shape[3]
+            for layer in (*self.fcs, self.masks):
+                layer.build((None, units))
+                units = layer.units
+            return
         for conv in self.convs:
             conv.build(shape)
             shape = (*shape[:3], self.channels)
         self.deconv.build(shape)
-        normal = keras.initializers.RandomNormal(stddev=0.001)
-        self.kernel = self.add_weight(shape=(self.num_classes, self.channels), initializer=normal, name="kernel")
-        self.bias = self.add_weight(shape=(self.num_classes,), initializer="zeros", name="bias")
+        normal, rows = keras.initializers.RandomNormal(stddev=0.001), self._background + self.num_masks
+        self.kernel = self.add_weight(shape=(rows, self.channels), initializer=normal, name="kernel")
+        self.bias = self.add_weight(shape=(rows,), initializer="zeros", name="bias")
 
     def call(
         self, pooled: tf.Tensor, classes: tf.Tensor, training: bool = False, valid: tf.Tensor | None = None
@@ -89,9 +121,11 @@ class MaskHead(RoiHead):
         Returns:
           mask_logits float32 [n, 2 * side, 2 * side] of the given classes.
         """
+        if self.fcs or self._background:
+            return self._of_class(self._odds(self._channels(pooled, training, valid)), classes)
         outputs = self._upsample(pooled, training, valid)
         # One mask is read: computing the other C - 1 would cost more than the deconvolution.
-        index = tf.maximum(classes - 1, 0)
+        index = self._row(classes)
         dtype = predictor_dtype(self.compute_dtype)
         kernel = tf.cast(tf.gather(tf.convert_to_tensor(self.kernel), index), dtype)
         bias = tf.cast(tf.gather(tf.convert_to_tensor(self.bias), index), tf.float32)
@@ -99,10 +133,40 @@ class MaskHead(RoiHead):
         return tf.cast(logits, tf.float32) + bias[:, None, None]
 
     def all_logits(self, pooled: tf.Tensor) -> tf.Tensor:
-        """mask_logits float32 [n, 2 * side, 2 * side, C] of every class, for runtimes that gather nothing."""
-        outputs = tf.cast(self._upsample(pooled, False, None), tf.float32)
+        """mask_logits float32 [n, 2 * side, 2 * side, C] of every class, for runtimes that gather nothing.
+
+        One channel where the head is class-agnostic.
+        """
+        return self._odds(self._channels(pooled, False, None))
+
+    def _row(self, classes):
+        """The place of each class among the masks."""
+        return tf.zeros_like(classes) if self.class_agnostic else tf.maximum(classes - 1, 0)
+
+    def _of_class(self, maps, classes):
+        """[n, M, M] of the asked classes, from [n, M, M, masks]."""
+        return tf.gather(tf.transpose(maps, [0, 3, 1, 2]), self._row(classes), batch_dims=1)
+
+    def _channels(self, pooled, training, valid):
+        """What the last layer gives, float32 [n, M, M, background and masks]."""
+        if self.fcs:
+            outputs, side = (
+                tf.reshape(pooled, [-1, pooled.shape[1] * pooled.shape[2] * pooled.shape[3]]),
+                self.pool_size,
+            )
+            for layer in (*self.fcs, self.masks):
+                outputs = layer(outputs)
+            return tf.cast(tf.reshape(outputs, [-1, 2 * side, 2 * side, self._background + self.num_masks]), tf.float32)
+        outputs = tf.cast(self._upsample(pooled, training, valid), tf.float32)
         kernel = tf.cast(tf.transpose(tf.convert_to_tensor(self.kernel))[None, None], tf.float32)
         return tf.nn.conv2d(outputs, kernel, 1, "VALID") + tf.cast(tf.convert_to_tensor(self.bias), tf.float32)
+
+    def _odds(self, channels):
+        """Logits whose sigmoid is the probability of each mask, [n, M, M, masks]."""
+        if not self._background:
+            return channels
+        shares = tf.nn.log_softmax(channels)[..., 1:]
+        return shares - tf.math.log(-tf.math.expm1(tf.minimum(shares, -TINY)))
 
     def _upsample(self, pooled, training, valid):
         for conv in self.convs:
@@ -121,14 +185,18 @@ class MaskHead(RoiHead):
         config: ModelConfig,
         training: bool,
     ) -> LossSums:
-        """See `RoiHead`: binary cross entropy on the foreground RoIs."""
+        """See `RoiHead`: binary cross entropy on the foreground RoIs, or multinomial with "softmax"."""
         foreground = int(config.roi.samples * config.roi.positive_fraction)  # positives come first
         rois, classes, gt_indices = (
             sampled[name][:, :foreground] for name in ("rois", "roi_classes", "roi_gt_indices")
         )
         rows, pooled = pool(rois, classes > 0, self.pool_size)
-        logits = self(pooled, rows.flatten(classes), training=training, valid=rows.counted)
         targets = target_ops.mask_targets(batch, rois, gt_indices, rows, 2 * self.pool_size, config)
+        if self._background:
+            shares = tf.nn.log_softmax(self._channels(pooled, training, rows.counted))
+            mask = self._of_class(shares[..., 1:], rows.flatten(classes))
+            return {"mask": loss_ops.softmax_mask_loss(mask, shares[..., 0], targets, rows.counted)}
+        logits = self(pooled, rows.flatten(classes), training=training, valid=rows.counted)
         return {"mask": loss_ops.mask_loss(logits, targets, rows.counted)}
 
     def steps(self, config: ModelConfig, pooler: Pooler) -> list[Step]:
@@ -152,8 +220,7 @@ class MaskHead(RoiHead):
         def finish(tensors: Tensors) -> Tensors:
             logits, rois = tensors["mask_logits"], tensors["detection_boxes"]
             if logits.shape.rank == 4:  # of every class, from a network without gathers
-                index = tf.maximum(tensors["mask_classes"] - 1, 0)
-                logits = tf.gather(tf.transpose(logits, [0, 3, 1, 2]), index, batch_dims=1)
+                logits = self._of_class(logits, tensors["mask_classes"])
             masks = rows_of(tensors).restore(tf.sigmoid(logits))
             return {"detection_masks": tf.where(rois[..., 3:, None] > rois[..., 1:2, None], masks, 0.0)}
 

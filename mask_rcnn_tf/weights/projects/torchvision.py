@@ -10,6 +10,7 @@ import keras
 from mask_rcnn_tf.config import BackboneConfig, Config
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.presets import load_config
+from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import Entry, Tensors, count_classes
 from mask_rcnn_tf.weights.projects import torch_layouts as layouts
 from mask_rcnn_tf.weights.projects.coco_categories import set_coco_classes
@@ -230,6 +231,11 @@ def _box_head(head: keras.layers.Layer, side: int) -> list[Entry]:
 
 
 def _mask_head(head: keras.layers.Layer) -> list[Entry]:
+    if head.fcs or head.activation == "softmax":
+        raise CheckpointError(
+            "config.model.mask_head has num_fcs, or activation 'softmax', which torchvision has not; allowed: 0, "
+            "'sigmoid'."
+        )
     name = "roi_heads.mask_head"
     parts = [layouts.conv_norm(f"{name}.{i}.0", f"{name}.{i}.1", conv) for i, conv in enumerate(head.convs)]
     parts.append(layouts.deconv("roi_heads.mask_predictor.conv5_mask", head.deconv))

@@ -130,6 +130,13 @@ def test_round_trip_of_every_variable(norm):
         assert not background.any()
 
 
+def test_a_mask_head_that_torchvision_has_not_is_refused():
+    config = tiny_config()
+    config.mask_head.activation = "softmax"
+    with pytest.raises(CheckpointError, match="activation 'softmax', which torchvision has not"):
+        to_torchvision(mrcnn.MaskRCNN(config))
+
+
 def test_what_does_not_fit_is_named_and_nothing_is_written():
     model = tiny_model()
     before = [weight.numpy() for weight in model.weights]
