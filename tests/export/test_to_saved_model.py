@@ -23,27 +23,40 @@ from mask_rcnn_tf.ops.masks import paste_mask
 
 ALONE = """
 import sys, numpy as np, tensorflow as tf
-folder, inputs, outputs = sys.argv[1:]
-given = np.load(inputs, allow_pickle=True)
-loaded = tf.saved_model.load(folder)
-found = {}
-for name in given.files:
-    signature = name.split("-")[0]
-    argument = "images" if signature == "serving_default" else "image_bytes"
-    for key, value in loaded.signatures[signature](**{argument: tf.constant(given[name])}).items():
-        found[f"{name}/{key}"] = value.numpy()
-assert not [module for module in sys.modules if module.startswith("mask_rcnn_tf")]
-np.savez(outputs, **found)
+for line in sys.stdin:
+    folder, inputs, outputs = line.rstrip("\\n").split("\\t")
+    given = np.load(inputs, allow_pickle=True)
+    loaded = tf.saved_model.load(folder)
+    found = {}
+    for name in given.files:
+        signature = name.split("-")[0]
+        argument = "images" if signature == "serving_default" else "image_bytes"
+        for key, value in loaded.signatures[signature](**{argument: tf.constant(given[name])}).items():
+            found[f"{name}/{key}"] = value.numpy()
+    assert not [module for module in sys.modules if module.startswith("mask_rcnn_tf")]
+    np.savez(outputs, **found)
+    print("done", flush=True)
 """
 
 
-def run_alone(folder, tmp_path, requests):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A process without this package, which answers one line of folder, inputs and outputs after another."""
+    errors = tmp_path_factory.mktemp("alone") / "errors"
+    # -I: neither the checkout nor PYTHONPATH is searched.
+    command = [sys.executable, "-I", "-c", ALONE]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with errors.open("w") as log, subprocess.Popen(command, stderr=log, **pipes) as process:
+        yield process, errors
+        process.stdin.close()
+
+
+def run_alone(alone, folder, tmp_path, requests):
     """Outputs of requests {"signature-name": input} in a process without this package: {name: {output: array}}."""
     np.savez(tmp_path / "in.npz", **requests)
-    arguments = [str(folder), str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
-    # -I: neither the checkout nor PYTHONPATH is searched.
-    done = subprocess.run([sys.executable, "-I", "-c", ALONE, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    process, errors = alone
+    print(folder, tmp_path / "in.npz", tmp_path / "out.npz", sep="\t", file=process.stdin, flush=True)
+    assert process.stdout.readline() == "done\n", errors.read_text()[-3000:]
     found = {name: {} for name in requests}
     with np.load(tmp_path / "out.npz") as arrays:
         for name, value in arrays.items():
@@ -95,9 +108,9 @@ def make_requests(images):
     return batches, requests
 
 
-def check_alone(model, folder, images, tmp_path):
+def check_alone(alone, model, folder, images, tmp_path):
     batches, requests = make_requests(images)
-    found = run_alone(folder, tmp_path, requests)
+    found = run_alone(alone, folder, tmp_path, requests)
     ids = model.config.category_ids
     for name, batch in batches.items():
         assert_same(found[name], mrcnn.predict_images(model, batch), ids)
@@ -106,8 +119,8 @@ def check_alone(model, folder, images, tmp_path):
     return found
 
 
-def test_both_signatures_without_this_package(model, folder, tmp_path):
-    found = check_alone(model, folder, drawn_scenes(model.config), tmp_path)
+def test_both_signatures_without_this_package(alone, model, folder, tmp_path):
+    found = check_alone(alone, model, folder, drawn_scenes(model.config), tmp_path)
     assert min(outputs["num_detections"].min() for outputs in found.values()) > 0
 
 
@@ -128,13 +141,13 @@ def leave_out_the_check(monkeypatch):
         monkeypatch.setattr(to_saved_model, name, lambda *_: None)
 
 
-def test_images_without_detections(model, tmp_path, monkeypatch):
+def test_images_without_detections(alone, model, tmp_path, monkeypatch):
     blind = finding_model(score_threshold=0.99999)
     leave_out_the_check(monkeypatch)
     saved_model(blind, tmp_path / "1")
     images = np.stack(drawn_scenes(model.config, 1) * 2)
     requests = {"serving_default-2": images, "serving_bytes-2": np.array([png(image) for image in images], object)}
-    for outputs in run_alone(tmp_path / "1", tmp_path, requests).values():
+    for outputs in run_alone(alone, tmp_path / "1", tmp_path, requests).values():
         assert not outputs.pop("num_detections").any()
         outputs.pop("original_shape", None)
         assert all(not value.any() and value.shape[:2] == (2, 10) for value in outputs.values())
@@ -159,14 +172,14 @@ def test_signatures(folder):
     assert set(of_bytes.structured_outputs) == outputs | {"original_shape"}
 
 
-def test_pasted_masks(model, tmp_path):
+def test_pasted_masks(alone, model, tmp_path):
     images = drawn_scenes(model.config, 3)
     saved_model(model, tmp_path / "1", images, pasted=True)
     requests = {
         "serving_bytes-3": np.array([png(image) for image in images], object),
         "serving_default-1": images[0][None],
     }
-    found = run_alone(tmp_path / "1", tmp_path, requests)
+    found = run_alone(alone, tmp_path / "1", tmp_path, requests)
     assert found["serving_bytes-3"]["detection_masks"].shape == (3, 10, 96, 96)
     np.testing.assert_array_equal(
         found["serving_default-1"]["detection_masks"][0], found["serving_bytes-3"]["detection_masks"][0]
@@ -214,7 +227,7 @@ def test_wrong_arguments(model, tmp_path):
 
 @pytest.mark.slow  # a ResNet-50 with the recipe's weights
 @pytest.mark.parametrize("case", ["maskA", "d2A"])
-def test_resnet50_on_photos(case, tmp_path):
+def test_resnet50_on_photos(alone, case, tmp_path):
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real images are absent: {SHARED_DATA}")
     config = golden_config(case)
@@ -223,5 +236,5 @@ def test_resnet50_on_photos(case, tmp_path):
     model = fill(mrcnn.MaskRCNN(config))
     images = read_folder(SHARED_DATA / "coco_small" / "val" / "images", 6)
     saved_model(model, tmp_path / "1", images)
-    found = check_alone(model, tmp_path / "1", images, tmp_path)
+    found = check_alone(alone, model, tmp_path / "1", images, tmp_path)
     assert min(outputs["num_detections"].min() for outputs in found.values()) > 0
