@@ -1,0 +1,78 @@
+"""Every preset, at a width that a test can afford: trains a step, predicts, saves, loads and exports the same model."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import enliven, tiny_batch
+
+import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.export import saved_model
+
+NAMES = sorted(path.stem for path in (pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+NAMES.remove("__init__")
+FAMILIES = ("mask_rcnn_r50_fpn", "keypoint_rcnn_r50_fpn")  # one of each; the others differ in numbers
+
+
+def narrow(name):
+    """The preset's model with its parts, kinds and conventions, and few channels."""
+    config = mrcnn.load_config(name).model
+    config.num_classes, config.class_names, config.category_ids = 3, ("a", "b", "c"), ()
+    config.preprocess.short_side, config.preprocess.max_side, config.dtype = 64, 128, "float32"
+    if config.preprocess.pixel_scale == 1.0:
+        config.preprocess.std = (58.0,) * 3  # levels of 255 through random weights decode to boxes without area
+    backbone, groups = config.backbone, config.backbone.groups
+    backbone.stage_blocks, backbone.stage_channels, backbone.stem_channels = (1,) * 4, (32, 32, 32, 32), 32
+    backbone.groups = min(groups, 4)
+    backbone.width_per_group = 64 if groups == 1 else 8
+    if "norm" in backbone.norm and backbone.norm.startswith("frozen"):
+        backbone.norm = "batch_norm"  # a frozen norm over random weights does not train
+    config.fpn.channels = config.rpn.channels = config.mask_head.channels = config.box_head.conv_channels = 32
+    config.box_head.fc_channels = config.mask_head.fc_channels = 32
+    keypoints = config.keypoint_head
+    keypoints.num_convs, keypoints.channels, keypoints.pool_size = min(keypoints.num_convs, 2), 16, 7
+    config.rpn.pre_nms_top_n_train = config.rpn.pre_nms_top_n_test = 50
+    config.rpn.post_nms_top_n_train = config.rpn.post_nms_top_n_test = 20
+    config.roi.samples, config.detection.max_detections, config.detection.score_threshold = 16, 5, 0.0
+    return config
+
+
+def labelled(config):
+    batch = dict(tiny_batch(size=64 if config.masks_on_canvas else 96))
+    side = batch["image"].shape[1]
+    if config.masks_on_canvas:
+        batch["gt_masks"] = tf.fill([2, 5, side, side], tf.constant(255, tf.uint8))
+    if config.has_keypoints:
+        centres = (batch["gt_boxes"][..., :2] + batch["gt_boxes"][..., 2:]) / 2
+        points = tf.concat([centres[..., ::-1], tf.ones_like(centres[..., :1]) * 2], -1)
+        batch["gt_keypoints"] = tf.repeat(points[:, :, None], config.keypoint_head.num_keypoints, axis=2)
+    return batch
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FAMILIES else [pytest.mark.slow]) for name in NAMES]
+)
+def test_preset(name, tmp_path):
+    config = narrow(name)
+    keras.utils.set_random_seed(5)
+    model = enliven(mrcnn.MaskRCNN(config))
+    with tf.GradientTape() as tape:
+        losses = model.compute_losses(labelled(config), tf.zeros([], tf.int64), True)
+        total = tf.add_n(list(losses.values()))
+    gradients = tape.gradient(total, model.trainable_variables)
+    wanted = {"rpn_objectness", "rpn_box"} | {loss for head in model.roi_heads for loss in head.loss_names}
+    assert set(losses) == wanted and all(np.isfinite(loss) for loss in losses.values())
+    named = dict(zip([variable.path for variable in model.trainable_variables], gradients, strict=True))
+    assert not [path for path, gradient in named.items() if gradient is None]
+    assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
+    images = [np.random.default_rng(0).integers(0, 256, (64, 80, 3)).astype(np.uint8)]
+    (before,) = mrcnn.predict_images(model, images)
+    assert len(before["detection_boxes"])
+    assert ("detection_masks" in before, "detection_keypoints" in before) == (config.has_masks, config.has_keypoints)
+    model.save(tmp_path / "model.keras")
+    (after,) = mrcnn.predict_images(mrcnn.load_model(tmp_path / "model.keras"), images)
+    for key, value in before.items():
+        np.testing.assert_allclose(after[key], value, atol=1e-5, err_msg=key)
+    saved_model(model, tmp_path / "saved", images)  # compares what it wrote with the model
