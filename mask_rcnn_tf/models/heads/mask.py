@@ -79,16 +79,16 @@ class MaskHead(RoiHead):
             for i in range(0 if num_fcs else num_convs)
         ]
         self.deconv = None if num_fcs else Deconv(channels, fill.clone(), name="deconv", dtype=dtype)
-        dense, uniform = keras.layers.Dense, keras.initializers.VarianceScaling(1.0, "fan_in", "uniform")
-        self.fcs = [
-            dense(fc_channels, "relu", kernel_initializer=uniform.clone(), name=f"fc{i}", dtype=dtype)
-            for i in range(num_fcs)
-        ]
-        self.masks = None
-        if num_fcs:
+        self.fcs, self.masks = [], None
+        if num_fcs:  # no initializer without need: each takes a number of Keras's seed, and later weights would change
+            uniform = keras.initializers.VarianceScaling(1.0, "fan_in", "uniform")
+            self.fcs = [
+                keras.layers.Dense(fc_channels, "relu", kernel_initializer=uniform.clone(), name=f"fc{i}", dtype=dtype)
+                for i in range(num_fcs)
+            ]
             units = (self._background + self.num_masks) * (2 * pool_size) ** 2
             normal, exact = keras.initializers.RandomNormal(stddev=0.001), predictor_dtype(self.compute_dtype)
-            self.masks = dense(units, kernel_initializer=normal, name="masks", dtype=exact)
+            self.masks = keras.layers.Dense(units, kernel_initializer=normal, name="masks", dtype=exact)
 
     def build(self, input_shape: tuple):
         """Builds for pooled features [n, side, side, c]."""
