@@ -93,11 +93,12 @@ def test_losses(kernels, golden):
 
 def test_gradients(kernels, golden):
     model, golden = float64_training_model(kernels, case="kpA"), golden("golden_train_kp")
-    losses, gradients = losses_and_gradients(model, training_batch(model), False)
+    proposals = [golden[f"rpn/{image}/proposals"] for image in range(2)]
+    losses, gradients = losses_and_gradients(model, training_batch(model), False, proposals)
     check_losses(losses, golden)
     assert len(gradients) == len(golden["grad/names"]) == len(model.trainable_variables)
     for row, name in enumerate(golden["grad/names"]):
         floor = 1e-4 if name == NO_GRADIENT else 0.0
         np.testing.assert_allclose(
-            np.linalg.norm(gradients[name]), golden["grad/l2"][row], rtol=1e-3, atol=floor, err_msg=name
+            np.linalg.norm(gradients[name]), golden["fp64/grad/l2"][row], rtol=1e-3, atol=floor, err_msg=name
         )
