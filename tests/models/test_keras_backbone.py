@@ -1,0 +1,139 @@
+"""Keras models as backbones: features, saving, training, exports; what does not fit is refused."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import finding_config, finding_model, tiny_batch
+
+import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.models.backbones.keras_backbone import KerasBackbone
+
+LAYERS = ("fine", "middle", "coarse")
+IMAGE = np.random.default_rng(0).integers(0, 256, (1, 96, 120, 3)).astype(np.uint8)
+
+
+def small_model(shape=(None, None, 3), stride=2):
+    """Strides 4, 8, 16, a batch norm, a nested model as ConvNeXt has, and a classifier that is not needed."""
+    inputs = keras.Input(shape)
+    outputs = keras.layers.Rescaling(1 / 255)(inputs)
+    outputs = keras.layers.Conv2D(8, 4, 4, padding="same", name="fine")(outputs)
+    outputs = keras.layers.BatchNormalization(name="norm")(outputs)
+    middle = keras.Sequential([keras.layers.Conv2D(12, 3, stride, "same", activation="gelu", name="c")], name="middle")
+    outputs = keras.layers.Conv2D(16, 2, 2, activation="relu", name="coarse")(middle(outputs))
+    outputs = keras.layers.Dense(10, name="classifier")(keras.layers.GlobalAveragePooling2D()(outputs))
+    return keras.Model(inputs, outputs)
+
+
+def plain_pixels():
+    config = finding_config()
+    config.preprocess.channel_order, config.preprocess.pixel_scale = "RGB", 1.0
+    config.preprocess.mean, config.preprocess.std = (0.0,) * 3, (1.0,) * 3
+    config.rpn.levels, config.roi.levels = ("P2", "P3", "P4", "P5"), ("P2", "P3", "P4")
+    config.anchors.sizes = config.anchors.sizes[:4]
+    return config
+
+
+def test_features_are_those_of_the_layers():
+    keras.utils.set_random_seed(0)
+    source = small_model()
+    backbone = KerasBackbone(source, LAYERS, channels=16)
+    backbone.build((None, None, None, 3))
+    assert backbone.spec == {"P2": (4, 16), "P3": (8, 16), "P4": (16, 16), "P5": (32, 16)}
+    image = tf.cast(IMAGE[:, :, :96], tf.float32)
+    for got, name in zip(backbone.body(image), LAYERS, strict=True):
+        wanted = keras.Model(source.inputs, source.get_layer(name).output)(image)
+        np.testing.assert_array_equal(got, wanted)
+    levels = backbone(image)
+    assert {name: level.shape for name, level in levels.items()} == backbone.compute_output_shape(image.shape)
+    assert not any("classifier" in variable.path for variable in backbone.weights)
+
+
+def test_a_model_on_it_trains_is_saved_and_exported(tmp_path):
+    model = finding_model(config=plain_pixels(), backbone=KerasBackbone(small_model(), LAYERS, channels=16))
+    norm = model.backbone.body.get_layer("norm")
+    before = [variable.numpy() for variable in norm.weights]
+    kernel = model.backbone.body.get_layer("fine").kernel.numpy()
+    model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)  # the export is traced
+    model.train_on_batch(tiny_batch())
+    assert np.any(model.backbone.body.get_layer("fine").kernel.numpy() != kernel)
+    for variable, value in zip(norm.weights, before, strict=True):  # its statistics too
+        np.testing.assert_array_equal(variable.numpy(), value)
+    found = model(IMAGE)
+    assert found["num_detections"][0] > 0
+    model.save(tmp_path / "own.keras")
+    loaded = mrcnn.load_model(tmp_path / "own.keras")
+    assert len(loaded.trainable_variables) == len(model.trainable_variables)
+    again = loaded(IMAGE)
+    for name, value in found.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
+    loaded.export(tmp_path / "own")  # compared before it appears
+
+
+def test_norms_train_if_they_shall():
+    backbone = KerasBackbone(small_model(), LAYERS, channels=16, frozen_norms=False)
+    backbone.build((None, None, None, 3))
+    assert backbone.body.get_layer("norm").trainable
+
+
+def test_other_dtypes_have_the_same_weights():
+    keras.utils.set_random_seed(0)
+    source = small_model()
+    mixed = KerasBackbone(source, LAYERS, channels=16, dtype="mixed_bfloat16")
+    mixed.build((None, None, None, 3))
+    image = tf.cast(IMAGE, tf.float32)
+    for got, wanted in zip(mixed.body(image), KerasBackbone(source, LAYERS).body(image), strict=True):
+        assert got.dtype == tf.bfloat16 and wanted.dtype == tf.float32
+        np.testing.assert_allclose(tf.cast(got, tf.float32), wanted, atol=0.03 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    "make, text",
+    [
+        (lambda: KerasBackbone("ResNet51", ("a",)), "model is 'ResNet51'; allowed: a keras.Model, or one of keras.app"),
+        (lambda: KerasBackbone("imagenet_utils", ("a",)), "model is 'imagenet_utils'; allowed"),
+        (
+            lambda: KerasBackbone(small_model((96, 96, 3)), LAYERS),
+            r"model takes \(None, 96, 96, 3\); allowed",
+        ),
+        (lambda: KerasBackbone(small_model(), ("fine", "mid")), "layers are 'fine', 'mid'; allowed: .*'middle', 'coar"),
+        (lambda: KerasBackbone(small_model(), ()), "layers are none; allowed"),
+        (
+            lambda: KerasBackbone(small_model(stride=1), LAYERS),
+            "fine: 64 x 80, middle: 64 x 80, coarse: 32 x 40 for",
+        ),
+        (
+            lambda: KerasBackbone(small_model(), ("fine", "coarse")),
+            "allowed: its sides by a power of two, and by twi",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, layers",
+    [
+        ("ConvNeXtTiny", [f"convnext_tiny_stage_{i}_block_{n}_identity" for i, n in enumerate((2, 2, 8, 2))]),
+        (
+            "EfficientNetV2B0",
+            ["block2b_add", "block4a_expand_activation", "block6a_expand_activation", "top_activation"],
+        ),
+        ("ResNet50", ["conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"]),
+    ],
+)
+def test_models_of_keras_applications(name, layers, tmp_path):
+    config = plain_pixels()
+    config.rpn.levels, config.roi.levels = ("P2", "P3", "P4", "P5", "P6"), ("P2", "P3", "P4", "P5")
+    config.anchors.sizes = mrcnn.load_config("mask_rcnn_shapes").model.anchors.sizes
+    model = finding_model(config=config, backbone=KerasBackbone(name, layers, channels=16))
+    model.compile(keras.optimizers.SGD(1e-4))
+    assert np.isfinite(model.train_on_batch(tiny_batch(), return_dict=True)["loss"])
+    model.save(tmp_path / "model.keras")
+    found, again = (m.predict(IMAGE, verbose=0) for m in (model, mrcnn.load_model(tmp_path / "model.keras")))
+    for key, value in found.items():
+        np.testing.assert_array_equal(again[key], value, err_msg=key)
+    model.export(tmp_path / "saved")
