@@ -40,6 +40,7 @@ def _check_model(model: Any):
     _validate_backbone(model.backbone)
     _validate_levels(model)
     _validate_rois(model)
+    _validate_cascade(model.box_head)
     _validate_keypoints(model.keypoint_head)
 
 
@@ -72,6 +73,16 @@ def _validate_rois(model: Any):
         fail("model.roi.reduction", roi.reduction, "'max', where operator is 'pool'")
     if (model.has_masks or model.has_keypoints) and int(roi.samples * roi.positive_fraction) < 1:
         fail("model.roi.positive_fraction", roi.positive_fraction, f"at least 1 / samples = 1 / {roi.samples}")
+
+
+def _validate_cascade(head: Any):
+    prefix, count = "model.box_head", len(head.cascade_ious)
+    if count and not head.class_agnostic:
+        fail(f"{prefix}.class_agnostic", head.class_agnostic, "True, where cascade_ious has stages")
+    if count > len(head.cascade_delta_weights):
+        fail(f"{prefix}.cascade_delta_weights", head.cascade_delta_weights, f"one for each of {count} cascade_ious")
+    if any(len(weights) != 4 for weights in head.cascade_delta_weights):
+        fail(f"{prefix}.cascade_delta_weights", head.cascade_delta_weights, "four numbers a stage")
 
 
 def _validate_keypoints(head: Any):

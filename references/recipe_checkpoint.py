@@ -39,8 +39,8 @@ DETECTRON2_NAMES = (  # torchvision's -> Detectron2's; more than one may apply t
     (r"^rpn\.head\.conv\.0\.0\.", "proposal_generator.rpn_head.conv."),
     (r"^rpn\.head\.cls_logits\.", "proposal_generator.rpn_head.objectness_logits."),
     (r"^rpn\.head\.bbox_pred\.", "proposal_generator.rpn_head.anchor_deltas."),
-    (r"\.box_head\.fc6\.", ".box_head.fc1."),
-    (r"\.box_head\.fc7\.", ".box_head.fc2."),
+    (r"\.box_head\.(\d\.)?fc6\.", r".box_head.\1fc1."),
+    (r"\.box_head\.(\d\.)?fc7\.", r".box_head.\1fc2."),
     (r"\.mask_head\.(\d)\.0\.", lambda match: f".mask_head.mask_fcn{int(match[1]) + 1}."),
     (r"\.mask_predictor\.conv5_mask\.", ".mask_head.deconv."),
     (r"\.mask_predictor\.mask_fcn_logits\.", ".mask_head.predictor."),
@@ -89,6 +89,20 @@ def deeper(tensors, key=""):
     return tensors | {name: recipe.fill_array(name, shape, key) for name, shape in names}
 
 
+def cascade(tensors, key=""):
+    """The tensors with three box heads, which have one box for all classes (after background's, as everywhere)."""
+    result = {}
+    for name, array in tensors.items():
+        if not name.startswith(("roi_heads.box_head.", "roi_heads.box_predictor.")):
+            result[name] = array
+            continue
+        shape = (8, *array.shape[1:]) if ".bbox_pred." in name else array.shape
+        for i in range(3):
+            stage = re.sub(r"^(roi_heads\.box_\w+)\.", rf"\1.{i}.", name)
+            result[stage] = recipe.fill_array(name, shape, f"{key}stage {i} of ")
+    return result
+
+
 def absorb_std(tensors):
     """Makes the weights fit BGR levels with standard deviation 1, Detectron2's default, instead of RGB with ImageNet's.
 
@@ -117,7 +131,7 @@ def detectron2_tensors(tensors):
     for name, array in tensors.items():
         if ".cls_score." in name:
             array = np.roll(array, -1, axis=0)
-        elif ".box_predictor.bbox_pred." in name:
+        elif name.startswith("roi_heads.box_predictor.") and ".bbox_pred." in name:
             array = array[4:]
         elif ".mask_fcn_logits." in name:
             array = array[1:]
@@ -157,6 +171,7 @@ def main():
     parser.add_argument("--key", default="", help="Any word: other random weights than the golden files'.")
     parser.add_argument("--anchors", type=int, default=3, help="Anchors a cell.")
     parser.add_argument("--depth", type=int, default=50, choices=(50, 101), help="Of the ResNet.")
+    parser.add_argument("--cascade", action="store_true", help="Three box heads; for Detectron2.")
     parser.add_argument("--absorb_std", action="store_true", help="For BGR levels with std 1, Detectron2's default.")
     parser.add_argument("--output", required=True, type=pathlib.Path, help=".pkl, or .pth or .safetensors.")
     args = parser.parse_args()
@@ -170,6 +185,8 @@ def main():
         tensors = with_anchors(tensors, args.anchors, args.key)
     if args.depth == 101:
         tensors = deeper(tensors, args.key)
+    if args.cascade:
+        tensors = cascade(tensors, args.key)
     if args.absorb_std:
         tensors = absorb_std(tensors)
     if args.format == "detectron2":

@@ -68,6 +68,7 @@ def shapes(
     box_convs=0,
     masks=True,
     keypoints=False,
+    cascade=0,
     outputs=(256, 512, 1024, 2048),
     **backbone,
 ):
@@ -80,14 +81,11 @@ def shapes(
     for i in range(rpn_convs):
         found |= convolution(f"{rpn}.conv" if rpn_convs == 1 else f"{rpn}.conv.conv{i}", fpn, fpn, 3)
     found |= convolution(f"{rpn}.objectness_logits", 3, fpn, 1) | convolution(f"{rpn}.anchor_deltas", 12, fpn, 1)
-    for i in range(box_convs):
-        found |= convolution(f"{roi}.box_head.conv{i + 1}", fpn, fpn, 3, head_norm)
-    units = fpn * 49
-    for i in range(1 if box_convs else 2):
-        found |= {f"{roi}.box_head.fc{i + 1}.weight": (fc, units), f"{roi}.box_head.fc{i + 1}.bias": (fc,)}
-        units = fc
-    for name, rows in (("cls_score", classes + 1), ("bbox_pred", 4 * classes)):
-        found |= {f"{roi}.box_predictor.{name}.weight": (rows, fc), f"{roi}.box_predictor.{name}.bias": (rows,)}
+    for stage in [f".{i}" for i in range(cascade)] or [""]:
+        found |= box_shapes(f"{roi}.box_head{stage}", fpn, fc, box_convs, head_norm)
+        for name, rows in (("cls_score", classes + 1), ("bbox_pred", 4 if cascade else 4 * classes)):
+            layer = f"{roi}.box_predictor{stage}.{name}"
+            found |= {f"{layer}.weight": (rows, fc), f"{layer}.bias": (rows,)}
     if masks:
         for i in range(4):
             found |= convolution(f"{roi}.mask_head.mask_fcn{i + 1}", fpn, fpn, 3, head_norm)
@@ -97,6 +95,17 @@ def shapes(
         for i in range(8):
             found |= convolution(f"{roi}.keypoint_head.conv_fcn{i + 1}", 8, 8 if i else fpn, 3)
         found |= {f"{roi}.keypoint_head.score_lowres.{name}": shape for name, shape in KEYPOINTS.items()}
+    return found
+
+
+def box_shapes(name, fpn, fc, convs, norm):
+    """{name: shape} of a `FastRCNNConvFCHead`."""
+    found, units = {}, fpn * 49
+    for i in range(convs):
+        found |= convolution(f"{name}.conv{i + 1}", fpn, fpn, 3, norm)
+    for i in range(1 if convs else 2):
+        found |= {f"{name}.fc{i + 1}.weight": (fc, units), f"{name}.fc{i + 1}.bias": (fc,)}
+        units = fc
     return found
 
 

@@ -9,7 +9,7 @@ from mask_rcnn_tf.validation import NORMS
 
 @dataclasses.dataclass
 class BoxHeadConfig(Section):
-    """Convolutions, then fully connected layers, then class logits and box deltas."""
+    """Convolutions, then fully connected layers, then class logits and box deltas; a cascade has several of these."""
 
     pool_size: int = field(7, above=0, at_most=CELLS)
     num_convs: int = field(0, at_least=0, at_most=LAYERS)
@@ -20,6 +20,19 @@ class BoxHeadConfig(Section):
     # (dy, dx, dh, dw)
     delta_weights: tuple[float, ...] = field((10.0, 10.0, 5.0, 5.0), length=4, above=0, weights="same")
     loss_beta: float = field(0.0, at_least=0)
+    class_agnostic: bool = False  # one box for all classes (Detectron2's CLS_AGNOSTIC_BBOX_REG)
+    # Cascade R-CNN: the IoU from which a box of the stage before is foreground, for each stage after the first, whose
+    # IoU is roi.positive_iou; (): no cascade. Detectron2's: (0.6, 0.7)
+    cascade_ious: tuple[float, ...] = field((), at_least=0, at_most=1)
+    # delta_weights of each stage after the first
+    cascade_delta_weights: tuple[tuple[float, ...], ...] = field(
+        ((20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0)), above=0, weights="same"
+    )
+
+    @property
+    def stage_delta_weights(self) -> tuple[tuple[float, ...], ...]:
+        """(dy, dx, dh, dw) of every stage; one without a cascade."""
+        return (self.delta_weights, *self.cascade_delta_weights[: len(self.cascade_ious)])
 
 
 @dataclasses.dataclass

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from typing import Any
 
@@ -36,7 +37,7 @@ TENSORS = {  # what the metadata says of inputs and outputs
     "normalized": "{channel_order}, (level * {pixel_scale} - {mean}) / {std}, 0 beyond the image.",
     "box_pooled": "RoIAlign of P2..P5 at the proposals.",
     "class_logits": "Background first.",
-    "box_deltas": "(dy, dx, dh, dw) of classes 1..C, to be divided by config.json's delta_weights.",
+    "box_deltas": "(dy, dx, dh, dw) of classes 1..C, or of all as one, to be divided by config.json's delta_weights.",
     "mask_pooled": "RoIAlign of P2..P5 at the detections.",
     "mask_logits": "Of classes 1..C.",
     "keypoint_pooled": "RoIAlign of P2..P5 at the detections.",
@@ -78,6 +79,8 @@ def tflite(
                  pools box_pooled by RoIAlign.
       box_head   box_pooled [K, side, side, c] -> class_logits, box_deltas. The client decodes the deltas at the
                  proposals, keeps the best by NMS within each class, and pools mask_pooled.
+      box_head_1, box_head_2, ...  of a cascade, in the place of box_head: box_pooled_1 -> class_logits_1, box_deltas_1
+                 and so on, each from the clipped boxes of the one before (cascade_delta_weights); scores are the mean.
       mask_head  mask_pooled [D, side, side, c] -> mask_logits [D, M, M, C], of which the sigmoid of channel class - 1
                  is the mask.
       keypoint_head  keypoint_pooled [D, side, side, c] -> keypoint_logits [D, 4 side, 4 side, J], whose best place,
@@ -194,5 +197,8 @@ def _described(converted, signature, config):
 
 
 def _text_of_level(texts, name):
+    of_stage = re.fullmatch(r"(.*)_(\d+)", name)
+    if of_stage and of_stage[1] in texts:
+        return f"Stage {of_stage[2]} of a cascade: {texts[of_stage[1]]}"
     kinds = (kind for kind in texts if kind.endswith("_") and name.startswith(kind))
     return texts.get(next(kinds, None), f"Features of level {name}.")

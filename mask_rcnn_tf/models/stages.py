@@ -1,5 +1,6 @@
 """The only list of what a Mask R-CNN is made of: its layers, and their variables, from a `ModelConfig`."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from mask_rcnn_tf.models.backbones.resnet import ResNet
 from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.heads.base import RoiHead
 from mask_rcnn_tf.models.heads.box import BoxHead
+from mask_rcnn_tf.models.heads.cascade import CascadeBoxHead
 from mask_rcnn_tf.models.heads.keypoint import KeypointHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.rpn import RpnHead
@@ -82,7 +84,9 @@ def make_heads(config: ModelConfig) -> list[RoiHead]:
 
 def _box_head(config, **common):
     box = config.box_head
-    return BoxHead(
+    count = len(box.stage_delta_weights)
+    kind = BoxHead if count == 1 else functools.partial(CascadeBoxHead, num_stages=count)
+    return kind(
         config.num_classes,
         num_convs=box.num_convs,
         conv_channels=box.conv_channels,
@@ -90,6 +94,7 @@ def _box_head(config, **common):
         fc_channels=box.fc_channels,
         norm=box.norm,
         pool_size=box.pool_size,
+        class_agnostic=box.class_agnostic,
         name="box_head",
         **common,
     )

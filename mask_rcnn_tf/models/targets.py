@@ -117,6 +117,37 @@ def sample_rois(
     }
 
 
+def relabel_rois(
+    boxes: tf.Tensor, sampled: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor], positive_iou: float
+) -> dict[str, tf.Tensor]:
+    """What the next stage of a cascade trains on: the boxes of the stage before, matched again; nothing is sampled.
+
+    Args:
+      boxes: float32 [B, R, 4], network pixels, clipped to the image; what `sampled` became.
+      sampled: of `sample_rois`, or of this function.
+      batch: `gt_boxes` float32 [B, G, 4] and `gt_classes` int32 [B, G], 0 being padding, are read.
+      positive_iou: a box whose best IoU is at least this is foreground.
+
+    Returns:
+      As `sample_rois`, without an order. Boxes without area, which the references drop, are not valid.
+
+    Source: `detectron2/modeling/roi_heads/cascade_rcnn.py`, _create_proposals_from_boxes and _match_and_label_boxes.
+    """
+    gt_boxes, gt_classes = batch["gt_boxes"], batch["gt_classes"]
+    boxes = tf.stop_gradient(boxes)
+    valid = sampled["roi_valid"] & box_ops.has_area(boxes)
+    boxes = tf.where(valid[..., None], boxes, 0.0)
+    iou = box_ops.pairwise_iou(boxes, gt_boxes)
+    labels, gt_indices = match(iou, gt_classes > 0, positive_iou, positive_iou, False)
+    is_positive = valid & (labels == 1)
+    return {
+        "rois": boxes,
+        "roi_valid": valid,
+        "roi_classes": tf.where(is_positive, tf.gather(gt_classes, gt_indices, batch_dims=1), 0),
+        "roi_gt_indices": gt_indices,
+    }
+
+
 def delta_targets(sampled: Mapping[str, tf.Tensor], gt_boxes: tf.Tensor, delta_weights: Sequence[float]) -> tf.Tensor:
     """What the box deltas of sampled RoIs should be.
 

@@ -14,6 +14,7 @@ TOPICS = {
     "anchors": tuple(f"anchors.{name}" for name in ("sizes", "ratios", "rounded", "stride_rule")),
     "RoIAlign": tuple(f"roi.{name}" for name in ("aligned", "sampling_ratio", "level_rule")),
     "box deltas": ("box_head.delta_weights",),
+    "cascade": ("box_head.cascade_ious", "box_head.cascade_delta_weights"),
     "detections": tuple(f"detection.{name}" for name in ("score_threshold", "nms_iou", "max_detections", "paste")),
     "classes": ("class_names", "category_ids"),
 }
@@ -33,6 +34,8 @@ def explain(config: ModelConfig, reasons: dict[str, str], otherwise: str) -> lis
     """
     lines = []
     for topic, fields in TOPICS.items():
+        if topic == "cascade" and not config.box_head.cascade_ious:
+            continue
         grouped: dict[str, list[str]] = {}
         for field in fields:
             value = _show(operator.attrgetter(field)(config))

@@ -1,4 +1,4 @@
-"""Detectron2's model zoo: Mask, Faster and Keypoint R-CNN with ResNet- or ResNeXt-FPN, and ImageNet backbones.
+"""Detectron2's model zoo: Mask, Faster, Keypoint and Cascade R-CNN with ResNet- or ResNeXt-FPN, and ImageNet backbones.
 
 Source: `detectron2/checkpoint/{detection_checkpoint,c2_model_loading}.py`, `tools/convert-torchvision-to-d2.py`; see
 `detectron2_layers` for the names.
@@ -30,7 +30,6 @@ IGNORED = (
 )
 # What this version does not build, by names that only it has. The first that matches is what the checkpoint is called.
 UNSUPPORTED = (
-    (r"roi_heads\.box_(head|predictor)\.\d+\..*", "a Cascade R-CNN"),
     (r"roi_heads\.mask_(head\.(point|coarse)_head|point_head|coarse_head)\..*", "a PointRend model"),
     (r".*\.conv2_offset\..*", "a model with deformable convolutions"),
     (r"sem_seg_head\..*", "a panoptic or semantic segmentation model"),
@@ -41,7 +40,6 @@ UNSUPPORTED = (
     (r"backbone\.net\..*|backbone\.bottom_up\.(s\d|stem\.conv\.).*", "a model with another backbone than a ResNet"),
 )
 STEM = "stem.conv1.weight"  # of a bare backbone that keeps Detectron2's names: one that came from torchvision
-CLASSES, DELTAS = f"{layers.PREDICTOR}.cls_score.weight", f"{layers.PREDICTOR}.bbox_pred.weight"
 MASKS = f"{layers.MASK_HEAD}.predictor.weight"
 PIXELS = (("pixel_mean", "mean"), ("pixel_std", "std"))  # and their fields of config.model.preprocess
 
@@ -127,8 +125,8 @@ def refuse(tensors: Tensors, unsupported: Sequence[tuple[str, str]]) -> None:
         found = next((name for name in tensors if re.fullmatch(pattern, name)), None)
         if found is not None:
             raise CheckpointError(
-                f"The checkpoint is {architecture}, for it has {found!r}; this version builds Mask, Keypoint and "
-                "Faster R-CNN on a ResNet or ResNeXt with a feature pyramid."
+                f"The checkpoint is {architecture}, for it has {found!r}; this version builds Mask, Keypoint, "
+                "Faster and Cascade R-CNN on a ResNet or ResNeXt with a feature pyramid."
             )
 
 
@@ -146,21 +144,23 @@ def read_detector(tensors: Tensors, model: ModelConfig, rows: layers.Rows) -> No
       rows: the project's.
 
     Raises:
-      CheckpointError: a part is missing, or boxes or masks are not one a class.
+      CheckpointError: a part is missing, or masks are not one a class.
     """
     for prefix, part in ((layers.RPN, "region proposal network"), (layers.PREDICTOR, "box head")):
         if not any(name.startswith(f"{prefix}.") for name in tensors):
             raise CheckpointError(f"The checkpoint has no {part}: no name begins with {prefix!r}.")
     layers.read_heads(tensors, model)
-    model.num_classes = count_classes(tensors, CLASSES)
-    background = int(rows.background_first)
-    for name, each in ((DELTAS, 4), (MASKS, 1)):
-        counted, wanted = tensors[name].shape[:1] if name in tensors else (), each * (model.num_classes + background)
-        if model.num_classes > 1 and counted in ((each,), (2 * each,)) and counted != (wanted,):
-            raise CheckpointError(
-                f"The checkpoint is class-agnostic: {name} has {counted[0]} rows for {model.num_classes} classes; this "
-                f"version builds {wanted}."
-            )
+    first = f"{layers.PREDICTOR}{layers.box_stages(tensors)[0]}"
+    model.num_classes = count_classes(tensors, f"{first}.cls_score.weight")
+    background, boxes = int(rows.background_first), tensors.get(f"{first}.bbox_pred.weight")
+    if boxes is not None and model.num_classes > 1 and boxes.shape[:1] == (4 * (1 + background),):
+        model.box_head.class_agnostic = True
+    counted, wanted = tensors[MASKS].shape[:1] if MASKS in tensors else (), model.num_classes + background
+    if model.num_classes > 1 and counted in ((1,), (2,)) and counted != (wanted,):
+        raise CheckpointError(
+            f"The checkpoint is class-agnostic: {MASKS} has {counted[0]} rows for {model.num_classes} classes; this "
+            f"version builds {wanted}."
+        )
     if model.num_classes > 1 or _has_keypoints(tensors):  # one class is a person only where it has joints
         set_coco_classes(model)
 
@@ -177,6 +177,8 @@ def _preset(tensors: Tensors, prefix: str) -> str:
     width, inputs = layers.conv_shape(tensors, f"{prefix}res2.0.conv2")[:2]
     if width != inputs:
         return "detectron2_mask_rcnn_x101_32x8d_fpn"
+    if len(layers.box_stages(tensors)) > 1 and f"{prefix}res4.22.conv1.weight" not in tensors:
+        return "detectron2_cascade_mask_rcnn_r50_fpn"
     return f"detectron2_mask_rcnn_r{101 if f'{prefix}res4.22.conv1.weight' in tensors else 50}_fpn"
 
 

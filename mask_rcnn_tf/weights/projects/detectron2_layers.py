@@ -22,6 +22,7 @@ BOTTOM_UP = "backbone.bottom_up."
 RPN = "proposal_generator.rpn_head"
 BOX_HEAD, PREDICTOR = "roi_heads.box_head", "roi_heads.box_predictor"
 MASK_HEAD, KEYPOINT_HEAD = "roi_heads.mask_head", "roi_heads.keypoint_head"
+CASCADE_IOUS = (0.6, 0.7)  # of the stages after the first: `detectron2/config/defaults.py`, ROI_BOX_CASCADE_HEAD
 CELL_ANCHORS = "proposal_generator.anchor_generator.cell_anchors"
 
 
@@ -63,14 +64,8 @@ def read_heads(tensors: Tensors, model: ModelConfig) -> None:
     model.fpn.norm = norm_kind(tensors, "backbone.fpn_lateral2")
     model.rpn.num_convs = _count(tensors, rf"{re.escape(RPN)}\.conv\.conv(\d+)\.weight") or 1
     model.rpn.channels = conv_shape(tensors, _rpn_conv(model.rpn.num_convs, 0))[0]
-    box, mask = model.box_head, model.mask_head
-    box.num_convs = _count(tensors, rf"{re.escape(BOX_HEAD)}\.conv(\d+)\.weight")
-    if box.num_convs:
-        box.conv_channels = conv_shape(tensors, f"{BOX_HEAD}.conv1")[0]
-    box.norm = norm_kind(tensors, f"{BOX_HEAD}.conv1")
-    box.num_fcs = _count(tensors, rf"{re.escape(BOX_HEAD)}\.fc(\d+)\.weight")
-    box.fc_channels, inputs = _shape(tensors, f"{BOX_HEAD}.fc1.weight", 2)
-    box.pool_size = math.isqrt(inputs // (box.conv_channels if box.num_convs else model.fpn.channels)) or 1
+    _read_box_head(tensors, model)
+    mask = model.mask_head
     mask.enabled = any(name.startswith(f"{MASK_HEAD}.") for name in tensors)
     if mask.enabled:
         mask.num_convs = _count(tensors, rf"{re.escape(MASK_HEAD)}\.mask_fcn(\d+)\.weight")
@@ -78,6 +73,30 @@ def read_heads(tensors: Tensors, model: ModelConfig) -> None:
         mask.norm = norm_kind(tensors, f"{MASK_HEAD}.mask_fcn1")
     convs = rf"{re.escape(KEYPOINT_HEAD)}\.conv_fcn(\d+)\.weight"
     layouts.read_keypoint_head(tensors, convs, f"{KEYPOINT_HEAD}.score_lowres", model)
+
+
+def box_stages(tensors: Tensors) -> list[str]:
+    """What follows `BOX_HEAD` and `PREDICTOR` in the names of each stage: ".0", ".1", ... of a cascade, or ""."""
+    return [f".{i}" for i in range(_count(tensors, rf"{re.escape(PREDICTOR)}\.(\d+)\..*"))] or [""]
+
+
+def _read_box_head(tensors, model):
+    box, stages = model.box_head, box_stages(tensors)
+    box.class_agnostic = len(stages) > 1
+    if stages != [""] and len(stages) != 1 + len(CASCADE_IOUS):
+        raise CheckpointError(
+            f"The checkpoint is a cascade of {len(stages)} stages; allowed: {1 + len(CASCADE_IOUS)}, whose IoUs and "
+            "delta weights are known."
+        )
+    box.cascade_ious = CASCADE_IOUS if box.class_agnostic else ()
+    name = f"{BOX_HEAD}{stages[0]}"
+    box.num_convs = _count(tensors, rf"{re.escape(name)}\.conv(\d+)\.weight")
+    if box.num_convs:
+        box.conv_channels = conv_shape(tensors, f"{name}.conv1")[0]
+    box.norm = norm_kind(tensors, f"{name}.conv1")
+    box.num_fcs = _count(tensors, rf"{re.escape(name)}\.fc(\d+)\.weight")
+    box.fc_channels, inputs = _shape(tensors, f"{name}.fc1.weight", 2)
+    box.pool_size = math.isqrt(inputs // (box.conv_channels if box.num_convs else model.fpn.channels)) or 1
 
 
 def read_anchors(tensors: Tensors, anchors: AnchorConfig) -> bool:
@@ -214,7 +233,7 @@ def head_entries(model: MaskRCNN, tensors: Tensors, rows: Rows) -> list[Entry]:
         [
             *_pyramid(model.pyramid),
             *_rpn(model.rpn_head, model.config.anchors, rows),
-            *_box_head(model.box_head, model.config.box_head.pool_size, rows),
+            *_box_head(model.box_head, rows),
             *([] if model.mask_head is None else _mask_head(model.mask_head, rows)),
             [] if model.keypoint_head is None else _keypoint_head(model.keypoint_head),
         ]
@@ -235,14 +254,21 @@ def _rpn(head: keras.layers.Layer, anchors: AnchorConfig, rows: Rows) -> list[li
     return [*parts, layouts.rpn_outputs(f"{RPN}.objectness_logits", f"{RPN}.anchor_deltas", head, order)]
 
 
-def _box_head(head: keras.layers.Layer, side: int, rows: Rows) -> list[list[Entry]]:
-    parts = [_conv(f"{BOX_HEAD}.conv{i}", conv) for i, conv in enumerate(head.convs, start=1)]
+def _box_head(head: keras.layers.Layer, rows: Rows) -> list[list[Entry]]:
+    stages = head.each_stage()
+    names = [f".{i}" for i in range(len(stages))] if len(stages) > 1 else [""]
+    return [part for name, stage in zip(names, stages, strict=True) for part in _box_stage(stage, name, rows)]
+
+
+def _box_stage(head: keras.layers.Layer, stage: str, rows: Rows) -> list[list[Entry]]:
+    box_head, predictor = f"{BOX_HEAD}{stage}", f"{PREDICTOR}{stage}"
+    parts = [_conv(f"{box_head}.conv{i}", conv) for i, conv in enumerate(head.convs, start=1)]
     for i, fc in enumerate(head.fcs, start=1):
-        name = f"{BOX_HEAD}.fc{i}"
-        parts.append(layouts.dense_on_map(name, fc, side) if i == 1 else layouts.dense(name, fc))
+        name = f"{box_head}.fc{i}"
+        parts.append(layouts.dense_on_map(name, fc, head.pool_size) if i == 1 else layouts.dense(name, fc))
     background = rows.background_first
-    parts.append(layouts.class_logits(f"{PREDICTOR}.cls_score", head.classes, background_last=not background))
-    return [*parts, layouts.box_deltas(f"{PREDICTOR}.bbox_pred", head.deltas, with_background=background)]
+    parts.append(layouts.class_logits(f"{predictor}.cls_score", head.classes, background_last=not background))
+    return [*parts, layouts.box_deltas(f"{predictor}.bbox_pred", head.deltas, with_background=background)]
 
 
 def _mask_head(head: keras.layers.Layer, rows: Rows) -> list[list[Entry]]:

@@ -33,6 +33,7 @@ NEEDED = {  # what `matterport_mask_rcnn_r101_fpn` has, and a configuration give
     "rpn.num_convs": 1,
     "box_head.num_convs": 0,
     "box_head.num_fcs": 2,
+    "box_head.class_agnostic": False,
     "mask_head.enabled": True,
     "mask_head.num_convs": 4,
     "mask_head.norm": "none",

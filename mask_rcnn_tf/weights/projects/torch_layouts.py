@@ -196,6 +196,15 @@ def box_deltas(name: str, layer: keras.layers.Dense, with_background: bool) -> l
     ]
 
 
+def check_box_head(head: keras.layers.Layer, project: str) -> None:
+    """Raises CheckpointError: the box head is a cascade or class-agnostic, which the project has not."""
+    if head.class_agnostic:
+        raise CheckpointError(
+            f"config.model.box_head is class-agnostic or a cascade, which {project} has not; allowed: class_agnostic "
+            "False, and no cascade_ious."
+        )
+
+
 def deconv(name: str, layer: keras.layers.Layer) -> list[Entry]:
     """A 2x2 deconvolution of stride 2, [in, out, 2, 2], and our `Deconv`."""
     inputs, outputs = layer.kernel.shape[2], layer.filters

@@ -215,6 +215,7 @@ def _rpn(head: keras.layers.Layer) -> list[Entry]:
 
 
 def _box_head(head: keras.layers.Layer, side: int) -> list[Entry]:
+    layouts.check_box_head(head, "torchvision")
     name = "roi_heads.box_head"
     parts = [layouts.conv_norm(f"{name}.{i}.0", f"{name}.{i}.1", conv) for i, conv in enumerate(head.convs)]
     # v1 is TwoMLPHead; v2 a Sequential of convolutions, Flatten, and Linear and ReLU in turn.

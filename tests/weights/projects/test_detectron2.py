@@ -97,6 +97,20 @@ def test_every_tensor_of_mask_rcnn_r50_fpn():
             {"mask_head": {"enabled": False}, "": {"num_classes": 1, "class_names": ()}},
         ),
         (
+            {"cascade": 3},
+            "detectron2_cascade_mask_rcnn_r50_fpn",
+            {
+                "box_head": {"class_agnostic": True, "cascade_ious": (0.6, 0.7), "num_fcs": 2, "fc_channels": 24},
+                "roi": {"sampling_ratio": 0},
+                "rpn": {"post_nms_top_n_train": 2000},
+            },
+        ),
+        (
+            {"cascade": 3, "norm": "GN", "head_norm": "GN", "box_convs": 4},
+            "detectron2_mask_rcnn_r50_fpn_gn",
+            {"box_head": {"class_agnostic": True, "cascade_ious": (0.6, 0.7), "num_convs": 4, "norm": "group_norm"}},
+        ),
+        (
             {"masks": False, "keypoints": True, "classes": 1},
             "detectron2_keypoint_rcnn_r50_fpn",
             {
@@ -108,7 +122,7 @@ def test_every_tensor_of_mask_rcnn_r50_fpn():
             },
         ),
     ],
-    ids=["r50", "r101", "x101", "gn", "syncbn", "faster", "keypoint"],
+    ids=["r50", "r101", "x101", "gn", "syncbn", "faster", "cascade", "gn_cascade", "keypoint"],
 )
 def test_small_models_of_every_kind(options, preset, fields):
     tensors = d2.fill(d2.shapes(**{**d2.SMALL, **options}))
@@ -175,7 +189,6 @@ def test_a_file_becomes_a_model(tmp_path):
     [
         ("roi_heads.res5.0.conv1.weight", "a C4 model"),
         ("backbone.res4.0.conv1.weight", "C4 or DC5"),
-        ("roi_heads.box_predictor.2.cls_score.weight", "Cascade"),
         ("sem_seg_head.predictor.weight", "panoptic"),
         ("backbone.bottom_up.res3.0.conv2_offset.weight", "deformable"),
         ("roi_heads.mask_head.point_head.fc1.weight", "PointRend"),
@@ -200,7 +213,11 @@ def test_architectures_that_are_not_built(name, words):
         (lambda t: [t.pop(name) for name in list(t) if "rpn_head" in name], "no region proposal network"),
         (lambda t: [t.pop(name) for name in list(t) if "roi_heads" in name], "no box head"),
         (lambda t: [t.pop(name) for name in list(t) if "res5" in name], r"res5\.0\.conv3\.weight.*is missing"),
-        (lambda t: t.update({"roi_heads.box_predictor.bbox_pred.weight": np.zeros((4, 24))}), "class-agnostic"),
+        (
+            lambda t: t.update({"roi_heads.box_predictor.bbox_pred.weight": np.zeros((4, 24))}),
+            "bbox_pred.bias",
+        ),
+        (lambda t: t.update({"roi_heads.box_predictor.0.bbox_pred.weight": np.zeros((4, 24))}), "cascade of 1 stage"),
         (lambda t: t.update({"roi_heads.mask_head.predictor.weight": np.zeros((1, 16, 1, 1))}), "class-agnostic"),
         (lambda t: t.update({"backbone.bottom_up.res2.0.conv2.weight": np.zeros((4, 0, 3, 3))}), r"\[4, 0, 3, 3\]"),
         (lambda t: t.update({"backbone.top_block.p6.weight": np.zeros(3)}), "1 unexpected: backbone.top_block.p6"),
