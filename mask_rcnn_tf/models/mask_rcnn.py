@@ -28,9 +28,9 @@ class MaskRCNN(keras.Model):
     """Mask R-CNN (He et al., arXiv:1703.06870).
 
     `fit` and `evaluate` take datasets of dicts (see `mask_rcnn_tf.data.pipeline`); the losses are the model's own:
-    `rpn_objectness`, `rpn_box`, those of the heads (`box_class`, `box_delta`, `mask`, `keypoint`), and `loss`, their
-    sum. `predict` takes the same dicts (detections in network pixels) or uint8 images [B, h, w, 3] (RGB; detections in
-    their pixels).
+    `rpn_objectness`, `rpn_box`, those of the heads (`box_class`, `box_delta`, of a cascade `box_class_1`, ...; `mask`,
+    `keypoint`), and `loss`, their sum. `predict` takes the same dicts (detections in network pixels) or uint8 images
+    [B, h, w, 3] (RGB; detections in their pixels).
 
     Parts of your own take the place of the configuration's. They are saved with the model, so their classes are
     registered with `keras.saving.register_keras_serializable`.
