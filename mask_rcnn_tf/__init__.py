@@ -1,17 +1,15 @@
 """Mask R-CNN (He et al., arXiv:1703.06870) for TensorFlow and Keras."""
 
-from mask_rcnn_tf import starting  # isort: skip
+from mask_rcnn_tf import starting as starting  # isort: skip  # it begins before the seconds that TensorFlow takes
 
-starting.begin()  # before the seconds that TensorFlow takes
-
-from mask_rcnn_tf import export, weights  # noqa: E402
-from mask_rcnn_tf.config import Config, ModelConfig  # noqa: E402
-from mask_rcnn_tf.evaluation import CocoEvaluation  # noqa: E402
-from mask_rcnn_tf.models.mask_rcnn import MaskRCNN  # noqa: E402
-from mask_rcnn_tf.models.prediction import predict_images  # noqa: E402
-from mask_rcnn_tf.presets import load_config  # noqa: E402
-from mask_rcnn_tf.training import TorchSGD  # known to Keras when a saved model is loaded  # noqa: E402
-from mask_rcnn_tf.weights.loading import load_model  # noqa: E402
+from mask_rcnn_tf import export, weights
+from mask_rcnn_tf.config import Config, ModelConfig
+from mask_rcnn_tf.evaluation import CocoEvaluation
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.prediction import predict_images
+from mask_rcnn_tf.presets import load_config
+from mask_rcnn_tf.training import TorchSGD  # known to Keras when a saved model is loaded
+from mask_rcnn_tf.weights.loading import load_model
 
 MaskRCNN.exporters = {"tf_saved_model": export.saved_model, "onnx": export.onnx, "tflite": export.tflite}
 

@@ -38,3 +38,6 @@ def _leave(number, frame):
     del number, frame
     os.write(2, f"{pathlib.Path(sys.argv[0]).stem}: interrupted\n".encode())
     os._exit(130)
+
+
+begin()  # whoever imports this first: the package, before all else

@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 import zipfile
 
 import checkpoint_mutations
@@ -45,7 +46,8 @@ def mutate(kind: str, data: bytes, random) -> bytes:
 
 def _zipped(members) -> bytes:
     result = io.BytesIO()
-    with zipfile.ZipFile(result, "w") as archive:
+    with zipfile.ZipFile(result, "w") as archive, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Duplicate name", UserWarning)  # which some of these files are to have
         for name, content in members if isinstance(members, list) else members.items():
             archive.writestr(name, content, zipfile.ZIP_DEFLATED if len(content) > 2**22 else zipfile.ZIP_STORED)
     return result.getvalue()

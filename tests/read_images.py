@@ -18,7 +18,7 @@ import tensorflow as tf
 from mask_rcnn_tf.coco import pictures
 from mask_rcnn_tf.coco.errors import Rejected
 from mask_rcnn_tf.data import check, records
-from mask_rcnn_tf.ops.orientation import jpeg_orientation
+from mask_rcnn_tf.ops.orientation import stored_orientation
 
 SECONDS = 2.0  # that one way of reading may take
 MEMORY = 2**30  # on top of what TensorFlow has taken
@@ -29,7 +29,7 @@ def _decoded(content, orientation):
     return records.decoded({"image": content, "orientation": orientation}, 4095)["image"]
 
 
-_orientation = tf.function(jpeg_orientation, input_signature=[tf.TensorSpec([], tf.string)])
+_orientation = tf.function(stored_orientation, input_signature=[tf.TensorSpec([], tf.string)])
 
 
 def outcome(read, *arguments):

@@ -15,7 +15,7 @@ from absl import flags
 
 import mask_rcnn_tf
 from mask_rcnn_tf.benchmark import inference, scenes, timing, training
-from mask_rcnn_tf.training.flags import define_config, run
+from mask_rcnn_tf.training.flags import check_output, define_config, run
 from mask_rcnn_tf.weights.loading import load_weights
 
 CONFIG = define_config()
@@ -56,7 +56,8 @@ def main(_):
         common |= {"dtype": config.model.dtype, "kernels": config.model.kernels}
     common |= timing.environment()
     path = pathlib.Path(OUTPUT.value or os.devnull)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if OUTPUT.value:
+        check_output(path)
     with path.open("w") as output:  # before the minutes that measuring takes
         for line in measurements(config):
             text = json.dumps({**line, **common})

@@ -12,7 +12,7 @@ from absl import flags
 
 from mask_rcnn_tf import visualize
 from mask_rcnn_tf.data import check
-from mask_rcnn_tf.training.flags import check_output, run
+from mask_rcnn_tf.training.flags import check_apart, check_output, run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("annotations", None, "COCO-format JSON file.", required=True)
@@ -40,6 +40,8 @@ def main(_):
     pictures = FLAGS.pictures if FLAGS.output else 0
     if FLAGS.usable:
         check_output(FLAGS.usable)
+    if FLAGS.output:
+        check_apart(FLAGS.output)  # pictures beside the images would replace them
     try:
         text, report, samples = check.check(FLAGS.annotations, FLAGS.images, FLAGS.max_gt, pictures)
         print(text)

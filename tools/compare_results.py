@@ -5,6 +5,7 @@
 Exits with 1 when anything differs by more than the tolerances.
 """
 
+import os
 import sys
 
 from absl import flags
@@ -15,11 +16,11 @@ from mask_rcnn_tf.training.flags import run
 
 RESULTS = flags.DEFINE_string("results", None, "COCO results (JSON).", required=True)
 REFERENCE = flags.DEFINE_string("reference", None, "COCO results (JSON) to compare with.", required=True)
-BOX = flags.DEFINE_float("box_tolerance", Tolerance.box, "Pixels that a side of a box may differ by.")
-SCORE = flags.DEFINE_float("score_tolerance", Tolerance.score, "What a score may differ by.")
-MASK_IOU = flags.DEFINE_float("mask_iou", Tolerance.mask_iou, "Least IoU of two masks.")
-SCORE_THRESHOLD = flags.DEFINE_float("score_threshold", 0.05, "Lowest score that both programs keep.")
-MAX_DETECTIONS = flags.DEFINE_integer("max_detections", 100, "Detections an image that both programs keep.")
+BOX = flags.DEFINE_float("box_tolerance", Tolerance.box, "Pixels that a side of a box may differ by.", 0)
+SCORE = flags.DEFINE_float("score_tolerance", Tolerance.score, "What a score may differ by.", 0)
+MASK_IOU = flags.DEFINE_float("mask_iou", Tolerance.mask_iou, "Least IoU of two masks.", 0, 1)
+SCORE_THRESHOLD = flags.DEFINE_float("score_threshold", 0.05, "Lowest score that both programs keep.", 0, 1)
+MAX_DETECTIONS = flags.DEFINE_integer("max_detections", 100, "Detections an image that both programs keep.", 1)
 PASTE = flags.DEFINE_enum(
     "paste", "continuous", ["continuous", "integer"], "How masks were pasted; see DetectionConfig."
 )
@@ -39,6 +40,8 @@ def _compare() -> Comparison:
 
 def main(_):
     """Compares and prints."""
+    if os.path.realpath(RESULTS.value) == os.path.realpath(REFERENCE.value):
+        print("warning: results and reference are the same file")
     try:
         found = _compare()
     except ValueError as error:

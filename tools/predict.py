@@ -16,14 +16,14 @@ from mask_rcnn_tf import visualize
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import files, image_files, predicting
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
-from mask_rcnn_tf.training.flags import check_output, run
+from mask_rcnn_tf.training.flags import check_apart, check_output, run
 
 flags.FLAGS.set_gnu_getopt(True)  # flags may follow the paths, as they do after a pattern that the shell has expanded
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
 INPUT = flags.DEFINE_multi_string("input", [], "An image file, a folder of images, or a glob pattern; more may follow.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder for results.json and the pictures.", required=True)
-SCORE_THRESHOLD = flags.DEFINE_float("score_threshold", 0.5, "Lowest score that is drawn; results.json has all.")
+SCORE_THRESHOLD = flags.DEFINE_float("score_threshold", 0.5, "Lowest score that is drawn; results.json has all.", 0, 1)
 MAX_MEGAPIXELS = flags.DEFINE_float(
     "max_megapixels", MAX_PIXELS / 1e6, "Larger images are left out, undecoded.", lower_bound=0, upper_bound=178
 )
@@ -35,6 +35,8 @@ def main(argv):
     folder = pathlib.Path(OUTPUT.value)
     try:
         images = image_files.find_images(*sources)
+        check_apart(folder)  # a second run would take the pictures for images
+        drawn = image_files.picture_paths(images, folder)
         check_output(folder / "results.json")
         model = files.load_model(MODEL.value)
     except ValueError as error:
@@ -44,7 +46,7 @@ def main(argv):
 
     def write_picture(file, image, results):
         picture = visualize.draw_results(image, results, names, SCORE_THRESHOLD.value, skeleton=skeleton)
-        visualize.write_image(picture, folder / f"{file.image_id:04d}_{file.path.stem}.jpg")
+        visualize.write_image(picture, drawn[file.image_id])
 
     predict = functools.partial(mask_rcnn_tf.predict_images, model)
     path, most = folder / "results.json", int(MAX_MEGAPIXELS.value * 1e6)

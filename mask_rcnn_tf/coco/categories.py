@@ -37,9 +37,26 @@ def notes(coco: dict) -> Iterator[str]:
     if shadows:
         yield f"left out: categories without annotations that are named like another: {_named(shadows)}"
     used = {row["category_id"] for row in coco["annotations"]}
+    groups = collections.defaultdict(list)
+    for row in coco["categories"]:
+        if row["id"] in kept and isinstance(row.get("name"), str):
+            groups[_folded(row["name"])].append(row)
+    for rows in groups.values():
+        if len(rows) > 1:
+            yield f"warning: categories that differ by case or spaces only are different classes: {_named(rows)}"
     unused = [row for row in coco["categories"] if row["id"] in kept - used]
     if unused and used:
         yield f"{len(unused)} of {len(kept)} categories have no annotations: {_named(unused)}"
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
+def alike(name: str, names: Iterable[str]) -> str:
+    """A hint at another name that differs by case or spaces only, which begins with a space; "" if there is none."""
+    near = [other for other in names if other != name and _folded(other) == _folded(name)]
+    return f" {name!r:.40} and {near[0]!r:.40} differ by case or spaces only." if near else ""
 
 
 def _named(rows: Sequence[dict]) -> str:
@@ -69,7 +86,7 @@ class Match:
             known = _first(map(str, category_ids))
             raise ValueError(
                 f"the annotation file has categories {ids}, which the model does not know; its category ids: "
-                f"{known}{called}; the file calls them {names}."
+                f"{known}{called}; the file calls them {names}.{alike(self.unknown[0][1], class_names)}"
             )
         return self
 

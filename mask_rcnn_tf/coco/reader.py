@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from mask_rcnn_tf import strict_json
@@ -70,6 +71,8 @@ def read_results(path: str | os.PathLike) -> list[dict]:
 
 def judge_results(rows: list[dict], where: str = "results") -> list[dict]:
     """Judges every result of a list. Raises ValueError, naming `where` and the first that cannot be used."""
+    if not isinstance(rows, Iterable) or isinstance(rows, (str, bytes, dict)):
+        raise ValueError(f"{where} is a {type(rows).__name__}; allowed: a list of COCO results.")
     judged = []
     for index, row in enumerate(rows):
         try:

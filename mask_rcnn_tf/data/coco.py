@@ -108,7 +108,7 @@ def _match(config: Config, path: str) -> file_categories.Match:
         allowed = f"{known[category_id]!r}" if category_id in known else f"ids {sorted(known)}"
         raise ValueError(
             f"annotations {path} calls category {category_id} {name!r:.80}; allowed by the training file or "
-            f"config.model.category_ids: {allowed:.300}."
+            f"config.model.category_ids: {allowed:.300}.{file_categories.alike(name, class_names)}"
         )
     return found
 
@@ -268,4 +268,24 @@ def check(config: Config) -> dict:
             reasons.append(str(error))
     if reasons:
         raise ValueError("\n".join(dict.fromkeys(reasons)))
+    _warn_of_shared_images(config)
     return truth
+
+
+def _warn_of_shared_images(config: Config):
+    """Says which images are validated on that are trained on too: how well a model does elsewhere, they do not show."""
+    names, digests = {}, {}
+    for split in ("train", "val"):
+        annotations, images = _source(config, split)
+        names[split] = _header(annotations).file_names
+        digests[split] = contents.image_digests(images, names[split], config.data.data_dir)
+    trained = set(digests["train"].values())
+    shared = [name for name in dict.fromkeys(names["val"]) if digests["val"].get(name) in trained]
+    if shared:
+        LOG.warning(
+            "coco_json val: %d of %d validation images are trained on too (first: %s): the score does not say how well "
+            "the model does on images that it has not seen",
+            len(shared),
+            len(set(names["val"])),
+            f"{shared[0]!r:.80}",
+        )

@@ -52,13 +52,18 @@ def set_name(source: Source, file_names: Sequence[str], data_dir: str) -> str:
     Returns:
       The name, equal for equal contents wherever the files are.
     """
-    folder = pathlib.Path(source.images).resolve()
-    kept_as = f"{hashlib.sha256(bytes(folder)).hexdigest()[:16]}.json"
-    digests = _digests(folder, file_names, os.path.join(data_root(data_dir), "coco_json", "digests", kept_as))
+    digests = image_digests(source.images, file_names, data_dir)
     state = hashlib.sha256(json.dumps([source.digest, source.options], sort_keys=True).encode())
     for name in file_names:
         state.update(f"{digests.get(name, 'missing')};".encode())  # missing: reported when the examples are prepared
     return f"{source.split}_{state.hexdigest()[:20]}"
+
+
+def image_digests(images: str, file_names: Iterable[str], data_dir: str) -> dict[str, str]:
+    """SHA-256 of each image that can be read, by its name; `images`: their folder; the others as in `set_name`."""
+    folder = pathlib.Path(os.path.realpath(images))
+    kept_as = f"{hashlib.sha256(bytes(folder)).hexdigest()[:16]}.json"
+    return _digests(folder, file_names, os.path.join(data_root(data_dir), "coco_json", "digests", kept_as))
 
 
 def _digests(folder: pathlib.Path, file_names: Iterable[str], memory: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -49,7 +50,7 @@ def score(
 
     Source: `cocoapi/PythonAPI/pycocotools/cocoeval.py`, whose `summarize` knows maxDets = 100 only.
     """
-    _check_arguments(iou_types, max_dets)
+    check_arguments(iou_types, max_dets)
     truth = load_truth(ground_truth, iou_types, sigmas)
     results = reader.judge_results(results)
     form = judge_boxes({"images": truth.dataset["images"], "annotations": results}).form
@@ -80,7 +81,7 @@ def score_truth(
     Raises:
       ValueError: see `score`.
     """
-    _check_arguments(iou_types, max_dets)
+    check_arguments(iou_types, max_dets)
     _check_results(truth, results, iou_types)
     with contextlib.redirect_stdout(io.StringIO()):
         evals = {kind: _evaluate(truth, results, kind, max_dets, sigmas) for kind in iou_types}
@@ -100,11 +101,16 @@ def format_table(metrics: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
-def _check_arguments(iou_types: Sequence[str], max_dets: Sequence[int]):
-    unknown = [kind for kind in iou_types if kind not in RESULT_KEY]
-    if unknown or not iou_types or isinstance(iou_types, str):
+def check_arguments(iou_types: Sequence[str], max_dets: Sequence[int]):
+    """Raises ValueError where `iou_types` or `max_dets` of `score` are not what is allowed."""
+    if not isinstance(iou_types, (list, tuple)) or not iou_types or any(kind not in RESULT_KEY for kind in iou_types):
         raise ValueError(f"iou_types is {iou_types!r}; allowed: a tuple of {', '.join(map(repr, RESULT_KEY))}.")
-    if not max_dets or min(max_dets) < 1 or list(max_dets) != sorted(set(max_dets)):
+    if (
+        not isinstance(max_dets, (list, tuple))
+        or not max_dets
+        or min(max_dets) < 1
+        or list(max_dets) != sorted(set(max_dets))
+    ):
         raise ValueError(f"max_dets is {max_dets!r}; allowed: ascending whole numbers above 0.")
 
 
@@ -130,6 +136,8 @@ def load_truth(
       ValueError: the file or dict is not in COCO format, an annotation cannot be used or lacks what a type needs, or
         the number of sigmas is not that of the keypoints.
     """
+    if not isinstance(ground_truth, (dict, str, os.PathLike)):
+        raise ValueError(f"ground_truth is a {type(ground_truth).__name__}; allowed: a COCO-format dict, or its path.")
     where = where or ("ground_truth" if isinstance(ground_truth, dict) else f"ground_truth {ground_truth}")
     table = ground_truth if isinstance(ground_truth, dict) else reader.read_truth(ground_truth)
     reader.check_scored(table)

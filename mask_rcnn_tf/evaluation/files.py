@@ -61,6 +61,7 @@ def evaluate_files(
     if not ground_truth["annotations"]:
         raise ValueError(f"annotations {annotations} has no annotations to score.")
     iou_types, where = _iou_types(ground_truth, config), f"annotations {annotations}"
+    coco_metrics.check_arguments(iou_types, max_dets)
     sigmas = sigmas or _sigmas(iou_types, config)
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
     results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)

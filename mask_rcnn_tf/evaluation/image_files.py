@@ -5,7 +5,7 @@ import dataclasses
 import glob
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from mask_rcnn_tf.ops.stored_images import image_format
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 HEAD = 16  # bytes that tell the format
+LONGEST = 200  # bytes of a name that a picture's name keeps: 255 is what file systems take
 NOT_READ = "is not read: convert it to PNG or JPEG"
 # (bytes, where they stand, what they begin); of the last kind there are several brands
 OTHERS = (
@@ -56,9 +57,27 @@ def find_images(*sources: str | os.PathLike) -> list[ImageFile]:
     paths = sorted({path for path, reason in _candidates(sources) if not reason})
     if not paths:
         shown = repr(os.fspath(sources[0])) if len(sources) == 1 else f"{len(sources)} paths"
-        raise ValueError(f"input is {shown}; there are no image files ({', '.join(SUFFIXES)} in a folder).")
+        home = (
+            any(os.fspath(source).startswith("~") for source in sources) * " The shell reads ~ only in front of a word."
+        )
+        raise ValueError(f"input is {shown}; there are no image files ({', '.join(SUFFIXES)} in a folder).{home}")
     root = os.path.commonpath([path.parent.absolute() for path in paths])
     return [ImageFile(i, path, os.path.relpath(path, root)) for i, path in enumerate(paths, start=1)]
+
+
+def picture_paths(files: Sequence[ImageFile], folder: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Where pictures of predicted files go, by the files' ids: the file's name behind its number, cut where it is long.
+
+    Raises:
+      ValueError: a picture would replace one of the files.
+    """
+    names = {file.image_id: os.fsdecode(os.fsencode(file.path.stem)[:LONGEST]) for file in files}
+    paths = {number: folder / f"{number:04d}_{name}.jpg" for number, name in names.items()}
+    replaced = {os.path.realpath(path) for path in paths.values()} & {os.path.realpath(file.path) for file in files}
+    if replaced:
+        name = printable(os.path.basename(min(replaced)))
+        raise ValueError(f"output is {str(folder)!r}; {name}, an image, would be replaced there.")
+    return paths
 
 
 def passed_over(*sources: str | os.PathLike) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from mask_rcnn_tf.models.steps import Step, Tensors
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import masks as mask_ops
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS, MAX_SIDE, declared_shape, decode_image
-from mask_rcnn_tf.ops.orientation import jpeg_orientation, orient
+from mask_rcnn_tf.ops.orientation import orient, stored_orientation
 
 
 def detect_images(model: MaskRCNN, images: tf.Tensor) -> Tensors:
@@ -67,8 +67,8 @@ def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
 
     Args:
       model: `MaskRCNN`.
-      image_bytes: string [B], contents of JPEG, PNG, WebP, BMP or GIF files of any sizes. A JPEG's EXIF orientation is
-        applied, and of PNGs of 16 bits `preprocess.white_level` is white.
+      image_bytes: string [B], contents of JPEG, PNG, WebP, BMP or GIF files of any sizes. EXIF orientation is applied,
+        and of PNGs of 16 bits `preprocess.white_level` is white.
 
     Returns:
       The outputs named above, and `original_shape` int32 [B, 2], (h, w) of each image as people see it.
@@ -77,8 +77,7 @@ def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
     def detect(content):
         with tf.control_dependencies(_size_checks(1, declared_shape(content))):
             content = tf.identity(content)
-        pixels = orient(decode_image(content, model.config.preprocess.white_level), jpeg_orientation(content))
-        image = checked_images(pixels[None])[0]
+        image = checked_images(upright(content, model.config.preprocess.white_level)[None])[0]
         detections = {name: value[0] for name, value in detect_images(model, image[None]).items()}
         return {**detections, "original_shape": tf.shape(image)[:2]}
 
@@ -88,6 +87,11 @@ def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
     # One after the other: ten at once, as is usual, would take ten times the memory and be no faster.
     contents = tf.ensure_shape(image_bytes, [None])
     return tf.map_fn(detect, contents, parallel_iterations=1, fn_output_signature=outputs)
+
+
+def upright(content: tf.Tensor, white_level: int) -> tf.Tensor:
+    """An image file as people see it, uint8 [h, w, 3] RGB; `content`: string [], see `decode_image.decode_image`."""
+    return orient(decode_image(content, white_level), stored_orientation(content))
 
 
 def checked_images(images: tf.Tensor) -> tf.Tensor:

@@ -30,8 +30,13 @@ def predict_images(model: keras.Model, images: Iterable[str | os.PathLike | np.n
       head, `detection_keypoints` float32 [n, J, 3] (x, y, score).
 
     Raises:
-      ValueError: an image does not decode, or an array is not uint8 [h, w, 3]; the message says which.
+      ValueError: an image does not decode, or an array is not uint8 [h, w, 3]; the message says which. Or `images` is
+        no list.
     """
+    single = isinstance(images, (str, bytes, os.PathLike)) or getattr(images, "ndim", 4) in (0, 2, 3)
+    if single or not isinstance(images, Iterable):
+        came = repr(images) if isinstance(images, (str, os.PathLike)) else type(images).__name__
+        raise ValueError(f"images is {came:.200}; allowed: a list of paths or of uint8 arrays [h, w, 3].")
     return [_predict(model, _load(model, image, i)) for i, image in enumerate(images)]
 
 
@@ -41,9 +46,15 @@ def _load(model, image, i):
             return stored_images.load(image, model.config.preprocess.white_level)[0]
         except ValueError as error:
             raise ValueError(f"images[{i}] is {os.fspath(image)!r}: {error}") from None
-    image = np.asarray(image)
+    try:
+        image = np.asarray(image)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"images[{i}] is {type(image).__name__}; allowed: a path, or uint8 [h, w, 3].") from error
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-        raise ValueError(f"images[{i}] is {image.dtype} {list(image.shape)}; allowed: a path, or uint8 [h, w, 3].")
+        raise ValueError(
+            f"images[{i}] is {image.dtype} {list(image.shape)}; allowed: a path (str or Path), or uint8 [h, w, 3], "
+            "RGB, levels 0 to 255."
+        )
     return image
 
 

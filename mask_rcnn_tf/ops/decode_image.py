@@ -5,6 +5,8 @@ import tensorflow as tf
 MAX_SIDE = 2**16  # of an image, pixels: JPEG's own limit is one less
 MAX_PIXELS = 2**26  # a photo of 64 megapixels passes
 FULL_RANGE = 2**16 - 1  # the highest level of 16 bits
+BITFIELDS = 3  # a BMP with masks of its colours: of red, green and blue, the lowest byte first
+BGR_MASKS = (0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0)
 
 
 def decode_image(content: tf.Tensor, white_level: int = FULL_RANGE) -> tf.Tensor:
@@ -18,11 +20,11 @@ def decode_image(content: tf.Tensor, white_level: int = FULL_RANGE) -> tf.Tensor
     Returns:
       uint8 [h, w, 3] RGB. Alpha is dropped. JPEGs equal Pillow's bit for bit.
     """
-    refusal = tf.debugging.Assert(
-        ~_is_bmp_with_colours(content), ["the BMP has a palette; allowed: 24 or 32 bits a pixel, or 8 bits of grey."]
+    content = _refused(
+        content,
+        _is_bmp_with_colours(content),
+        "the BMP has a palette, other masks or packed rows; allowed: 24 or 32 bits a pixel in BGR, or 8 of grey.",
     )
-    with tf.control_dependencies([] if refusal is None else [refusal]):  # None: it ran at once
-        content = tf.identity(content)
     image = tf.case(
         _deep_case(content, white_level)
         + [
@@ -37,8 +39,18 @@ def decode_image(content: tf.Tensor, white_level: int = FULL_RANGE) -> tf.Tensor
         ],
         default=lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
     )
+    is_gif = tf.strings.substr(content, 0, 4) == b"GIF8"
+    is_cut = is_gif & tf.reduce_any(tf.shape(image)[:2] != declared_shape(content))
+    image = _refused(image, is_cut, "the first frame of the GIF does not cover it; allowed: one that does.")
     image.set_shape([None, None, 3])
     return image
+
+
+def _refused(value, condition, reason):
+    """The value, or an error with the reason where a condition holds."""
+    check = tf.debugging.Assert(~condition, [reason])
+    with tf.control_dependencies([] if check is None else [check]):  # None: it ran at once
+        return tf.identity(value)
 
 
 def cut_to_8_bits(levels: tf.Tensor, white_level: int) -> tf.Tensor:
@@ -87,11 +99,16 @@ def declared_shape(content: tf.Tensor) -> tf.Tensor:
 
 
 def _is_bmp_with_colours(content):
-    """Whether a file is a BMP of 8 bits whose palette is not 256 greys: TensorFlow takes its indices for greys."""
+    """Whether TensorFlow would give a BMP other colours, because it looks at the number of bits alone.
+
+    It takes indices for greys: the palette must be 256 of them. It takes masks for those of BGR, packed rows for plain.
+    """
     header = tf.cast(tf.io.decode_raw(content, tf.uint8, fixed_length=54 + 4 * 256), tf.int32)
     palette = tf.reshape(header[54:], [256, 4])[:, :3]
-    is_bmp = (header[0] == ord("B")) & (header[1] == ord("M")) & (header[28] == 8)
-    return is_bmp & tf.reduce_any(palette != tf.range(256)[:, None])
+    is_bmp = (header[0] == ord("B")) & (header[1] == ord("M"))
+    indexed = (header[28] == 8) & tf.reduce_any(palette != tf.range(256)[:, None])
+    masked = (header[30] == BITFIELDS) & tf.reduce_any(header[54:66] != BGR_MASKS)
+    return is_bmp & (indexed | masked | (header[30] != 0) & (header[30] != BITFIELDS))
 
 
 def _is_webp_with_alpha(content):

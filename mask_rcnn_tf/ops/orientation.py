@@ -2,8 +2,12 @@
 
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.metadata_blocks import metadata_blocks, numbers, text
+
 TAG = 0x0112
-HEAD = 2**17  # bytes that are looked at: EXIF is the first segment, or the second, and a segment has less than 2**16
+SHORT, LONG = 3, 4  # kinds of an entry
+XMP_BYTES = 2**20  # that are searched
+XMP_PATTERN = r"""\C*?tiff:Orientation(?:="|>)([0-9])\C*"""  # \C: a byte, also of broken UTF-8
 SWAPPED = 5  # from this orientation on, height and width change places
 
 
@@ -38,43 +42,48 @@ def orient(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return oriented
 
 
-def jpeg_orientation(content: tf.Tensor) -> tf.Tensor:
-    """The EXIF orientation of a JPEG, in operators that a served graph can have.
+def stored_orientation(content: tf.Tensor) -> tf.Tensor:
+    """The orientation of an image file by its EXIF, else by its XMP, in operators that a served graph can have.
 
     Args:
       content: string [], bytes of a file.
 
     Returns:
-      int32 [], 1 to 8; 1 for other formats and where EXIF is missing or broken.
+      int32 [], 1 to 8; 1 where none is said, or something else, and of formats other than JPEG, PNG and WebP.
 
-    Source: JPEG (ITU T.81) B.1.1.4, marker segments; EXIF 2.32, 4.5.2 and 4.6.2; TIFF 6.0, section 2.
+    Source: EXIF 2.32, 4.5.2 and 4.6.2; TIFF 6.0, section 2; `PIL.Image.Image.getexif`.
     """
-    head = tf.strings.substr(content, 0, HEAD)
-    head = tf.cast(tf.io.decode_raw(head, tf.uint8, fixed_length=HEAD), tf.int32)  # filled up with zeros
+    exif, xmp = metadata_blocks(content)
+    found = tf.concat([_exif_values(exif), _xmp_values(xmp), [1]], 0)[0]
+    return tf.where((found >= 1) & (found <= 8), found, 1)
 
-    def number(places, first, length, little=False):
-        """Numbers of `length` bytes at `places` + `first`; nothing lies beyond the head."""
-        order = range(length) if little else range(length - 1, -1, -1)
-        at = tf.clip_by_value(places + first, 0, HEAD - length)
-        return sum(tf.gather(head, at + place) * 256**power for power, place in enumerate(order))
 
-    def is_exif(at):
-        return (number(at, 0, 2) == 0xFFE1) & tf.reduce_all(head[at + 4 : at + 10] == list(b"Exif\0\0"))
+def _exif_values(exif):
+    """What the first directory of a TIFF structure says of the orientation, int32 [n], [] if nothing."""
+    exif = tf.strings.regex_replace(exif, r"^(?:Exif\x00\x00){1,2}", "")
+    header = text(exif, 0, 4)
+    return tf.case(
+        [(header == b"II*\0", lambda: _entries(exif, True)), (header == b"MM\0*", lambda: _entries(exif, False))],
+        default=lambda: tf.zeros([0], tf.int32),
+    )
 
-    def goes_on(at):  # other segments, up to where the image's data start
-        marker = number(at, 0, 2)
-        return (at < HEAD - 20) & (marker >= 0xFFC0) & (marker != 0xFFDA) & ~is_exif(at)
 
-    at = tf.while_loop(goes_on, lambda at: [at + 2 + number(at, 2, 2)], [tf.constant(2)])[0]
-    start = tf.minimum(at, HEAD - 20) + 10  # of the TIFF inside, whose places count from here
-    little = head[start] == ord("I")
+def _entries(exif, little):
+    place = numbers(text(exif, 4, 4), tf.int32, 1, little)[0]
+    place = tf.where(place < 0, tf.strings.length(exif), place)
+    count = numbers(text(exif, place, 2), tf.uint16, 1, little)[0]
+    rows = text(exif, place + 2, 12 * count)
+    rows = text(rows, 0, tf.strings.length(rows) // 12 * 12)  # a directory that is cut
+    shorts = tf.reshape(tf.cast(tf.io.decode_raw(rows, tf.uint16, little_endian=little), tf.int32), [-1, 6])
+    longs = tf.reshape(tf.io.decode_raw(rows, tf.int32, little_endian=little), [-1, 3])
+    kind, repeats = shorts[:, 1], longs[:, 1]
+    values = tf.where(kind == SHORT, shorts[:, 4], longs[:, 2])
+    wanted = (shorts[:, 0] == TAG) & ((kind == SHORT) | (kind == LONG)) & (repeats == 1)
+    return values[wanted]
 
-    def read(places, first, length):
-        return tf.where(little, number(places, first, length, little=True), number(places, first, length))
 
-    directory = start + tf.clip_by_value(read(start, 4, 4), 0, HEAD)
-    entries = directory + 2 + 12 * tf.range(tf.minimum(read(directory, 0, 2), 2**10))
-    found = tf.where(read(entries, 0, 2) == TAG, read(entries, 8, 2), 0)
-    value = tf.reduce_max(tf.concat([[0], found], 0))
-    known = tf.io.is_jpeg(content) & is_exif(tf.minimum(at, HEAD - 20)) & (value >= 1) & (value <= 8)
-    return tf.where(known, value, 1)
+def _xmp_values(xmp):
+    xmp = text(xmp, 0, XMP_BYTES)
+    known = tf.strings.regex_full_match(xmp, XMP_PATTERN)
+    value = tf.strings.regex_replace(xmp, XMP_PATTERN, r"\1", replace_global=False)
+    return tf.strings.to_number(tf.where(known, value, "1")[None], tf.int32)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mask_rcnn_tf.ops.decode_image import FULL_RANGE, MAX_PIXELS, MAX_SIDE, cut_to_8_bits, decode_image
-from mask_rcnn_tf.ops.orientation import TAG, orient
+from mask_rcnn_tf.ops.orientation import orient, stored_orientation
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 BY_PILLOW = ("TIFF", "BMP")  # TensorFlow reads no TIFF, and compressed and palette BMPs wrongly
@@ -26,6 +26,9 @@ BITS, PHOTOMETRIC = 258, 262  # TIFF's tags
 BAND = 2**24  # samples of 16 bits that are cut at once: their arithmetic takes four times the memory
 _MAGICS = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG", "GIF": b"GIF8", "BMP": b"BM"}
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+# As a served graph reads it, so that both turn the same images. Traced once.
+_orientation = tf.function(stored_orientation, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
 class StoredImage(NamedTuple):
@@ -147,11 +150,16 @@ def _described(image: Image.Image, content: bytes, form: str) -> StoredImage:
         content=content,
         form=form,
         shape=(height, width),
-        orientation=1 if is_tiff else _orientation(image),  # Pillow applies a TIFF's by itself
+        orientation=1 if is_tiff else int(_orientation(content)),  # Pillow applies a TIFF's by itself
         pages=image.n_frames if is_tiff else 1,
         deep=image.mode.startswith("I;16") if is_tiff else form == "PNG" and content[24:25] == b"\x10",
-        by_pillow=form in BY_PILLOW or form == "WEBP" and image.is_animated,
+        by_pillow=form in BY_PILLOW or form == "WEBP" and image.is_animated or form == "GIF" and _is_cut(image),
     )
+
+
+def _is_cut(gif: Image.Image) -> bool:
+    """Whether the first frame does not cover the image: TensorFlow gives the frame alone."""
+    return tuple(gif.tile[0][1]) != (0, 0, *gif.size) if gif.tile else False
 
 
 def _refusal(tiff: Image.Image) -> str:
@@ -166,15 +174,6 @@ def _refusal(tiff: Image.Image) -> str:
         f"is a TIFF of mode {tiff.mode} with {'/'.join(map(str, bits[:4]))} bits; allowed: 8 bits, or 16 of grey. Save "
         "it as PNG, which has 16 bits of colour too."
     )
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        # A PNG's own `getexif` decodes all pixels, in search of EXIF behind them, where PNG does not allow it.
-        value = Image.Image.getexif(image).get(TAG, 1)
-    except Exception:  # as above; an image with broken EXIF is an image without
-        return 1
-    return value if value in range(1, 9) else 1
 
 
 def levels(stored: StoredImage) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import logging
+import math
 import os
 import pathlib
 import re
@@ -75,6 +76,16 @@ def parse(
         rest = flag_values(argv)
     except flags.Error as error:
         raise ValueError(one_line(error)) from error
+    for name in flag_values:
+        value = flag_values[name].value
+        if isinstance(value, float) and math.isnan(value):  # which is inside of all bounds
+            raise ValueError(f"{name} is nan; allowed: a number.")
+        if value == "" and flag_values[name].present and flag_values[name].default is None:
+            raise ValueError(f"{name} is ''; allowed: a path or a name.")
+    for name in _repeated(argv, flag_values):
+        print(
+            f"{pathlib.Path(argv[0]).stem}: warning: --{name} is given more than once; the last counts", file=sys.stderr
+        )
     if len(rest) > 1 and not takes_paths:
         raise ValueError(f"arguments are {rest[1:]}; allowed: flags only, --name=value.")
     if "config" in flag_values:
@@ -126,13 +137,34 @@ def check_output(path: str | os.PathLike):
 
     Raises:
       OSError: the folder cannot be made or written, or there is a folder in the file's place.
+      ValueError: another flag names the same place.
     """
+    check_apart(path)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     existed = path.exists()
     path.open("ab").close()
     if not existed:
         path.unlink()
+
+
+def check_apart(path: str | os.PathLike, flag_values: flags.FlagValues = flags.FLAGS):
+    """Raises ValueError where two flags name the place that is to be written: what is read there would be lost."""
+    names = {}
+    for flag in (flag_values[name] for name in flag_values):
+        values = flag.value if isinstance(flag.value, list) else [flag.value]
+        if any(isinstance(value, str) and value and _same_place(value, path) for value in values):
+            names[flag.name] = None
+    if len(names) > 1:
+        raise ValueError(
+            f"{' and '.join(names)} are one place, {os.fspath(path)!r:.200}; allowed: one of its own to write to."
+        )
+
+
+def _same_place(first: str, second: str | os.PathLike) -> bool:
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
+    return os.path.exists(first) and os.path.exists(second) and os.path.samefile(first, second)
 
 
 def one_line(error: BaseException) -> str:
@@ -144,6 +176,15 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory: {text}" if text else "out of memory"
     return text or type(error).__name__
+
+
+def _repeated(argv: Sequence[str], flag_values: flags.FlagValues) -> list[str]:
+    """The flags that have one value and are given several others."""
+    given = {}
+    for match in filter(None, (re.fullmatch(r"--?([\w.]+)=(.*)", argument, re.DOTALL) for argument in argv[1:])):
+        given.setdefault(match[1], set()).add(match[2])
+    many = [name for name, values in given.items() if len(values) > 1]
+    return [name for name in many if not (name in flag_values and isinstance(flag_values[name], flags.MultiFlag))]
 
 
 def _check_keys(argv, required):

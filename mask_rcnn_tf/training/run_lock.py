@@ -23,7 +23,7 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
     Raises:
       ValueError: another run holds it.
     """
-    path = pathlib.Path(folder).resolve()
+    path = pathlib.Path(os.path.realpath(folder))
     if path in _running:
         raise _taken(folder, f"process {os.getpid()}, this one,")
     ensure(folder)
@@ -37,7 +37,7 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
 
 def ensure(folder: str | os.PathLike):
     """Locks a folder until this process ends, unless it has it locked. Args and Raises as `locked`."""
-    path = pathlib.Path(folder).resolve()
+    path = pathlib.Path(os.path.realpath(folder))
     if path not in _held:
         try:
             _held[path] = locks.take(path / LOCK_FILE)

@@ -63,3 +63,13 @@ def test_of_many_unknown_categories_and_classes_the_first_are_named():
     with pytest.raises(ValueError, match="0, 1, .* and 2980 more, which the model .* and 1183 more, called") as error:
         match.check(range(1203), ["y" * 500] * 1203)
     assert len(str(error.value)) < 3000
+
+
+def test_names_that_differ_by_case_or_spaces_are_said():
+    said = list(categories.notes(coco({1: "cat", 2: "Cat ", 3: "dog"})))
+    assert said[0].startswith(
+        "warning: categories that differ by case or spaces only are different classes: 1 'cat', 2 'Cat '"
+    )
+    with pytest.raises(ValueError, match="'Cat' and 'cat' differ by case or spaces only"):
+        categories.match_model(model((5,), ("cat",)), coco({5: "Cat"}))
+    assert not list(categories.notes(coco({1: "cat", 2: "cats"})))

@@ -324,3 +324,16 @@ def test_both_files_are_judged_before_training(files):
         coco.check(files.config)
     assert "annotation 2 of image 1 (sub/1.png): RLE counts do not add up" in str(error.value)
     assert "annotation 3 of image 1 (sub/1.png): polygon has fewer than 6" in str(error.value)
+
+
+def test_images_that_are_trained_on_and_validated_on_are_said(files, caplog):
+    """By their contents, whatever they are called."""
+    files.write([row(1)])
+    folder = files.write([row(1)], "val", images=3)
+    for number in (1, 2):
+        Image.fromarray(np.full((15, 20, 3), 200 + number, np.uint8)).save(folder / "sub" / f"{number}.png")
+    coco.check(files.config)
+    assert "are trained on too" not in caplog.text
+    (folder / "sub" / "3.png").write_bytes((files.folder / "train_images" / "sub" / "2.png").read_bytes())
+    coco.check(files.config)
+    assert "1 of 3 validation images are trained on too (first: 'sub/3.png')" in caplog.text

@@ -223,6 +223,24 @@ def test_other_bad_input():
         coco_metrics.score(truth, results)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ground_truth": []}, "ground_truth is a list; allowed: a COCO-format dict, or its path"),
+        ({"ground_truth": None}, "ground_truth is a NoneType; allowed: a COCO-format dict, or its path"),
+        ({"results": None}, "results is a NoneType; allowed: a list of COCO results"),
+        ({"results": "results.json"}, "results is a str; allowed: a list of COCO results"),
+        ({"iou_types": None}, "iou_types is None; allowed: a tuple of"),
+        ({"max_dets": 100}, "max_dets is 100; allowed: ascending whole numbers"),
+    ],
+)
+def test_arguments_of_another_kind_are_one_line(change, message):
+    truth, results = random_case()
+    with pytest.raises(ValueError, match=message) as error:
+        coco_metrics.score(**({"ground_truth": truth, "results": results} | change))
+    assert "\n" not in str(error.value)
+
+
 def test_format_table():
     text = coco_metrics.format_table({"bbox": {"AP": 0.5012, "APs": -1.0}, "per_category": {"bbox": {"cat": 1.0}}})
     assert text == "bbox      AP 50.1  APs -"

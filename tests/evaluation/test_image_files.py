@@ -57,3 +57,21 @@ def test_several_sources(folder):
 def test_names_that_cannot_be_printed():
     assert image_files.printable("a\udcffb\n\x1b[31m ü 空.png") == r"a\xffb\n\x1b[31m ü 空.png"
     assert image_files.printable(pathlib.Path("plain.png")) == "plain.png"
+
+
+def test_places_of_pictures(tmp_path):
+    """A name as long as a file system takes is cut; a picture never replaces an image."""
+    for name in ("b" * 251 + ".png", "0001_a.jpg", "a.png", "c%d\n.png"):
+        PIXELS.save(tmp_path / name)
+    files = image_files.find_images(tmp_path)
+    paths = image_files.picture_paths(files, tmp_path / "out")
+    assert [path.name for path in paths.values()][:2] == ["0001_0001_a.jpg", "0002_a.jpg"]
+    assert all(len(path.name) < 220 for path in paths.values())
+    files = [image_files.ImageFile(id, tmp_path / name, name) for id, name in ((1, "a.png"), (2, "0001_a.jpg"))]
+    with pytest.raises(ValueError, match="0001_a.jpg, an image, would be replaced"):
+        image_files.picture_paths(files, tmp_path)
+
+
+def test_a_home_that_the_shell_has_not_read():
+    with pytest.raises(ValueError, match="input is '~/none'; .* The shell reads ~ only in front of a word"):
+        image_files.find_images("~/none")

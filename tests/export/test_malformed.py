@@ -24,7 +24,7 @@ CLEAR = re.compile(
     r"Unknown image file format|Input is empty|[Ii]nvalid (PNG|JPEG|GIF)|Failed to decode (WebP|JXL)"
     r"|WebP Animation must|Input size should match|Total possible pixel bytes|(Width|Height) must be"
     r"|Number of channels inherent in the image|B, h, w of the images are|is not compatible with expected shape"
-    r"|expected to be a uint8 tensor but|the BMP has a palette"
+    r"|expected to be a uint8 tensor but|the BMP has a palette|the first frame of the GIF"
 )
 
 

@@ -1,5 +1,6 @@
 """SavedModels are loaded in a process that has TensorFlow alone, and compared with the Keras model."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 from conftest import SHARED_DATA
 from in_threads import assert_threads_get_the_results_of_one
+from PIL import Image
 from recipe_models import fill, golden_config
 from tiny import finding_model, tiny_model
 
@@ -122,6 +124,37 @@ def check_alone(alone, model, folder, images, tmp_path):
 def test_both_signatures_without_this_package(alone, model, folder, tmp_path):
     found = check_alone(alone, model, folder, drawn_scenes(model.config), tmp_path)
     assert min(outputs["num_detections"].min() for outputs in found.values()) > 0
+
+
+def turned_files(image):
+    """One image with EXIF orientation 6 in files of all formats that have EXIF; of the last it is behind the pixels."""
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    for form, options in (
+        ("JPEG", {"quality": 95}),
+        ("WEBP", {"lossless": True}),
+        ("WEBP", {"quality": 95}),
+        ("PNG", {}),
+    ):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, form, exif=tags, **options)
+        yield buffer.getvalue()
+    content = buffer.getvalue()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4])
+    yield content[:start] + content[end:-12] + content[start:end] + content[-12:]
+
+
+def test_files_are_turned_as_predict_images_turns_them(model, folder, tmp_path):
+    image = drawn_scenes(model.config, 1)[0][:, :80]
+    contents = list(turned_files(image))
+    paths = [tmp_path / str(number) for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    found = tf.saved_model.load(str(folder)).signatures["serving_bytes"](image_bytes=tf.constant(contents))
+    assert found["original_shape"].numpy().tolist() == [[80, image.shape[0]]] * len(contents)
+    found = {name: value.numpy() for name, value in found.items()}
+    assert_same(found, mrcnn.predict_images(model, paths), model.config.category_ids)
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "serving_bytes"])

@@ -1,5 +1,7 @@
 """Behaviour of the model as users meet it: fit, evaluate, predict, save, mixed precision, bad input."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -74,6 +76,26 @@ def test_predict_images_of_different_sizes_equals_one_by_one(trained, tmp_path):
         count = single["num_detections"][0]
         assert len(result["detection_scores"]) == count
         np.testing.assert_allclose(result["detection_boxes"], single["detection_boxes"][0][:count], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ("a.png", "images is 'a.png'; allowed: a list of paths"),
+        (pathlib.Path("a.png"), "allowed: a list of paths"),
+        (b"a.png", "images is bytes; allowed"),
+        (None, "images is NoneType; allowed"),
+        (np.zeros((4, 4, 3), np.uint8), "images is ndarray; allowed"),
+        ([b"a.png"], r"images\[0\] is \|S5 \[\]; allowed: a path"),
+        ([np.zeros((4, 4, 3), np.float32)], r"images\[0\] is float32 \[4, 4, 3\]; allowed: .* levels 0 to 255"),
+        ([[[1, 2], [3]]], r"images\[0\] is list; allowed: a path, or uint8"),
+        ([np.zeros((4, 4), np.uint8)], r"images\[0\] is uint8 \[4, 4\]"),
+        ([np.zeros((4, 4, 4), np.uint8)], r"images\[0\] is uint8 \[4, 4, 4\]"),
+    ],
+)
+def test_predict_images_names_what_came(images, message):
+    with pytest.raises(ValueError, match=message):
+        mrcnn.predict_images(None, images)  # known before the model is asked
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -1,6 +1,7 @@
 """Decoding equals Pillow bit for bit."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -116,3 +117,30 @@ def test_bmp_with_a_palette_is_refused():
     content = encoded(Image.fromarray(pixels).convert("P"), "BMP")
     with pytest.raises(tf.errors.InvalidArgumentError, match="the BMP has a palette"):
         decode_image(tf.constant(content))
+
+
+def bmp_of_32_bits(masks, compression=3):
+    """A BMP of 21 x 15 pixels with masks of red, green and blue."""
+    pixels = np.random.default_rng(0).integers(0, 256, (15, 21, 4), np.uint8)
+    sizes = struct.pack("<IiiHHIIiiII", 40 + 4 * len(masks), 21, 15, 1, 32, compression, pixels.nbytes, 0, 0, 0, 0)
+    header = sizes + struct.pack(f"<{len(masks)}I", *masks)
+    start = 14 + len(header)
+    return b"BM" + struct.pack("<IHHI", start + pixels.nbytes, 0, 0, start) + header + pixels.tobytes(), pixels[::-1]
+
+
+def test_bmp_with_masks_of_another_order_is_refused():
+    """TensorFlow would take them for blue, green and red."""
+    content, pixels = bmp_of_32_bits((0xFF0000, 0xFF00, 0xFF))
+    np.testing.assert_array_equal(decode_image(tf.constant(content)), pixels[..., 2::-1])
+    for content in (bmp_of_32_bits((0xFF, 0xFF00, 0xFF0000))[0], bmp_of_32_bits((), compression=1)[0]):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="the BMP has a palette, other masks or packed rows"):
+            decode_image(tf.constant(content))
+
+
+def test_gif_whose_first_frame_does_not_cover_it_is_refused():
+    """TensorFlow would give the frame alone, in which boxes have other places than in the image."""
+    content = bytearray(encoded(Image.new("RGB", (20, 15), "red").quantize(4), "GIF"))
+    assert decode_image(tf.constant(bytes(content))).shape == (15, 20, 3)
+    content[6:10] = struct.pack("<HH", 30, 40)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the first frame of the GIF does not cover it"):
+        decode_image(tf.constant(bytes(content)))

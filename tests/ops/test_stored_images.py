@@ -184,3 +184,15 @@ def test_regular_files_only(tmp_path):
         stored_images.read_bytes(tmp_path / "hole.jpg")
     with pytest.raises(ValueError, match="cannot be read"):
         stored_images.read_bytes("nothing://bucket/a.jpg")
+
+
+def test_a_gif_is_as_large_as_it_says():
+    """Its first frame may be smaller: boxes are in the image, as Pillow and browsers show it, not in the frame."""
+    content = bytearray(encoded(RGB.quantize(16), "GIF"))
+    frame = content.index(b",", 13 + 3 * 2 ** ((content[10] & 7) + 1))
+    content[6:10], content[frame + 1 : frame + 5] = struct.pack("<HH", 50, 40), struct.pack("<HH", 9, 5)
+    stored = stored_images.inspect(bytes(content))
+    found = stored_images.levels(stored)
+    assert stored.shape == found.shape[:2] == (40, 50) and stored.by_pillow
+    np.testing.assert_array_equal(found[5:25, 9:42], RGB.quantize(16).convert("RGB"))
+    np.testing.assert_array_equal(decode_image(tf.constant(stored_images.graph_content(stored, found))), found)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pathlib
 import runpy
 import sys
@@ -51,6 +52,8 @@ def folder(tmp_path_factory):
     }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
+    os.link(folder / "a.json", folder / "linked.json")
+    (folder / "loop").symlink_to("loop")
     (folder / "deep.json").write_text("[" * 10_000 + "]" * 10_000)
     (folder / "digits.json").write_text('{"images": ' + "9" * 5000 + "}")
     for name in ("empty.keras", "empty.json", "empty.pth", "empty.tflite", "empty.onnx", "empty.py"):
@@ -206,6 +209,27 @@ MISTAKES = [  # command line, exit status, words of the message
     (BENCHMARK + " --runs=0", 2, "runs"),
     (with_flag(BENCHMARK, "height", "16"), 2, "height"),
     (RESULTS + " --paste=best", 2, "paste"),
+    (RESULTS + " --box_tolerance=-1", 2, "box_tolerance"),
+    (RESULTS + " --score_tolerance=nan", 2, "score_tolerance is nan"),
+    (RESULTS + " --mask_iou=2", 2, "mask_iou"),
+    (RESULTS + " --max_detections=0", 2, "max_detections"),
+    (PREDICT + " --score_threshold=-1", 2, "score_threshold"),
+    (PREDICT + " --max_megapixels=nan", 2, "max_megapixels is nan"),
+    (with_flag(TRAIN, "model_dir", ""), 2, "model_dir is ''"),
+    (with_flag(TRAIN, "model_dir", "loop"), 1, "loop"),
+    (with_flag(TRAIN, "config.data.train_images", "loop"), 1, "loop"),
+    (with_flag(EVALUATE, "output", ""), 2, "output is ''"),
+    # What is to be written is read too, and would be lost.
+    (with_flag(EVALUATE, "output", "./a.json"), 1, "annotations and output are one place"),
+    (with_flag(EVALUATE, "output", "linked.json"), 1, "annotations and output are one place"),
+    (with_flag(EVALUATE, "output", "m.keras"), 1, "model and output are one place"),
+    (EVALUATE + " --results=out.json", 1, "output and results are one place"),
+    (with_flag(COMPARE, "output", "m.keras"), 1, "a and b and output are one place"),
+    (BENCHMARK + " --weights=m.keras --output=m.keras", 1, "output and weights are one place"),
+    (CHECK + " --output=images/", 1, "images and output are one place"),
+    (CHECK + " --usable=a.json", 1, "annotations and usable are one place"),
+    (with_flag(PREDICT, "output", "images"), 1, "input and output are one place"),
+    ("export_weights --model=m.keras --output=m.keras", 1, "model and output are one place"),
     (RESULTS + " --box_tolerance=near", 2, "box_tolerance"),
 ]
 
@@ -214,10 +238,26 @@ MISTAKES = [  # command line, exit status, words of the message
 def test_one_line(monkeypatch, capsys, folder, loaded, line, status, words):
     monkeypatch.setattr(files, "load_model", loaded)
     monkeypatch.setattr(keras_model, "load_model", loaded)
+    good = {name: (folder / name).read_bytes() for name in ("a.json", "m.keras", "images/a.png")}
     came, text = run(monkeypatch, capsys, folder, line)
+    assert all((folder / name).read_bytes() == content for name, content in good.items())
     lines = [row for row in text.strip().splitlines() if row.startswith(f"{line.split()[0]}: ")]
     assert came == status and len(lines) == 1, text
     assert words in lines[0] and "Traceback" not in text, text
+
+
+def test_a_flag_that_is_given_twice_is_said(monkeypatch, capsys, folder):
+    status, text = run(monkeypatch, capsys, folder, RESULTS + " --mask_iou=0.5 --mask_iou=0.6")
+    assert status == 0 and text == "compare_results: warning: --mask_iou is given more than once; the last counts\n"
+    status, text = run(monkeypatch, capsys, folder, PREDICT + " --input=a.json --model=none.keras")
+    assert "--model is given more than once" in text and "--input" not in text  # of which there may be many
+
+
+def test_max_dets_are_known_before_the_work(monkeypatch, capsys, folder, loaded):
+    monkeypatch.setattr(files, "load_model", loaded)
+    monkeypatch.setattr(files, "predict_files", lambda *_, **__: pytest.fail("the work was begun"))
+    status, text = run(monkeypatch, capsys, folder, EVALUATE + " --max_dets=0")
+    assert status == 1 and "max_dets is (0,)" in text
 
 
 def test_no_tool_is_left_out():

@@ -73,6 +73,7 @@ def make_config(tensors: Tensors) -> Config:
     if _is_detector(tensors):
         model.num_classes = count_classes(tensors, CLASS_WEIGHT)
         model.mask_head.enabled = _has(tensors, "roi_heads.mask_head.")
+        _check_mask_classes(tensors, model.num_classes)
         layouts.read_keypoint_head(tensors, rf"{re.escape(KEYPOINTS)}\.(\d+)\.weight", KEYPOINT_SCORE, model)
         # One class without keypoints is somebody's own, not COCO's person.
         if model.num_classes > 1 or _has(tensors, KEYPOINT_SCORE):
@@ -81,6 +82,17 @@ def make_config(tensors: Tensors) -> Config:
     if not _is_detector(tensors) or _norms_trained(tensors) or not _on_resnet50(tensors):
         model.backbone.norm_epsilon = TRAINED_EPSILON
     return config
+
+
+def _check_mask_classes(tensors: Tensors, num_classes: int) -> None:
+    """Raises CheckpointError where only the box predictor was made for other classes: its masks mean COCO's still."""
+    name = "roi_heads.mask_predictor.mask_fcn_logits.bias"
+    if name in tensors and tensors[name].shape != (num_classes + 1,):
+        raise CheckpointError(
+            f"The box head has {num_classes + 1} classes with the background, {name} has {list(tensors[name].shape)}: "
+            "roi_heads.mask_predictor belongs to other classes. Replace it too and train it (MaskRCNNPredictor), or "
+            "delete all of roi_heads.mask_head and roi_heads.mask_predictor from the file for a model of boxes alone."
+        )
 
 
 def explain(tensors: Tensors) -> dict[str, str]:

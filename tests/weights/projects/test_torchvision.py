@@ -1,6 +1,7 @@
 """torchvision's names and layouts: nothing lost, nothing invented, and back again."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -161,6 +162,21 @@ def test_values_that_float32_cannot_hold_are_named():
     tensors["rpn.head.cls_logits.bias"] = np.array([1e300])
     with pytest.raises(CheckpointError, match="rpn.head.cls_logits.bias: the values give rpn_head/.* not finite"):
         put_into(model, tensors)
+
+
+def test_masks_of_other_classes_than_the_boxes_are_refused_with_what_to_do():
+    """A box predictor of somebody's own classes beside COCO's masks."""
+    tensors = checkpoint("maskrcnn_resnet50_fpn")
+    tensors[torchvision.CLASS_WEIGHT] = np.zeros((4, 1024), np.float32)
+    with pytest.raises(
+        CheckpointError, match="The box head has 4 classes .* Replace it too .* or delete all of"
+    ) as error:
+        torchvision.make_config(tensors)
+    named = re.findall(r"roi_heads\.mask_\w+", str(error.value).split("delete")[1])
+    assert named == ["roi_heads.mask_head", "roi_heads.mask_predictor"]
+    boxes = {name: value for name, value in tensors.items() if not name.startswith(tuple(named))}
+    config = torchvision.make_config(boxes).model
+    assert config.num_classes == 3 and not config.mask_head.enabled
 
 
 def put_into(model, tensors):
