@@ -6,6 +6,7 @@ written for it, below the tests of the project.
 
 import ast
 import dataclasses
+import functools
 import pathlib
 
 import pytest
@@ -99,7 +100,12 @@ def sources(*folders: str) -> list[Source]:
     """Every Python file of the folders, without tests/golden, which holds other projects' ways of writing."""
     paths = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
     paths = [path.relative_to(ROOT) for path in paths if "golden" not in path.parts and "__pycache__" not in path.parts]
-    return [Source(path.as_posix(), (ROOT / path).read_text()) for path in paths]
+    return [_source(path) for path in paths]
+
+
+@functools.cache  # parsed once for all rules
+def _source(path):
+    return Source(path.as_posix(), (ROOT / path).read_text())
 
 
 def imported_modules(source: Source) -> list[tuple[int, str]]:
