@@ -27,6 +27,7 @@ class BoxHead(RoiHead):
       num_convs, conv_channels, norm, norm_momentum: the convolutions (torchvision v2, Detectron2's GN models: 4).
       num_fcs, fc_channels: the fully connected layers (paper: 2 of 1024).
       pool_size: side of the pooled features.
+      average: whether the layers behind the convolutions read the mean of the map and not its cells, as in C4 models.
 
     Source: paper, Appendix A and Figure 4; `detectron2/modeling/roi_heads/box_head.py`, FastRCNNConvFCHead.
     """
@@ -45,10 +46,11 @@ class BoxHead(RoiHead):
         norm: str = "none",
         norm_momentum: float = 0.9,
         pool_size: int = 7,
+        average: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.num_classes, self.pool_size = num_classes, pool_size
+        self.num_classes, self.pool_size, self.average = num_classes, pool_size, average
         dtype = self.dtype_policy
         self.convs = [
             ConvNorm(conv_channels, 3, norm=norm, relu=True, norm_momentum=norm_momentum, name=f"conv{i}", dtype=dtype)
@@ -72,7 +74,7 @@ class BoxHead(RoiHead):
         for conv in self.convs:
             conv.build(shape)
             shape = (*shape[:3], conv.filters)
-        units = shape[1] * shape[2] * shape[3]
+        units = shape[3] if self.average else shape[1] * shape[2] * shape[3]
         for fc in self.fcs:
             fc.build((None, units))
             units = fc.units
@@ -95,7 +97,10 @@ class BoxHead(RoiHead):
         outputs = pooled
         for conv in self.convs:
             outputs = conv(outputs, training=training, valid=valid)
-        outputs = tf.reshape(outputs, [-1, outputs.shape[1] * outputs.shape[2] * outputs.shape[3]])
+        if self.average:
+            outputs = tf.reduce_mean(outputs, axis=[1, 2])
+        else:
+            outputs = tf.reshape(outputs, [-1, outputs.shape[1] * outputs.shape[2] * outputs.shape[3]])
         for fc in self.fcs:
             outputs = fc(outputs)
         deltas = tf.reshape(self.deltas(outputs), [-1, self.num_classes, 4])
@@ -114,8 +119,8 @@ class BoxHead(RoiHead):
         training: bool,
     ) -> LossSums:
         """See `RoiHead`: cross entropy of the classes, smooth L1 of the deltas of each RoI's own class."""
-        rois, valid, classes = (sampled[name] for name in ("rois", "roi_valid", "roi_classes"))
-        rows, pooled = pool(rois, valid, self.pool_size)
+        valid, classes = sampled["roi_valid"], sampled["roi_classes"]
+        rows, pooled = pool.sampled(valid, self.pool_size)
         class_logits, box_deltas = map(rows.restore, self(pooled, training=training, valid=rows.counted))
         class_sum, count = loss_ops.class_loss(class_logits, classes, valid)
         targets = target_ops.delta_targets(sampled, batch["gt_boxes"], config.box_head.delta_weights)
@@ -146,7 +151,7 @@ class BoxHead(RoiHead):
 
         return [
             Step("box_roi_align", align),
-            Step("box_head", run, "box_head", ("box_pooled",)),
+            *pooler.network(Step("box_head", run, "box_head", ("box_pooled",)), "box_pooled"),
             Step("class_nms", select),
         ]
 
