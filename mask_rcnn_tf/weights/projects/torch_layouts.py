@@ -270,6 +270,11 @@ def read_keypoint_head(tensors: Tensors, pattern: str, score: str, model: ModelC
     )
 
 
+def resnet_blocks(model: keras.Model) -> list[keras.layers.Layer]:
+    """Residual blocks of a `MaskRCNN`'s backbone, in order, and of the C5 that runs on RoIs."""
+    return [*model.backbone.blocks, *(() if model.roi_body is None else model.roi_body.blocks)]
+
+
 def concatenate(parts: Sequence[list[Entry]]) -> list[Entry]:
     """One list of several."""
     return [entry for part in parts for entry in part]
