@@ -147,7 +147,7 @@ def check_anchors(tensors: Tensors, name: str, anchors: AnchorConfig) -> None:
         raise CheckpointError(
             f"{name} is for {tensors[name].shape[0]} anchors a cell, and config.model.anchors has {sizes * ratios} "
             f"({ratios} ratios, {sizes} sizes a level). The file does not say them; give anchor_sizes, a tuple of "
-            "sizes in pixels for each of P2..P6, or a configuration with the sizes and ratios."
+            "sizes in pixels for each of the RPN's levels, or a configuration with the sizes and ratios."
         )
 
 
