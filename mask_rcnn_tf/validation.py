@@ -38,6 +38,7 @@ def _check_model(model: Any):
     if unprintable:  # they end up in tables, pictures and files of labels
         fail("model.class_names", unprintable, "names of printable characters")
     _validate_backbone(model.backbone)
+    _validate_features(model)
     _validate_levels(model)
     _validate_rois(model)
     _validate_cascade(model.box_head)
@@ -50,6 +51,22 @@ def _validate_backbone(backbone: Any):
         fail(f"{prefix}.groups", backbone.groups, "1, with width_per_group 64, where block is 'basic'")
     if any(channels * backbone.width_per_group % 64 for channels in backbone.stage_channels):
         fail(f"{prefix}.width_per_group", backbone.width_per_group, "stage_channels * width_per_group divide by 64")
+
+
+def _validate_features(model: Any):
+    backbone, levels = model.backbone, model.backbone.out_levels
+    if list(levels) != sorted(set(levels)):
+        fail("model.backbone.out_levels", levels, "names, finest first, none twice")
+    if model.fpn.enabled:
+        first, last = levels[0], levels[-1]
+        if levels != tuple(f"C{i}" for i in range(int(first[1]), int(last[1]) + 1)):
+            fail("model.backbone.out_levels", levels, "levels that follow each other, where fpn.enabled")
+        if backbone.c5_dilation != 1:
+            fail("model.backbone.c5_dilation", backbone.c5_dilation, "1, where fpn.enabled: C5 needs twice C4's stride")
+        if model.preprocess.size_divisor % 32:
+            fail("model.preprocess.size_divisor", model.preprocess.size_divisor, "a multiple of 32, where fpn.enabled")
+    if model.roi.body == "C5" and (model.fpn.enabled or "C5" in levels or backbone.c5_dilation != 1):
+        fail("model.roi.body", model.roi.body, "'none', unless fpn is not enabled, and C5 not dilated or in out_levels")
 
 
 def _validate_levels(model: Any):

@@ -1,4 +1,4 @@
-"""Writes a checkpoint of Mask R-CNN R50-FPN with the weights of `tests/golden/recipe.py`, as another program saves it.
+"""Writes a checkpoint of Mask R-CNN R50-FPN, -C4 or -DC5 with the weights of `tests/golden/recipe.py`, as others do.
 
 Two programs that load the two formats have the same weights, so their results can be compared. The recipe is defined
 over torchvision's names; Detectron2 has other names, background as the last class, and no background among boxes and
@@ -7,6 +7,7 @@ masks.
 NumPy is enough for Detectron2's `.pkl`. A `.pth` needs torch (2.14.1 was used), a `.safetensors` needs safetensors.
 
 python references/recipe_checkpoint.py --format detectron2 --absorb_std --output recipe.pkl
+python references/recipe_checkpoint.py --format detectron2 --features c4 --absorb_std --output recipe_c4.pkl
 python references/recipe_checkpoint.py --format torchvision --num_classes 90 --output recipe.pth
 """
 
@@ -71,6 +72,41 @@ def torchvision_tensors(num_classes, model=MODELS[0], key=""):
     return tensors
 
 
+def without_pyramid(tensors, features, key=""):
+    """The tensors of Detectron2's models without a pyramid, under torchvision's names: 15 anchors a cell.
+
+    Args:
+        tensors: As `torchvision_tensors` returns them.
+        features: "c4", whose C5 is followed by the predictors, or "dc5", with FPN's heads on C5.
+        key: As there.
+
+    Returns:
+        dict: name -> f32 array.
+    """
+    c4 = features == "c4"
+    gone = ("backbone.fpn.", *(("roi_heads.box_head.", "roi_heads.mask_head.") if c4 else ()))
+    kept = {name: array for name, array in tensors.items() if not name.startswith(gone)}
+    inputs = {"rpn.head.conv.0.0": 1024 if c4 else 2048, "rpn.head.cls_logits": 1024 if c4 else 2048}
+    inputs["rpn.head.bbox_pred"] = inputs["rpn.head.cls_logits"]
+    if c4:
+        inputs |= {"roi_heads.box_predictor.cls_score": 2048, "roi_heads.box_predictor.bbox_pred": 2048}
+    else:
+        inputs |= {"roi_heads.box_head.fc6": 2048 * 49, "roi_heads.mask_head.0.0": 2048}
+    for layer, count in inputs.items():
+        outputs, _, *kernel = kept[f"{layer}.weight"].shape
+        outputs = count if layer == "rpn.head.conv.0.0" else outputs
+        for name, shape in ((f"{layer}.weight", (outputs, count, *kernel)), (f"{layer}.bias", (outputs,))):
+            kept[name] = recipe.fill_array(name, shape, key)
+    if c4:
+        name = "roi_heads.mask_predictor.conv5_mask.weight"
+        kept[name] = recipe.fill_array(name, (2048, *kept[name].shape[1:]), key)
+        for name in ("roi_heads.box_predictor.cls_score.weight", "roi_heads.box_predictor.bbox_pred.weight"):
+            kept[name] = kept[name] * np.float32(
+                3
+            )  # the mean of a map is smaller than what fully connected layers give
+    return with_anchors(kept, 15, key)
+
+
 def with_anchors(tensors, count, key=""):
     """The tensors with an RPN for `count` anchors a cell instead of 3, every row of it its own."""
     rows = {"rpn.head.cls_logits": count, "rpn.head.bbox_pred": 4 * count}
@@ -118,11 +154,12 @@ def absorb_std(tensors):
     return tensors | {STEM: np.ascontiguousarray(stem[:, ::-1]).astype(np.float32)}
 
 
-def detectron2_tensors(tensors):
+def detectron2_tensors(tensors, features="fpn"):
     """Detectron2's names and class order, in torch's layouts.
 
     Args:
-        tensors: As `torchvision_tensors` returns them.
+        tensors: As `torchvision_tensors` or `without_pyramid` return them.
+        features: "fpn", or as `without_pyramid` takes it.
 
     Returns:
         dict: name -> f32 array. `cls_score` has background last, `bbox_pred` and the mask predictor have none.
@@ -137,6 +174,10 @@ def detectron2_tensors(tensors):
             array = array[1:]
         for pattern, replacement in DETECTRON2_NAMES:
             name = re.sub(pattern, replacement, name)
+        if features != "fpn":
+            name = name.replace("backbone.bottom_up.", "backbone.")
+        if features == "c4":
+            name = name.replace("backbone.res5.", "roi_heads.res5.")
         result[name] = np.ascontiguousarray(array)
     return result
 
@@ -170,6 +211,7 @@ def main():
     parser.add_argument("--num_classes", type=int, default=80, help="Foreground classes.")
     parser.add_argument("--key", default="", help="Any word: other random weights than the golden files'.")
     parser.add_argument("--anchors", type=int, default=3, help="Anchors a cell.")
+    parser.add_argument("--features", default="fpn", choices=("fpn", "c4", "dc5"), help="Other than fpn: Detectron2's.")
     parser.add_argument("--depth", type=int, default=50, choices=(50, 101), help="Of the ResNet.")
     parser.add_argument("--cascade", action="store_true", help="Three box heads; for Detectron2.")
     parser.add_argument("--absorb_std", action="store_true", help="For BGR levels with std 1, Detectron2's default.")
@@ -180,7 +222,11 @@ def main():
         parser.error(f"--output must end in {' or '.join(suffixes)} for {args.format}, got {args.output.name}.")
     if args.format == "detectron2" and args.model != MODELS[0]:
         parser.error(f"--model {args.model} is torchvision's alone.")
+    if args.format != "detectron2" and args.features != "fpn":
+        parser.error(f"--features {args.features} is Detectron2's alone.")
     tensors = torchvision_tensors(args.num_classes, args.model, args.key)
+    if args.features != "fpn":
+        tensors = without_pyramid(tensors, args.features, args.key)
     if args.anchors != 3:
         tensors = with_anchors(tensors, args.anchors, args.key)
     if args.depth == 101:
@@ -190,7 +236,7 @@ def main():
     if args.absorb_std:
         tensors = absorb_std(tensors)
     if args.format == "detectron2":
-        tensors = detectron2_tensors(tensors)
+        tensors = detectron2_tensors(tensors, args.features)
     write(tensors, args.output, args.format)
     print(f"{len(tensors)} tensors: {args.output}")
 

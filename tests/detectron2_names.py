@@ -109,6 +109,37 @@ def box_shapes(name, fpn, fc, convs, norm):
     return found
 
 
+def plain_shapes(
+    kind, fc=1024, classes=80, mask=256, masks=True, anchors=15, norm="BN", outputs=(256, 512, 1024, 2048), **backbone
+):
+    """{name: shape} of a `GeneralizedRCNN` without a pyramid: kind "c4" or "dc5"."""
+    found = backbone_shapes(outputs=outputs, norm=norm, prefix="backbone.", **backbone)
+    rpn, roi, c4 = "proposal_generator.rpn_head", "roi_heads", kind == "c4"
+    if c4:
+        found = {re.sub(r"^backbone\.res5", "roi_heads.res5", name): shape for name, shape in found.items()}
+    depth = outputs[2] if c4 else outputs[3]
+    found |= convolution(f"{rpn}.conv", depth, depth, 3) | convolution(f"{rpn}.objectness_logits", anchors, depth, 1)
+    found |= convolution(f"{rpn}.anchor_deltas", 4 * anchors, depth, 1)
+    units = outputs[3]
+    for i in range(0 if c4 else 2):
+        found |= {
+            f"{roi}.box_head.fc{i + 1}.weight": (fc, fc if i else 49 * units),
+            f"{roi}.box_head.fc{i + 1}.bias": (fc,),
+        }
+    for name, rows in (("cls_score", classes + 1), ("bbox_pred", 4 * classes)):
+        columns = units if c4 else fc
+        found |= {f"{roi}.box_predictor.{name}.weight": (rows, columns), f"{roi}.box_predictor.{name}.bias": (rows,)}
+    for i in range(4 if masks and not c4 else 0):
+        found |= convolution(f"{roi}.mask_head.mask_fcn{i + 1}", mask, mask if i else units, 3)
+    if masks:
+        found |= {
+            f"{roi}.mask_head.deconv.weight": (units if c4 else mask, mask, 2, 2),
+            f"{roi}.mask_head.deconv.bias": (mask,),
+        }
+        found |= convolution(f"{roi}.mask_head.predictor", classes, mask, 1)
+    return found
+
+
 def backbone_options(options):
     """Those of `shapes` that `backbone_shapes` has too."""
     return {name: value for name, value in options.items() if name in ("blocks", "outputs", "widths", "stem", "groups")}

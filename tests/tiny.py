@@ -22,6 +22,19 @@ def tiny_config(norm="batch_norm", kernels="native", dtype="float32"):
     return config
 
 
+def c4_config(**options):
+    """A `tiny_config` without a pyramid, whose C5 runs on RoIs, with keypoints of two."""
+    config = tiny_config(**options)
+    config.backbone.out_levels, config.fpn.enabled, config.roi.body = ("C4",), False, "C5"
+    config.rpn.levels = config.roi.levels = ("C4",)
+    config.anchors.sizes, config.preprocess.size_divisor = ((16.0, 32.0, 64.0),), 1
+    config.box_head.pool_size, config.box_head.num_fcs, config.box_head.average = 14, 0, True
+    config.mask_head.num_convs = 0
+    keypoints = config.keypoint_head
+    keypoints.enabled, keypoints.num_keypoints, keypoints.num_convs, keypoints.channels = True, 2, 1, 8
+    return config
+
+
 def tiny_model(**options):
     """A `MaskRCNN` of `tiny_config`, with the same random weights each time."""
     keras.utils.set_random_seed(3)

@@ -16,6 +16,7 @@ class BoxHeadConfig(Section):
     conv_channels: int = field(256, above=0)
     num_fcs: int = field(2, at_least=0, at_most=LAYERS)
     fc_channels: int = field(1024, above=0)
+    average: bool = False  # the layers behind the convolutions read the mean of the map, not its cells (C4 models)
     norm: str = field("none", one_of=NORMS, weights="norm")
     # (dy, dx, dh, dw)
     delta_weights: tuple[float, ...] = field((10.0, 10.0, 5.0, 5.0), length=4, above=0, weights="same")

@@ -27,7 +27,8 @@ class PreprocessConfig(Section):
     # in channel_order, after pixel_scale
     mean: tuple[float, ...] = field((103.53, 116.28, 123.675), length=3, weights="same")
     std: tuple[float, ...] = field((1.0, 1.0, 1.0), length=3, above=0, weights="same")
-    size_divisor: int = field(32, above=0, multiple_of=32, at_most=SIDE)  # canvases are multiples of this
+    # canvases are multiples of this; a pyramid needs 32, and Detectron2's models without one have 1
+    size_divisor: int = field(32, above=0, at_most=SIDE)
     white_level: int = field(65535, at_least=255, at_most=65535)  # of 16-bit images; 4095 for a camera of 12 bits
 
 
@@ -50,6 +51,10 @@ class BackboneConfig(Section):
     norm_epsilon: float = field(1e-5, at_least=0, weights="same")
     # Keras's meaning: the share of the running statistics that stays
     norm_momentum: float = field(0.9, at_least=0, at_most=1)
+    # what it gives, finest first, and where it ends
+    out_levels: tuple[str, ...] = field(("C2", "C3", "C4", "C5"), some=True, one_of=("C2", "C3", "C4", "C5"))
+    # of C5's 3x3; 2: C5 has stride 16, and sees as far as with 32, whose weights it starts from (Detectron2's DC5)
+    c5_dilation: int = field(1, at_least=1, at_most=2)
     # 0: all trains; 1: the stem is frozen; 2: stem and C2; ... 5: the whole backbone
     frozen_stages: int = field(2, at_least=0, at_most=5)
 
@@ -58,6 +63,7 @@ class BackboneConfig(Section):
 class FpnConfig(Section):
     """The feature pyramid: laterals, top-down sums, 3x3 outputs P2..P5, and P6 by a 1x1 max-pool of stride 2."""
 
+    enabled: bool = True  # False: RPN and heads read the backbone's levels
     channels: int = field(256, above=0)
     norm: str = field("none", one_of=NORMS, weights="norm")
 
@@ -113,6 +119,8 @@ class RoiConfig(Section):
     canonical_level: int = field(4, at_least=0)
     # where the epsilon stands: "detectron2" or "torchvision"
     level_rule: str = field("detectron2", one_of=("detectron2", "torchvision"))
+    # what runs on each pooled RoI before the heads: nothing, or the backbone's C5, which halves its sides (paper, C4)
+    body: str = field("none", one_of=("none", "C5"))
     # RoIAlign; RoIWarp: its samples in RoIs rounded to whole feature pixels; RoIPool: whole pixels (paper, Table 2c)
     operator: str = field("align", one_of=("align", "warp", "pool"))
     reduction: str = field("average", one_of=("average", "max"))  # of a bin; "max" with "pool"
@@ -182,7 +190,11 @@ class ModelConfig(Section):
     @property
     def mask_size(self) -> int:
         """M, the side of predicted masks in the frame of their box."""
-        return 2 * self.mask_head.pool_size
+        return 2 * self.map_size(self.mask_head.pool_size)
+
+    def map_size(self, pool_size: int) -> int:
+        """The side of the map that a head reads, of RoIs pooled to `pool_size`: a body on RoIs halves it."""
+        return -(-pool_size // 2) if self.roi.body == "C5" else pool_size
 
     @property
     def iou_types(self) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def _folded_values(model):
     A part that is not keeps its norms, which its convolutions fold when they are called.
     """
     own = {id(part) for part in model.own_parts()}
-    parts = [part for part in (*model.stages[:3], *model.roi_heads) if part is not None and id(part) not in own]
+    parts = [part for part in model.stages.layers if id(part) not in own]
     values = {variable.path: tf.convert_to_tensor(variable.value) for part in parts for variable in part.weights}
     for layer in (layer for part in parts for _, layer in sublayers(part)):
         if isinstance(layer, ConvNorm) and layer.norm_name in BATCH_NORMS:

@@ -35,12 +35,12 @@ TENSORS = {  # what the metadata says of inputs and outputs
     "detection_masks": "Probabilities in the frame of the box.",
     "detection_keypoints": "(x, y) in pixels of the original image, and a score from 0 to 1.",
     "normalized": "{channel_order}, (level * {pixel_scale} - {mean}) / {std}, 0 beyond the image.",
-    "box_pooled": "RoIAlign of P2..P5 at the proposals.",
+    "box_pooled": "Pooled features at the proposals.",
     "class_logits": "Background first.",
     "box_deltas": "(dy, dx, dh, dw) of classes 1..C, or of all as one, to be divided by config.json's delta_weights.",
-    "mask_pooled": "RoIAlign of P2..P5 at the detections.",
+    "mask_pooled": "Pooled features at the detections.",
     "mask_logits": "Of classes 1..C.",
-    "keypoint_pooled": "RoIAlign of P2..P5 at the detections.",
+    "keypoint_pooled": "Pooled features at the detections.",
     "keypoint_logits": "Heat maps in the frame of the box, one a keypoint.",
     "objectness_": "RPN logits in the order of anchors.f32.",
     "deltas_": "(dy, dx, dh, dw) to the anchors.",
@@ -50,7 +50,7 @@ FILES = {
     "labels.json": "Category id to name.",
     "config.json": "The model's configuration (mask_rcnn_tf.config.ModelConfig).",
     "canvas.json": "[H, W] of the canvas, pixels.",
-    "anchors.f32": "Little-endian float32 [N, 4]: [y1, x1, y2, x2] of the anchors of P2..P6, pixels of the canvas.",
+    "anchors.f32": "Little-endian float32 [N, 4]: [y1, x1, y2, x2] of the RPN's anchors, pixels of the canvas.",
 }
 
 
@@ -74,7 +74,7 @@ def tflite(
     heads_only leaves out what the delegates of GPUs do not run (NMS, top-k, gathers). The file then has a
     signature a network, and anchors.f32 in its archive, and the client does what lies between, on the processor;
     `runners.tflite.TfliteNetworks` is such a client:
-      network    normalized [1, H, W, 3] -> P2..P5, objectness_* and deltas_* of each level. The client decodes the
+      network    normalized [1, H, W, 3] -> levels, objectness_* and deltas_* of each level. The client decodes the
                  deltas at anchors.f32, clips, keeps the best proposals of each level by NMS, then the best of all, and
                  pools box_pooled by RoIAlign.
       box_head   box_pooled [K, side, side, c] -> class_logits, box_deltas. The client decodes the deltas at the

@@ -10,7 +10,7 @@ from mask_rcnn_tf.models.norms import FrozenBatchNorm, make_norm, scale_and_shif
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
 class ConvNorm(keras.layers.Layer):
-    """Convolution, padded by kernel_size // 2 on every side (never TensorFlow's "SAME"), then norm, then ReLU.
+    """Convolution, padded alike on every side to keep its input's (never TensorFlow's "SAME"), then norm, then ReLU.
 
     A batch norm that does not train is folded into the kernel on the fly: the weights are multiplied instead of the
     feature map, after which TensorFlow fuses convolution, bias and ReLU.
@@ -20,6 +20,7 @@ class ConvNorm(keras.layers.Layer):
       kernel_size: odd side of the kernel.
       stride: of the convolution.
       groups: of channels that are convolved apart (ResNeXt, arXiv:1611.05431).
+      dilation: pixels from one cell of the kernel to the next; with stride 1.
       norm: one of `validation.NORMS`; there is a bias only with "none", as in the references.
       relu: whether a ReLU follows.
       norm_epsilon, norm_momentum: of the norm; momentum is the share of the running statistics that stays.
@@ -38,10 +39,12 @@ class ConvNorm(keras.layers.Layer):
         norm_momentum: float = 0.9,
         kernel_initializer: str | keras.initializers.Initializer = "he_normal",
         groups: int = 1,
+        dilation: int = 1,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.filters, self.kernel_size, self.stride, self.relu, self.groups = filters, kernel_size, stride, relu, groups
+        self.dilation = dilation
         self.norm_name, self.norm_epsilon, self.norm_momentum = norm, norm_epsilon, norm_momentum
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.norm = None
@@ -103,11 +106,13 @@ class ConvNorm(keras.layers.Layer):
         padding = "SAME" if stride == 1 else "VALID"
         kernel = tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
         if self.groups == 1 or not self.splits_groups:
-            outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
+            outputs = tf.nn.conv2d(inputs, kernel, stride, padding, dilations=self.dilation)
         else:
             # On a CPU TensorFlow's own grouped convolution has no gradient, and is three times slower than its parts.
             parts = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
-            outputs = tf.concat([tf.nn.conv2d(part, weights, stride, padding) for part, weights in parts], -1)
+            outputs = tf.concat(
+                [tf.nn.conv2d(part, weights, stride, padding, dilations=self.dilation) for part, weights in parts], -1
+            )
         return outputs if bias is None else tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(bias), inputs.dtype))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -128,5 +133,6 @@ class ConvNorm(keras.layers.Layer):
             "norm_epsilon": self.norm_epsilon,
             "norm_momentum": self.norm_momentum,
             "groups": self.groups,
+            "dilation": self.dilation,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

@@ -1,7 +1,5 @@
 """The one description of inference, from a normalised image to detections: used by the model, exports and benchmark."""
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from mask_rcnn_tf.config import ModelConfig
@@ -20,8 +18,8 @@ def inference_steps(config: ModelConfig, stages: Stages, pooler: Pooler) -> list
       pooler: its RoI operator.
 
     Returns:
-      Steps from `normalized` float32 [B, H, W, 3] (sides multiples of 32) and `image_shape` int32 [B, 2] to the outputs
-      of the heads. Between them stand, by name:
+      Steps from `normalized` float32 [B, H, W, 3] (sides multiples of `size_divisor`) and `image_shape` int32 [B, 2] to
+      the outputs of the heads. Between them stand, by name:
         the levels of `Stages.spec` [B, h, w, c]; objectness_* [B, h * w * A] and deltas_* [B, h * w * A, 4] of each,
         in (row, column, anchor) order; `proposals` float32 [B, K, 4], `num_proposals` int32 [B]; `roi_features`.
     """
@@ -58,7 +56,7 @@ def inference_steps(config: ModelConfig, stages: Stages, pooler: Pooler) -> list
 
 
 def extract_features(stages: Stages, image: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-    """[B, H, W, 3], normalised, sides multiples of 32 -> {level of `Stages.spec`: [B, h, w, c]}."""
+    """[B, H, W, 3], normalised, sides multiples of `size_divisor` -> {level of `Stages.spec`: [B, h, w, c]}."""
     features = stages.backbone(image, training=training)
     return features if stages.pyramid is None else stages.pyramid(features, training=training)
 
@@ -73,13 +71,3 @@ def output_names(config: ModelConfig, stages: Stages) -> tuple[str, ...]:
     """Which of the tensors are the model's outputs: those of the heads, or the proposals where there is no head."""
     names = tuple(name for head in stages.roi_heads for name in head.output_specs(config))
     return names or ("proposals", "num_proposals")
-
-
-def bound_pool(pooler: Pooler, prepared: object) -> Callable:
-    """`heads.base.Pool` of what `Pooler.prepare` made."""
-
-    def pool(rois, valid, size):
-        rows = pooler.rows(valid)
-        return rows, pooler.pool(prepared, rois, rows, size)
-
-    return pool

@@ -14,7 +14,7 @@ from mask_rcnn_tf.models import targets as target_ops
 from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.heads.base import RoiHead
 from mask_rcnn_tf.models.norms import FrozenBatchNorm
-from mask_rcnn_tf.models.pooler import Pooler, RoiOperator
+from mask_rcnn_tf.models.pooler import Pool, Pooler, RoiOperator
 from mask_rcnn_tf.models.rpn import select_proposals
 from mask_rcnn_tf.models.stages import HEADS, Stages, make_stages
 from mask_rcnn_tf.models.steps import Step, Tensors, run_steps
@@ -71,13 +71,13 @@ class MaskRCNN(keras.Model):
         stages = stages or make_stages(self._config, backbone, heads)
         self._own = {"backbone": backbone is not None, "heads": heads is not None}
         self._operator = roi_operator
-        self.backbone, self.pyramid, self.rpn_head = stages[:3]
+        self.backbone, self.pyramid, self.rpn_head, _, self.roi_body = stages
         for name in HEADS:
             setattr(self, name, None)
         for head in stages.roi_heads:
             setattr(self, head.name, head)  # one attribute each: the names under which `.keras` files hold weights
         self.roi_heads = stages.roi_heads
-        self._pooler = Pooler(self._config.roi, stages.spec, kernels, roi_operator)
+        self._pooler = Pooler(self._config.roi, stages.spec, kernels, roi_operator, self.roi_body)
         losses = ("rpn_objectness", "rpn_box", *(name for head in stages.roi_heads for name in head.loss_names))
         self._loss_means = [keras.metrics.Mean(name=name) for name in ("loss", *losses)]
         # An unbuilt subclassed model is saved without weights; everything is built now.
@@ -91,7 +91,7 @@ class MaskRCNN(keras.Model):
     @property
     def stages(self) -> Stages:
         """The layers."""
-        return Stages(self.backbone, self.pyramid, self.rpn_head, tuple(self.roi_heads))
+        return Stages(self.backbone, self.pyramid, self.rpn_head, tuple(self.roi_heads), self.roi_body)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -181,7 +181,7 @@ class MaskRCNN(keras.Model):
 
         Args:
           inputs: uint8 [B, h, w, 3], RGB; or a dict with `image` float32 [B, H, W, 3] (normalised, padded, sides
-            multiples of 32) and `image_shape` int32 [B, 2].
+            multiples of `size_divisor`) and `image_shape` int32 [B, 2].
           training: must be False; `fit` trains.
 
         Returns:
@@ -219,7 +219,7 @@ class MaskRCNN(keras.Model):
         return image, tf.broadcast_to(shape, [tf.shape(images)[0], 2])
 
     def extract_features(self, image: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        """[B, H, W, 3], normalised, sides multiples of 32 -> {level: [B, h, w, c]}."""
+        """[B, H, W, 3], normalised, sides multiples of `size_divisor` -> {level: [B, h, w, c]}."""
         return inference.extract_features(self.stages, image, training)
 
     def detect(
@@ -228,7 +228,7 @@ class MaskRCNN(keras.Model):
         """Outputs of the heads in network pixels.
 
         Args:
-          image: float32 [B, H, W, 3], normalised, padded, sides multiples of 32.
+          image: float32 [B, H, W, 3], normalised, padded, sides multiples of `size_divisor`.
           image_shape: int32 [B, 2], valid (h, w).
           steps: `self.steps()` with other networks (`steps.with_networks`), or None.
         """
@@ -274,7 +274,7 @@ class MaskRCNN(keras.Model):
         sums = criterion.rpn_loss_sums(self._config, batch, step, levels)
         if self.roi_heads:
             sampled = self._sample_rois(batch, step, levels)
-            pool = inference.bound_pool(self._pooler, self._pooler.prepare(features))
+            pool = Pool(self._pooler, self._pooler.prepare(features), sampled, training)
             for head in self.roi_heads:
                 sums.update(head.loss_sums(batch, sampled, pool, self._config, training))
         return criterion.normalize(sums)

@@ -8,7 +8,7 @@ import keras
 
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
-from mask_rcnn_tf.models.backbones.resnet import ResNet
+from mask_rcnn_tf.models.backbones.resnet import ResNet, RoiBody
 from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.heads.base import RoiHead
 from mask_rcnn_tf.models.heads.box import BoxHead
@@ -17,6 +17,7 @@ from mask_rcnn_tf.models.heads.keypoint import KeypointHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.rpn import RpnHead
 
+NOT_OF_A_BODY = ("stem_channels", "stem_kernel", "out_levels", "c5_dilation")  # among the backbone's fields
 # Names of the configuration's heads: attributes of the model, None where it has none.
 HEADS = ("box_head", "mask_head", "keypoint_head")
 
@@ -29,12 +30,20 @@ class Stages(NamedTuple):
       pyramid: a layer from the backbone's levels to others, with a `spec` too; None: the heads read the backbone.
       rpn_head: one level -> objectness logits and anchor deltas.
       roi_heads: `RoiHead`s in the order in which they run.
+      roi_body: a layer from pooled RoIs to the maps that the heads read; None: they read what is pooled.
     """
 
     backbone: Any
     pyramid: Any
     rpn_head: Any
     roi_heads: tuple[RoiHead, ...]
+    roi_body: Any = None
+
+    @property
+    def layers(self) -> tuple[keras.layers.Layer, ...]:
+        """All of them, those that share their outputs first."""
+        shared = (self.backbone, self.pyramid, self.rpn_head, self.roi_body)
+        return (*(layer for layer in shared if layer is not None), *self.roi_heads)
 
     @property
     def spec(self) -> dict[str, tuple[int, int]]:
@@ -49,7 +58,8 @@ def make_stages(
 
     Args:
       config: a validated `ModelConfig`.
-      backbone: None for ResNet-FPN; or a layer of your own with a `spec`, which RPN and heads then read.
+      backbone: None for the configuration's ResNet, with or without FPN; or a layer of your own with a `spec`, which
+        RPN and heads then read.
       heads: None for those of the configuration (`make_heads`).
 
     Raises:
@@ -58,17 +68,26 @@ def make_stages(
     dtype, pyramid = resolve_dtype(config.dtype), None
     if backbone is None:
         backbone = ResNet(**vars(config.backbone), name="backbone", dtype=dtype)
-        fpn, momentum = config.fpn, config.backbone.norm_momentum
-        pyramid = FeaturePyramid(backbone.spec, fpn.channels, fpn.norm, momentum, name="pyramid", dtype=dtype)
+        if config.fpn.enabled:
+            fpn, momentum = config.fpn, config.backbone.norm_momentum
+            pyramid = FeaturePyramid(backbone.spec, fpn.channels, fpn.norm, momentum, name="pyramid", dtype=dtype)
     num_anchors = len(config.anchors.sizes[0]) * len(config.anchors.ratios)
     rpn_head = RpnHead(num_anchors, config.rpn.num_convs, config.rpn.channels, name="rpn_head", dtype=dtype)
     stages = Stages(backbone, pyramid, rpn_head, tuple(make_heads(config) if heads is None else heads))
     check_levels(config, stages.spec)
+    stages = stages._replace(roi_body=_roi_body(config, stages.spec, dtype))
     names = [head.name for head in stages.roi_heads]
     if len(set(names)) < len(names):
         raise ValueError(f"heads have the names {', '.join(names)}; allowed: a name of its own for each.")
     _build(config, stages)
     return stages
+
+
+def _roi_body(config, spec, dtype):
+    if config.roi.body == "none":
+        return None
+    options = {name: value for name, value in vars(config.backbone).items() if name not in NOT_OF_A_BODY}
+    return RoiBody(spec[config.roi.levels[0]][1], **options, name="roi_body", dtype=dtype)
 
 
 def make_heads(config: ModelConfig) -> list[RoiHead]:
@@ -95,6 +114,7 @@ def _box_head(config, **common):
         norm=box.norm,
         pool_size=box.pool_size,
         class_agnostic=box.class_agnostic,
+        average=box.average,
         name="box_head",
         **common,
     )
@@ -108,6 +128,7 @@ def _mask_head(config, **common):
         channels=mask.channels,
         norm=mask.norm,
         pool_size=mask.pool_size,
+        map_size=config.map_size(mask.pool_size),
         num_fcs=mask.num_fcs,
         fc_channels=mask.fc_channels,
         class_agnostic=mask.class_agnostic,
@@ -124,6 +145,7 @@ def _keypoint_head(config, **common):
         num_convs=keypoint.num_convs,
         channels=keypoint.channels,
         pool_size=keypoint.pool_size,
+        map_size=config.map_size(keypoint.pool_size),
         name="keypoint_head",
         **common,
     )
@@ -159,7 +181,11 @@ def _build(config, stages):
         _build_once(stages.pyramid, {name: (None, None, None, depth) for name, (_, depth) in spec})
     _build_once(stages.rpn_head, (None, None, None, channels["rpn"]))
     for head in stages.roi_heads:
-        _build_once(head, (None, head.pool_size, head.pool_size, channels["roi"]))
+        shape = (None, head.pool_size, head.pool_size, channels["roi"])
+        if stages.roi_body is not None:
+            _build_once(stages.roi_body, shape)
+            shape = stages.roi_body.compute_output_shape(shape)
+        _build_once(head, shape)
 
 
 def _build_once(layer, shape):

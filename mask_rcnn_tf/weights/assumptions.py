@@ -8,7 +8,7 @@ from mask_rcnn_tf.config import ModelConfig
 # What a report says in one line, and its fields of `ModelConfig`.
 TOPICS = {
     "norms": ("backbone.norm", "backbone.norm_epsilon"),
-    "strides": ("backbone.stride_in_1x1",),
+    "strides": ("backbone.stride_in_1x1", "backbone.c5_dilation"),
     "pixels": tuple(f"preprocess.{name}" for name in ("channel_order", "pixel_scale", "mean", "std")),
     "image size": tuple(f"preprocess.{name}" for name in ("short_side", "max_side", "size_rounding", "antialias")),
     "anchors": tuple(f"anchors.{name}" for name in ("sizes", "ratios", "rounded", "stride_rule")),

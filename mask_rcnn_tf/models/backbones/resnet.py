@@ -23,6 +23,7 @@ class ResidualBlock(keras.layers.Layer):
       stride_in_1x1: whether a bottleneck strides in its first 1x1 (MSRA weights) or in its 3x3 (torchvision).
       norm, norm_epsilon, norm_momentum: see `ConvNorm`.
       groups, width_per_group: of a bottleneck's 3x3, which has channels * width_per_group / 64 * groups channels.
+      dilation: of the 3x3s, with stride 1.
 
     Source: `detectron2/modeling/backbone/resnet.py`, BasicBlock and BottleneckBlock.
     """
@@ -40,6 +41,7 @@ class ResidualBlock(keras.layers.Layer):
         norm_momentum: float = 0.9,
         groups: int = 1,
         width_per_group: int = 64,
+        dilation: int = 1,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -56,6 +58,7 @@ class ResidualBlock(keras.layers.Layer):
                 norm_epsilon=norm_epsilon,
                 norm_momentum=norm_momentum,
                 groups=groups,
+                dilation=dilation if kernel_size > 1 else 1,
                 name=name,
                 dtype=self.dtype_policy,
             )
@@ -81,12 +84,14 @@ class ResidualBlock(keras.layers.Layer):
         if self.shortcut is not None:
             self.shortcut.build(input_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """[n, h, w, channels] -> [n, h / stride, w / stride, filters]."""
+    def call(self, inputs: tf.Tensor, training: bool = False, valid: tf.Tensor | None = None) -> tf.Tensor:
+        """[n, h, w, channels] -> [n, h / stride, w / stride, filters]; valid as in `ConvNorm.call`."""
         outputs = inputs
         for conv in self.convs:
-            outputs = conv(outputs, training=training)
-        shortcut = inputs if self.shortcut is None else self.shortcut(inputs, training=training)
+            outputs = conv(outputs, training=training, valid=valid)
+        shortcut = inputs
+        if self.shortcut is not None:
+            shortcut = self.shortcut(inputs, training=training, valid=valid)
         return tf.nn.relu(outputs + shortcut)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -97,11 +102,13 @@ class ResidualBlock(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
 class ResNet(keras.layers.Layer):
-    """Stem and four stages.
+    """Stem and up to four stages.
 
     Args:
       block: "bottleneck" or "basic".
       stage_blocks, stage_channels: blocks and inner channels of C2..C5.
+      out_levels: names of the stages it gives; it ends with the last of them.
+      c5_dilation: of C5's 3x3s; its stride is 1 with 2.
       groups, width_per_group: see `ResidualBlock`; (32, 8) makes a ResNeXt 32x8d.
       stem_channels, stem_kernel: the first convolution, stride 2, followed by a 3x3 max-pool of stride 2.
       stride_in_1x1, norm, norm_epsilon, norm_momentum: see `ResidualBlock`.
@@ -114,6 +121,8 @@ class ResNet(keras.layers.Layer):
         stage_blocks: Sequence[int] = (3, 4, 6, 3),
         stage_channels: Sequence[int] = (64, 128, 256, 512),
         *,
+        out_levels: Sequence[str] = ("C2", "C3", "C4", "C5"),
+        c5_dilation: int = 1,
         stem_channels: int = 64,
         stem_kernel: int = 7,
         stride_in_1x1: bool = True,
@@ -127,35 +136,28 @@ class ResNet(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.supports_jit = True
-        self.stage_blocks, self.frozen_stages = tuple(stage_blocks), frozen_stages
+        self.out_levels, self.frozen_stages = tuple(out_levels), frozen_stages
+        self.stage_blocks = tuple(stage_blocks[: max(int(name[1:]) for name in out_levels) - 1])
         norms = {"norm": norm, "norm_epsilon": norm_epsilon, "norm_momentum": norm_momentum, "dtype": self.dtype_policy}
         self.stem = ConvNorm(stem_channels, stem_kernel, 2, relu=True, name="stem", **norms)
+        options = {**norms, "stride_in_1x1": stride_in_1x1, "groups": groups, "width_per_group": width_per_group}
         # One flat list: Keras saves the weights of lists of layers, not of lists of lists.
-        self.blocks = []
-        for level, (count, channels) in enumerate(zip(stage_blocks, stage_channels, strict=True), start=2):
-            for i in range(count):
-                stride = 2 if i == 0 and level > 2 else 1
-                filters = channels * (EXPANSION if block == "bottleneck" else 1)
-                project = i == 0 and (stride > 1 or self.channels_of(level - 1) != filters)
-                self.blocks.append(
-                    ResidualBlock(
-                        channels,
-                        stride,
-                        block == "bottleneck",
-                        project=project,
-                        stride_in_1x1=stride_in_1x1,
-                        groups=groups,
-                        width_per_group=width_per_group,
-                        name=f"c{level}_{i}",
-                        **norms,
-                    )
-                )
+        self.blocks, strides, inputs = [], [4], stem_channels
+        for level, (count, channels) in enumerate(zip(self.stage_blocks, stage_channels, strict=False), start=2):
+            dilation = c5_dilation if level == 5 else 1
+            stride = 2 if level > 2 and dilation == 1 else 1
+            self.blocks += make_stage(
+                level, count, channels, inputs, stride, bottleneck=block == "bottleneck", dilation=dilation, **options
+            )
+            strides.append(strides[-1] * stride)
+            inputs = self.blocks[-1].filters
+        self._strides = tuple(strides)  # of the stem and each stage
 
     @property
     def spec(self) -> dict[str, tuple[int, int]]:
         """{level: (stride, channels)} of what the backbone gives, finest first."""
-        levels = range(2, 2 + len(self.stage_blocks))
-        return {f"C{level}": (2**level, self.channels_of(level)) for level in levels}
+        numbers = {name: int(name[1:]) for name in self.out_levels}
+        return {name: (self._strides[i - 1], self.channels_of(i)) for name, i in numbers.items()}
 
     def channels_of(self, level: int) -> int:
         """Output channels of C<level>; level 1 is the stem."""
@@ -166,10 +168,7 @@ class ResNet(keras.layers.Layer):
     def build(self, input_shape: tuple):
         """Builds every block for [n, h, w, 3]."""
         self.stem.build(input_shape)
-        shape = (None, None, None, self.stem.filters)
-        for block in self.blocks:
-            block.build(shape)
-            shape = block.compute_output_shape(shape)
+        build_blocks(self.blocks, (None, None, None, self.stem.filters))
         # Only now: variables that are made later would train all the same (Keras 3).
         frozen = self.frozen_stages
         stem = [self.stem] if frozen else []
@@ -184,7 +183,7 @@ class ResNet(keras.layers.Layer):
           training: Python bool.
 
         Returns:
-          {"C2": [B, H/4, W/4, c], "C3": .../8, "C4": .../16, "C5": .../32}, sizes rounded up.
+          {"C2": [B, H/4, W/4, c], "C3": .../8, "C4": .../16, "C5": .../32}, those of `out_levels`, sizes rounded up.
         """
         outputs = self.stem(image, training=training)
         # Zeros are as good as -inf around the pool: ReLU came before.
@@ -194,14 +193,112 @@ class ResNet(keras.layers.Layer):
             for _ in range(count):
                 outputs = next(blocks)(outputs, training=training)
             features[f"C{level}"] = outputs
-        return features
+        return {name: features[name] for name in self.out_levels}
 
     def compute_output_shape(self, input_shape: tuple) -> dict[str, tuple]:
-        """Shapes of C2..C5."""
+        """Shapes of the levels."""
         batch, *sides, _ = input_shape
-        sides = [None if side is None else -(-side // 2) for side in sides]
-        shapes = {}
-        for name, (_, channels) in self.spec.items():
-            sides = [None if side is None else -(-side // 2) for side in sides]
-            shapes[name] = (batch, *sides, channels)
-        return shapes
+        return {
+            name: (batch, *(None if side is None else -(-side // stride) for side in sides), channels)
+            for name, (stride, channels) in self.spec.items()
+        }
+
+
+@keras.saving.register_keras_serializable("mask_rcnn_tf")
+class RoiBody(keras.layers.Layer):
+    """A ResNet's C5 on pooled RoIs, whose sides it halves: box and mask head share it.
+
+    Args:
+      inputs: channels of the pooled features.
+      block, stage_blocks, stage_channels, stride_in_1x1, norm, norm_epsilon, norm_momentum, groups, width_per_group:
+        see `ResNet`, of which the last of four stages is built.
+      frozen_stages: 5 for a body that does not train.
+
+    Source: paper, Figure 4 left; `detectron2/modeling/roi_heads/roi_heads.py`, Res5ROIHeads.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        block: str = "bottleneck",
+        stage_blocks: Sequence[int] = (3, 4, 6, 3),
+        stage_channels: Sequence[int] = (64, 128, 256, 512),
+        *,
+        stride_in_1x1: bool = True,
+        norm: str = "frozen_batch_norm",
+        norm_epsilon: float = 1e-5,
+        norm_momentum: float = 0.9,
+        frozen_stages: int = 0,
+        groups: int = 1,
+        width_per_group: int = 64,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.supports_jit = True
+        self.inputs_, self.frozen_stages = inputs, frozen_stages
+        self.blocks = make_stage(
+            5,
+            stage_blocks[3],
+            stage_channels[3],
+            inputs,
+            stride=2,
+            bottleneck=block == "bottleneck",
+            stride_in_1x1=stride_in_1x1,
+            norm=norm,
+            norm_epsilon=norm_epsilon,
+            norm_momentum=norm_momentum,
+            groups=groups,
+            width_per_group=width_per_group,
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, input_shape: tuple):
+        """Builds every block for [n, side, side, inputs]."""
+        build_blocks(self.blocks, input_shape)
+        for block in self.blocks if self.frozen_stages >= 5 else ():
+            block.trainable = False
+
+    def call(self, pooled: tf.Tensor, training: bool = False, valid: tf.Tensor | None = None) -> tf.Tensor:
+        """[n, side, side, inputs] -> [n, side / 2, side / 2, channels]; valid bool [n] or None: see `ConvNorm.call`."""
+        for block in self.blocks:
+            pooled = block(pooled, training=training, valid=valid)
+        return pooled
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Half the sides, rounded up."""
+        return (input_shape[0], *(-(-side // 2) for side in input_shape[1:3]), self.blocks[-1].filters)
+
+
+def make_stage(
+    level: int, count: int, channels: int, inputs: int, stride: int, *, bottleneck: bool, **options: Any
+) -> list[ResidualBlock]:
+    """The blocks of a stage.
+
+    Args:
+      level: its number, 2 to 5.
+      count: blocks.
+      channels: inner ones.
+      inputs: channels of what comes in.
+      stride: of the first block.
+      bottleneck: the kind of blocks.
+      options: of `ResidualBlock`.
+    """
+    filters = channels * (EXPANSION if bottleneck else 1)
+    return [
+        ResidualBlock(
+            channels,
+            1 if i else stride,
+            bottleneck,
+            project=i == 0 and (stride > 1 or inputs != filters),
+            name=f"c{level}_{i}",
+            **options,
+        )
+        for i in range(count)
+    ]
+
+
+def build_blocks(blocks: Sequence[ResidualBlock], input_shape: tuple):
+    """Builds blocks that follow each other."""
+    for block in blocks:
+        block.build(input_shape)
+        input_shape = block.compute_output_shape(input_shape)

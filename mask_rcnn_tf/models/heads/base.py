@@ -1,18 +1,15 @@
 """What the model asks of a head."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.config import ModelConfig
-from mask_rcnn_tf.models.pooler import Pooler
-from mask_rcnn_tf.models.roi_rows import RoiRows
+from mask_rcnn_tf.models.pooler import Pool, Pooler
 from mask_rcnn_tf.models.steps import Step
 
-# (rois [B, R, 4], valid bool [B, R], size) -> their rows, and their pooled features float32 [n, size, size, c]
-Pool = Callable[[tf.Tensor, tf.Tensor, int], tuple[RoiRows, tf.Tensor]]
 LossSums = dict[str, tuple[tf.Tensor, tf.Tensor]]  # {name: (sum, count)}, float32 scalars of this replica
 
 
@@ -23,7 +20,8 @@ class RoiHead(keras.layers.Layer):
     `num_detections`; those after it say more about these detections.
 
     Attributes:
-      pool_size: side of the pooled features it is built for, [n, pool_size, pool_size, c].
+      pool_size: side of the pooled features that it asks for, [n, pool_size, pool_size, c]. Where the model has a body
+        on RoIs, the head is built for the body's maps of them.
       loss_names: of its losses, in the order of the log.
       needs: what it reads of a labelled batch beyond boxes and classes: {key: what to do where it is missing}.
       class_variables: names of its own weights and sub-layers that have one part a class: what they learnt is of no

@@ -29,6 +29,7 @@ class BoxHead(RoiHead):
       num_fcs, fc_channels: the fully connected layers (paper: 2 of 1024).
       pool_size: side of the pooled features.
       class_agnostic: whether there is one box for all classes.
+      average: whether the layers behind the convolutions read the mean of the map and not its cells, as in C4 models.
 
     Source: paper, Appendix A and Figure 4; `detectron2/modeling/roi_heads/box_head.py`, FastRCNNConvFCHead.
     """
@@ -48,10 +49,11 @@ class BoxHead(RoiHead):
         norm_momentum: float = 0.9,
         pool_size: int = 7,
         class_agnostic: bool = False,
+        average: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.num_classes, self.pool_size = num_classes, pool_size
+        self.num_classes, self.pool_size, self.average = num_classes, pool_size, average
         self.class_agnostic, self.num_boxes = class_agnostic, 1 if class_agnostic else num_classes
         if class_agnostic:
             self.class_variables = ("class_logits",)
@@ -82,7 +84,7 @@ class BoxHead(RoiHead):
         for conv in self.convs:
             conv.build(shape)
             shape = (*shape[:3], conv.filters)
-        units = shape[1] * shape[2] * shape[3]
+        units = shape[3] if self.average else shape[1] * shape[2] * shape[3]
         for fc in self.fcs:
             fc.build((None, units))
             units = fc.units
@@ -106,7 +108,10 @@ class BoxHead(RoiHead):
         outputs = pooled
         for conv in self.convs:
             outputs = conv(outputs, training=training, valid=valid)
-        outputs = tf.reshape(outputs, [-1, outputs.shape[1] * outputs.shape[2] * outputs.shape[3]])
+        if self.average:
+            outputs = tf.reduce_mean(outputs, axis=[1, 2])
+        else:
+            outputs = tf.reshape(outputs, [-1, outputs.shape[1] * outputs.shape[2] * outputs.shape[3]])
         for fc in self.fcs:
             outputs = fc(outputs)
         deltas = tf.reshape(self.deltas(outputs), [-1, self.num_boxes, 4])
@@ -125,21 +130,24 @@ class BoxHead(RoiHead):
         training: bool,
     ) -> LossSums:
         """See `RoiHead`: cross entropy of the classes, smooth L1 of the deltas of each RoI's own class."""
-        class_logits, deltas = self.train_on(sampled, pool, training)
+        rows, pooled = pool.sampled(sampled["roi_valid"], self.pool_size)
+        class_logits, deltas = self.train_on(rows, pooled, sampled, training)
         found = roi_losses(
             class_logits, deltas, sampled, batch["gt_boxes"], config.box_head.delta_weights, config.box_head.loss_beta
         )
         return dict(zip(self.loss_names, found, strict=True))
 
-    def train_on(self, sampled: Mapping[str, tf.Tensor], pool: Pool, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def train_on(
+        self, rows: RoiRows, pooled: tf.Tensor, sampled: Mapping[str, tf.Tensor], training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """class_logits float32 [B, R, C + 1] and deltas float32 [B, R, 4] of each RoI's own class.
 
         Args:
+          rows: of the RoIs.
+          pooled: float32 [n, side, side, c], a row for each of these.
           sampled: of `targets.sample_rois`.
-          pool: pools from the features of this batch.
           training: Python bool.
         """
-        rows, pooled = pool(sampled["rois"], sampled["roi_valid"], self.pool_size)
         class_logits, box_deltas = map(rows.restore, self(pooled, training=training, valid=rows.counted))
         if self.class_agnostic:
             return class_logits, box_deltas[:, :, 0]
@@ -174,7 +182,8 @@ class BoxHead(RoiHead):
             return dict(zip(names, self(tensors[f"box_pooled{suffix}"]), strict=True))
 
         network = f"box_head{suffix}"
-        return [Step(f"box_roi_align{suffix}", align), Step(network, run, network, (f"box_pooled{suffix}",))]
+        inputs = f"box_pooled{suffix}"
+        return [Step(f"box_roi_align{suffix}", align), *pooler.network(Step(network, run, network, (inputs,)), inputs)]
 
     def output_specs(self, config: ModelConfig) -> dict[str, tf.TensorSpec]:
         """See `RoiHead`."""

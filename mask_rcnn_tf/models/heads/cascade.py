@@ -24,7 +24,7 @@ class CascadeBoxHead(RoiHead):
     Args:
       num_classes: C, without background.
       num_stages: how many.
-      num_convs, conv_channels, norm, norm_momentum, num_fcs, fc_channels, pool_size: of each, see `BoxHead`.
+      num_convs, conv_channels, norm, norm_momentum, num_fcs, fc_channels, pool_size, average: of each, see `BoxHead`.
       class_agnostic: True: a box of one class cannot be the next stage's of all.
 
     Source: Cai and Vasconcelos, arXiv:1712.00726; `detectron2/modeling/roi_heads/cascade_rcnn.py`.
@@ -43,6 +43,7 @@ class CascadeBoxHead(RoiHead):
         norm_momentum: float = 0.9,
         pool_size: int = 7,
         class_agnostic: bool = True,
+        average: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -58,6 +59,7 @@ class CascadeBoxHead(RoiHead):
                 norm_momentum=norm_momentum,
                 pool_size=pool_size,
                 class_agnostic=class_agnostic,
+                average=average,
                 name=f"stage{number}",
                 dtype=self.dtype_policy,
             )
@@ -86,15 +88,12 @@ class CascadeBoxHead(RoiHead):
     ) -> LossSums:
         """See `RoiHead`: the losses of a box head, of each stage on RoIs of its own."""
         head, found, boxes = config.box_head, [], None
-
-        def shared_pool(rois, valid, size):
-            rows, pooled = pool(rois, valid, size)
-            return rows, scale_gradient(pooled, 1.0 / len(self.stages))
-
         for index, (stage, weights) in enumerate(zip(self.stages, head.stage_delta_weights, strict=True)):
             if index:
                 sampled = target_ops.relabel_rois(boxes, sampled, batch, head.cascade_ious[index - 1])
-            class_logits, deltas = stage.train_on(sampled, shared_pool, training)
+            rows, pooled = pool(sampled["rois"], sampled["roi_valid"], self.pool_size)
+            pooled = scale_gradient(pooled, 1.0 / len(self.stages))
+            class_logits, deltas = stage.train_on(rows, pooled, sampled, training)
             found += box.roi_losses(class_logits, deltas, sampled, batch["gt_boxes"], weights, head.loss_beta)
             boxes = box_ops.decode_deltas(deltas, sampled["rois"], weights)
             boxes = box_ops.clip_boxes(boxes, batch["image_shape"])

@@ -27,7 +27,8 @@ class KeypointHead(RoiHead):
     Args:
       num_keypoints: J.
       num_convs, channels: the convolutions (paper: 8 of 512).
-      pool_size: side of the pooled features; the heat maps have four times as many cells a side.
+      pool_size: side of the pooled features.
+      map_size: side of the map that the head reads, None for `pool_size`; heat maps have four times as many cells.
 
     Source: paper, section 5; `detectron2/modeling/roi_heads/keypoint_head.py`, KRCNNConvDeconvUpsampleHead.
     """
@@ -36,10 +37,18 @@ class KeypointHead(RoiHead):
     needs = {"gt_keypoints": "or set config.model.keypoint_head.enabled=False"}
 
     def __init__(
-        self, num_keypoints: int, *, num_convs: int = 8, channels: int = 512, pool_size: int = 14, **kwargs: Any
+        self,
+        num_keypoints: int,
+        *,
+        num_convs: int = 8,
+        channels: int = 512,
+        pool_size: int = 14,
+        map_size: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.num_keypoints, self.channels, self.pool_size = num_keypoints, channels, pool_size
+        self.map_size = map_size or pool_size
         # Caffe2's MSRAFill, as in the references: normal with variance 2 / fan_out.
         self._fill = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
         self.convs = [
@@ -108,9 +117,9 @@ class KeypointHead(RoiHead):
             sampled[name][:, :foreground] for name in ("rois", "roi_classes", "roi_gt_indices")
         )
         keypoints = tf.gather(batch["gt_keypoints"], gt_indices, batch_dims=1)
-        cells, labelled = keypoint_ops.heatmap_cells(keypoints, rois, UPSAMPLING * self.pool_size)
+        cells, labelled = keypoint_ops.heatmap_cells(keypoints, rois, UPSAMPLING * self.map_size)
         labelled &= (classes > 0)[..., None]
-        rows, pooled = pool(rois, tf.reduce_any(labelled, -1), self.pool_size)
+        rows, pooled = pool.sampled(tf.reduce_any(labelled, -1), self.pool_size)
         logits = self(pooled, training=training)
         counted = rows.flatten(labelled) & rows.counted[:, None]
         return {"keypoint": loss_ops.keypoint_loss(logits, rows.flatten(cells), counted)}
@@ -141,7 +150,7 @@ class KeypointHead(RoiHead):
 
         return [
             Step("keypoint_roi_align", align),
-            Step("keypoint_head", run, "keypoint_head", ("keypoint_pooled",)),
+            *pooler.network(Step("keypoint_head", run, "keypoint_head", ("keypoint_pooled",)), "keypoint_pooled"),
             Step("keypoint_decode", finish),
         ]
 

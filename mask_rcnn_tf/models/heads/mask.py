@@ -26,7 +26,8 @@ class MaskHead(RoiHead):
     Args:
       num_classes: C, without background.
       num_convs, channels, norm, norm_momentum: the convolutions; the deconvolution has `channels` too.
-      pool_size: side of the pooled features; M is twice that.
+      pool_size: side of the pooled features.
+      map_size: side of the map that the head reads, None for `pool_size`; M is twice that.
       num_fcs, fc_channels: an MLP of so many hidden layers in the place of all these; 0 for none.
       class_agnostic: whether there is one mask for all classes.
       activation: "sigmoid", or "softmax" over the classes and background.
@@ -47,6 +48,7 @@ class MaskHead(RoiHead):
         norm: str = "none",
         norm_momentum: float = 0.9,
         pool_size: int = 14,
+        map_size: int | None = None,
         num_fcs: int = 0,
         fc_channels: int = 1024,
         class_agnostic: bool = False,
@@ -55,6 +57,7 @@ class MaskHead(RoiHead):
     ):
         super().__init__(**kwargs)
         self.num_classes, self.channels, self.pool_size = num_classes, channels, pool_size
+        self.map_size = map_size or pool_size
         self.class_agnostic, self.activation = class_agnostic, activation
         self.num_masks = 1 if class_agnostic else num_classes
         self._background = int(activation == "softmax")  # channels before those of the classes
@@ -86,7 +89,7 @@ class MaskHead(RoiHead):
                 keras.layers.Dense(fc_channels, "relu", kernel_initializer=uniform.clone(), name=f"fc{i}", dtype=dtype)
                 for i in range(num_fcs)
             ]
-            units = (self._background + self.num_masks) * (2 * pool_size) ** 2
+            units = (self._background + self.num_masks) * (2 * self.map_size) ** 2
             normal, exact = keras.initializers.RandomNormal(stddev=0.001), predictor_dtype(self.compute_dtype)
             self.masks = keras.layers.Dense(units, kernel_initializer=normal, name="masks", dtype=exact)
 
@@ -152,7 +155,7 @@ class MaskHead(RoiHead):
         if self.fcs:
             outputs, side = (
                 tf.reshape(pooled, [-1, pooled.shape[1] * pooled.shape[2] * pooled.shape[3]]),
-                self.pool_size,
+                self.map_size,
             )
             for layer in (*self.fcs, self.masks):
                 outputs = layer(outputs)
@@ -190,8 +193,8 @@ class MaskHead(RoiHead):
         rois, classes, gt_indices = (
             sampled[name][:, :foreground] for name in ("rois", "roi_classes", "roi_gt_indices")
         )
-        rows, pooled = pool(rois, classes > 0, self.pool_size)
-        targets = target_ops.mask_targets(batch, rois, gt_indices, rows, 2 * self.pool_size, config)
+        rows, pooled = pool.sampled(classes > 0, self.pool_size)
+        targets = target_ops.mask_targets(batch, rois, gt_indices, rows, 2 * self.map_size, config)
         if self._background:
             shares = tf.nn.log_softmax(self._channels(pooled, training, rows.counted))
             mask = self._of_class(shares[..., 1:], rows.flatten(classes))
@@ -225,13 +228,14 @@ class MaskHead(RoiHead):
             return {"detection_masks": tf.where(rois[..., 3:, None] > rois[..., 1:2, None], masks, 0.0)}
 
         delegated = Step("mask_head", run_all, "mask_head", ("mask_pooled",))
+        network = Step("mask_head", run, "mask_head", ("mask_pooled", "mask_classes"), delegated=delegated)
         return [
             Step("mask_roi_align", align),
-            Step("mask_head", run, "mask_head", ("mask_pooled", "mask_classes"), delegated=delegated),
+            *pooler.network(network, "mask_pooled"),
             Step("mask_scores", finish),
         ]
 
     def output_specs(self, config: ModelConfig) -> dict[str, tf.TensorSpec]:
         """See `RoiHead`."""
-        side = 2 * self.pool_size
+        side = 2 * self.map_size
         return {"detection_masks": tf.TensorSpec([config.detection.max_detections, side, side], tf.float32)}

@@ -80,7 +80,7 @@ def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
       model: `MaskRCNN`.
       tensors: arrays by name, of `prepare`.
     """
-    entries = layers.backbone_entries(model.backbone, layers.BOTTOM_UP, tensors)
+    entries = layers.backbone_entries(model, layers.BOTTOM_UP, tensors)
     if not detectron2.is_detector(tensors):
         return entries
     shift = _half_cells(model.config.anchors)

@@ -1,4 +1,4 @@
-"""Detectron2's model zoo: Mask, Faster, Keypoint and Cascade R-CNN with ResNet- or ResNeXt-FPN, and ImageNet backbones.
+"""Detectron2's model zoo: Mask, Faster, Keypoint and Cascade R-CNN on ResNets, with a pyramid, C4 or DC5; backbones.
 
 Source: `detectron2/checkpoint/{detection_checkpoint,c2_model_loading}.py`, `tools/convert-torchvision-to-d2.py`; see
 `detectron2_layers` for the names.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mask_rcnn_tf.config import AnchorConfig, Config, ModelConfig
+from mask_rcnn_tf.config import Config, ModelConfig
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.weights.errors import CheckpointError
@@ -35,11 +35,8 @@ UNSUPPORTED = (
     (r"sem_seg_head\..*", "a panoptic or semantic segmentation model"),
     (r"roi_heads\.densepose_.*", "a DensePose model"),
     (r"head\.(cls_subnet|bbox_subnet|cls_score|bbox_pred|ctrness)\..*", "a RetinaNet or FCOS"),
-    (r"roi_heads\.res5\..*", "a C4 model (C5 runs on each RoI)"),
-    (r"backbone\.(stem|res[2-5])\..*", "a C4 or DC5 model (no feature pyramid)"),
     (r"backbone\.net\..*|backbone\.bottom_up\.(s\d|stem\.conv\.).*", "a model with another backbone than a ResNet"),
 )
-STEM = "stem.conv1.weight"  # of a bare backbone that keeps Detectron2's names: one that came from torchvision
 MASKS = f"{layers.MASK_HEAD}.predictor.weight"
 PIXELS = (("pixel_mean", "mean"), ("pixel_std", "std"))  # and their fields of config.model.preprocess
 
@@ -77,7 +74,7 @@ def make_config(tensors: Tensors) -> Config:
       CheckpointError: an architecture that this version does not build, or tensors are missing that every one has.
     """
     refuse(tensors, UNSUPPORTED)
-    prefix = "" if STEM in tensors else layers.BOTTOM_UP
+    prefix = layers.prefix_of(tensors)
     config = load_config(_preset(tensors, prefix))
     model = config.model
     layers.read_backbone(tensors, prefix, model.backbone)
@@ -105,7 +102,8 @@ def explain(tensors: Tensors) -> dict[str, str]:
       Reasons by field.
     """
     reasons = {f"preprocess.{field}": f"from the file: its {name}" for name, field in _pixels(tensors)}
-    if is_detector(tensors) and layers.read_anchors(tensors, AnchorConfig()):
+    anchors = load_config(_preset(tensors, layers.prefix_of(tensors))).model.anchors if is_detector(tensors) else None
+    if anchors is not None and layers.read_anchors(tensors, anchors):
         reasons |= dict.fromkeys(("anchors.sizes", "anchors.ratios"), "from the file: its cell_anchors")
     return reasons
 
@@ -126,7 +124,7 @@ def refuse(tensors: Tensors, unsupported: Sequence[tuple[str, str]]) -> None:
         if found is not None:
             raise CheckpointError(
                 f"The checkpoint is {architecture}, for it has {found!r}; this version builds Mask, Keypoint, "
-                "Faster and Cascade R-CNN on a ResNet or ResNeXt with a feature pyramid."
+                "Faster and Cascade R-CNN on a ResNet or ResNeXt with a feature pyramid, and on C4 and dilated C5."
             )
 
 
@@ -170,6 +168,9 @@ def _has_keypoints(tensors: Tensors) -> bool:
 
 
 def _preset(tensors: Tensors, prefix: str) -> str:
+    deep = 101 if f"{prefix}res4.22.conv1.weight" in tensors else 50
+    if prefix == layers.PLAIN:
+        return f"detectron2_mask_rcnn_r{deep}_{'c4' if layers.has_roi_body(tensors) else 'dc5'}"
     if _has_keypoints(tensors):
         return "detectron2_keypoint_rcnn_r50_fpn"
     if layers.norm_kind(tensors, f"{prefix}stem.conv1") == "group_norm":
@@ -177,9 +178,9 @@ def _preset(tensors: Tensors, prefix: str) -> str:
     width, inputs = layers.conv_shape(tensors, f"{prefix}res2.0.conv2")[:2]
     if width != inputs:
         return "detectron2_mask_rcnn_x101_32x8d_fpn"
-    if len(layers.box_stages(tensors)) > 1 and f"{prefix}res4.22.conv1.weight" not in tensors:
+    if len(layers.box_stages(tensors)) > 1 and deep == 50:
         return "detectron2_cascade_mask_rcnn_r50_fpn"
-    return f"detectron2_mask_rcnn_r{101 if f'{prefix}res4.22.conv1.weight' in tensors else 50}_fpn"
+    return f"detectron2_mask_rcnn_r{deep}_fpn"
 
 
 def _set_torchvision_backbone(model: ModelConfig) -> None:
@@ -212,7 +213,7 @@ def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
                 f"{name} of the checkpoint is {theirs.ravel().tolist()}; allowed: config.model.preprocess.{field}, "
                 f"which is {list(ours)}."
             )
-    entries = layers.backbone_entries(model.backbone, "" if STEM in tensors else layers.BOTTOM_UP, tensors)
+    entries = layers.backbone_entries(model, layers.prefix_of(tensors), tensors)
     return entries + (layers.head_entries(model, tensors, layers.DETECTRON2) if is_detector(tensors) else [])
 
 

@@ -1,7 +1,7 @@
 """Detectron2's names of a model's tensors: what a checkpoint is read off, and where each of its tensors goes.
 
 Source: `detectron2/modeling/backbone/{resnet,fpn}.py`, `proposal_generator/rpn.py`,
-`roi_heads/{box_head,fast_rcnn,mask_head,keypoint_head}.py`.
+`roi_heads/{roi_heads,box_head,fast_rcnn,mask_head,keypoint_head}.py`.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from mask_rcnn_tf.config import AnchorConfig, BackboneConfig, ModelConfig
+from mask_rcnn_tf.models.backbones.resnet import EXPANSION
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.norms import FrozenBatchNorm
 from mask_rcnn_tf.weights.errors import CheckpointError
@@ -19,10 +20,13 @@ from mask_rcnn_tf.weights.mapping import Entry, Tensors
 from mask_rcnn_tf.weights.projects import torch_layouts as layouts
 
 BOTTOM_UP = "backbone.bottom_up."
+PLAIN = "backbone."  # of a backbone without a pyramid
+ROI_BODY = "roi_heads."  # C5 of a C4 model
 RPN = "proposal_generator.rpn_head"
 BOX_HEAD, PREDICTOR = "roi_heads.box_head", "roi_heads.box_predictor"
 MASK_HEAD, KEYPOINT_HEAD = "roi_heads.mask_head", "roi_heads.keypoint_head"
 CASCADE_IOUS = (0.6, 0.7)  # of the stages after the first: `detectron2/config/defaults.py`, ROI_BOX_CASCADE_HEAD
+STEM = "stem.conv1.weight"
 CELL_ANCHORS = "proposal_generator.anchor_generator.cell_anchors"
 
 
@@ -38,16 +42,35 @@ def read_backbone(tensors: Tensors, prefix: str, backbone: BackboneConfig) -> No
       CheckpointError: a tensor that is needed for it is missing or is no convolution.
     """
     backbone.stem_channels, _, backbone.stem_kernel, _ = conv_shape(tensors, f"{prefix}stem.conv1")
-    backbone.stage_blocks = tuple(_count(tensors, rf"{re.escape(prefix)}res{i}\.(\d+)\..*") for i in range(2, 6))
+    stages = [f"{_stage_prefix(tensors, prefix, i)}res{i}" for i in range(2, 6)]
+    backbone.stage_blocks = tuple(_count(tensors, rf"{re.escape(stage)}\.(\d+)\..*") for stage in stages)
     last = 3 if f"{prefix}res2.0.conv3.weight" in tensors else 2
     backbone.block = "bottleneck" if last == 3 else "basic"
     expansion = 4 if last == 3 else 1
-    outputs = [conv_shape(tensors, f"{prefix}res{i}.0.conv{last}")[0] for i in range(2, 6)]
+    outputs = [conv_shape(tensors, f"{stage}.0.conv{last}")[0] for stage in stages]
     backbone.stage_channels = tuple(channels // expansion for channels in outputs)
     if last == 3:
         width, inputs = conv_shape(tensors, f"{prefix}res2.0.conv2")[:2]
         backbone.groups = max(width // inputs, 1)
         backbone.width_per_group = 64 * width // (backbone.groups * max(backbone.stage_channels[0], 1))
+
+
+def _stage_prefix(tensors: Tensors, prefix: str, level: int) -> str:
+    """What the names of a stage begin with: C5 of a C4 model is not in the backbone."""
+    return ROI_BODY if level == 5 and has_roi_body(tensors) else prefix
+
+
+def has_roi_body(tensors: Tensors) -> bool:
+    """Whether it is a C4 model, whose C5 runs on RoIs."""
+    return any(name.startswith(f"{ROI_BODY}res5.") for name in tensors)
+
+
+def prefix_of(tensors: Tensors) -> str:
+    """What the names of a backbone begin with: Detectron2's with a pyramid or without, or a bare backbone's."""
+    for prefix in ("", PLAIN):
+        if f"{prefix}{STEM}" in tensors:
+            return prefix
+    return BOTTOM_UP
 
 
 def read_heads(tensors: Tensors, model: ModelConfig) -> None:
@@ -60,8 +83,9 @@ def read_heads(tensors: Tensors, model: ModelConfig) -> None:
     Raises:
       CheckpointError: a tensor that is needed for it is missing or is of no use.
     """
-    model.fpn.channels = conv_shape(tensors, "backbone.fpn_lateral2")[0]
-    model.fpn.norm = norm_kind(tensors, "backbone.fpn_lateral2")
+    if model.fpn.enabled:
+        model.fpn.channels = conv_shape(tensors, "backbone.fpn_lateral2")[0]
+        model.fpn.norm = norm_kind(tensors, "backbone.fpn_lateral2")
     model.rpn.num_convs = _count(tensors, rf"{re.escape(RPN)}\.conv\.conv(\d+)\.weight") or 1
     model.rpn.channels = conv_shape(tensors, _rpn_conv(model.rpn.num_convs, 0))[0]
     _read_box_head(tensors, model)
@@ -95,8 +119,10 @@ def _read_box_head(tensors, model):
         box.conv_channels = conv_shape(tensors, f"{name}.conv1")[0]
     box.norm = norm_kind(tensors, f"{name}.conv1")
     box.num_fcs = _count(tensors, rf"{re.escape(name)}\.fc(\d+)\.weight")
-    box.fc_channels, inputs = _shape(tensors, f"{name}.fc1.weight", 2)
-    box.pool_size = math.isqrt(inputs // (box.conv_channels if box.num_convs else model.fpn.channels)) or 1
+    if not box.average:
+        box.fc_channels, inputs = _shape(tensors, f"{name}.fc1.weight", 2)
+        channels = model.fpn.channels if model.fpn.enabled else EXPANSION * model.backbone.stage_channels[3]
+        box.pool_size = math.isqrt(inputs // (box.conv_channels if box.num_convs else channels)) or 1
 
 
 def read_anchors(tensors: Tensors, anchors: AnchorConfig) -> bool:
@@ -110,16 +136,17 @@ def read_anchors(tensors: Tensors, anchors: AnchorConfig) -> bool:
       Whether it has.
 
     Raises:
-      CheckpointError: they are not sizes times ratios, or not the same ratios on P2..P6.
+      CheckpointError: they are not sizes times ratios, or not the same ratios on every level.
     """
-    levels = [tensors.get(f"{CELL_ANCHORS}.{i}") for i in range(5)]
+    count = len(anchors.sizes)
+    levels = [tensors.get(f"{CELL_ANCHORS}.{i}") for i in range(count)]
     if any(level is None or level.ndim != 2 or level.shape[1:] != (4,) or not level.any() for level in levels):
         return False
     grids = [_sizes_and_ratios(level.astype(np.float64)) for level in levels]
     if any(grid is None or grid[1] != grids[0][1] for grid in grids):
         raise CheckpointError(
-            f"{CELL_ANCHORS}.0 to .4 are no anchors that this version has; allowed: on each level, for each size, for "
-            "each ratio, with the same ratios everywhere."
+            f"{CELL_ANCHORS}.0 to .{count - 1} are no anchors that this version has; allowed: on each level, for each "
+            "size, for each ratio, with the same ratios everywhere."
         )
     anchors.sizes, anchors.ratios = tuple(sizes for sizes, _ in grids), grids[0][1]
     return True
@@ -167,18 +194,18 @@ def _count(tensors: Tensors, pattern: str) -> int:
     return len({match[1] for match in matches if match})
 
 
-def backbone_entries(backbone: keras.layers.Layer, prefix: str, tensors: Tensors) -> list[Entry]:
-    """Entries of a `ResNet`.
+def backbone_entries(model: MaskRCNN, prefix: str, tensors: Tensors) -> list[Entry]:
+    """Entries of a `ResNet`, and of the C5 that runs on RoIs.
 
     Args:
-      backbone: ours.
-      prefix: what its names begin with.
-      tensors: arrays by name; they tell an AffineChannel from a norm.
+      model: `MaskRCNN`.
+      prefix: what the backbone's names begin with.
+      tensors: arrays by name; they tell an AffineChannel from a norm, and where a C5 on RoIs is.
 
     Raises:
       CheckpointError: AffineChannels, and batch norms that train.
     """
-    affine = f"{prefix}stem.conv1.affine.weight" in tensors
+    backbone, affine = model.backbone, f"{prefix}stem.conv1.affine.weight" in tensors
     if affine and not isinstance(backbone.stem.norm, FrozenBatchNorm):
         raise CheckpointError(
             "The backbone's norms are AffineChannels, without the statistics that a norm could go on training from; "
@@ -189,9 +216,9 @@ def backbone_entries(backbone: keras.layers.Layer, prefix: str, tensors: Tensors
         return layouts.conv_norm(name, f"{name}.{'affine' if affine else 'norm'}", layer, affine_only=affine)
 
     entries = conv_norm(f"{prefix}stem.conv1", backbone.stem)
-    for block in backbone.blocks:
+    for block in layouts.resnet_blocks(model):
         level, index = block.name[1:].split("_")
-        name = f"{prefix}res{level}.{index}"
+        name = f"{_stage_prefix(tensors, prefix, int(level))}res{level}.{index}"
         for i, conv in enumerate(block.convs, start=1):
             entries += conv_norm(f"{name}.conv{i}", conv)
         if block.shortcut is not None:
@@ -231,7 +258,7 @@ def head_entries(model: MaskRCNN, tensors: Tensors, rows: Rows) -> list[Entry]:
     layouts.check_anchors(tensors, f"{RPN}.objectness_logits.weight", model.config.anchors)
     return layouts.concatenate(
         [
-            *_pyramid(model.pyramid),
+            *([] if model.pyramid is None else _pyramid(model.pyramid)),
             *_rpn(model.rpn_head, model.config.anchors, rows),
             *_box_head(model.box_head, rows),
             *([] if model.mask_head is None else _mask_head(model.mask_head, rows)),

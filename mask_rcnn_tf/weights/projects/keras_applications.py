@@ -107,7 +107,7 @@ def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
     Raises:
       CheckpointError: the backbone has no batch norm.
     """
-    return layouts.resnet(model.backbone, layouts.caffe_names if _is_old(tensors) else _names)
+    return layouts.resnet(model, layouts.caffe_names if _is_old(tensors) else _names)
 
 
 def _is_old(tensors: Tensors) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import Entry, Source, Tensors
-from mask_rcnn_tf.weights.projects.torch_layouts import vector
+from mask_rcnn_tf.weights.projects.torch_layouts import resnet_blocks, vector
 
 CAFFE_EPSILON = 1e-3  # Keras's default, with which every model of `caffe_names` was built
 CAFFE_BLOCK = r"res([2-5])([a-z])_branch2a/kernel"  # a block's first convolution: level, letter
@@ -79,16 +80,16 @@ def folded(
     ]
 
 
-def resnet(backbone: keras.layers.Layer, names: Callable[[int, int, int], tuple[str, str]]) -> list[Entry]:
-    """Every variable of a `ResNet`.
+def resnet(model: MaskRCNN, names: Callable[[int, int, int], tuple[str, str]]) -> list[Entry]:
+    """Every variable of a `ResNet`, and of a C5 that runs on RoIs.
 
     Args:
-      backbone: ours, with a batch norm of any kind.
+      model: ours, whose backbone has a batch norm of any kind.
       names: a function of (level, index, i) that names a convolution and its norm: the stem is (1, 0, 1); in block
         `index` of C<level>, convolutions are i = 1, 2, 3 and the shortcut is 0.
     """
-    entries = conv_batch_norm(*names(1, 0, 1), backbone.stem)
-    for block in backbone.blocks:
+    entries = conv_batch_norm(*names(1, 0, 1), model.backbone.stem)
+    for block in resnet_blocks(model):
         level, index = map(int, block.name[1:].split("_"))
         for i, layer in enumerate(block.convs, start=1):
             entries += conv_batch_norm(*names(level, index, i), layer)

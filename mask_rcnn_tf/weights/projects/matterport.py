@@ -29,6 +29,7 @@ from mask_rcnn_tf.weights.projects.project import Project
 IGNORED = ((r"anchors/.*", "the anchors of one image size, which later forks keep as a weight; ours are computed"),)
 RPN_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2], np.float32)  # their RPN's deltas are multiplied by it, ours by 1
 NEEDED = {  # what `matterport_mask_rcnn_r101_fpn` has, and a configuration given instead of it must have
+    "fpn.enabled": True,
     "fpn.norm": "none",
     "rpn.num_convs": 1,
     "box_head.num_convs": 0,
@@ -72,7 +73,7 @@ def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
         if came != needed:
             raise CheckpointError(f"config.model.{name} is {came!r}; allowed: {needed!r}, as the checkpoint has.")
     return [
-        *layouts.resnet(model.backbone, layouts.caffe_names),
+        *layouts.resnet(model, layouts.caffe_names),
         *_pyramid(model.pyramid),
         *_rpn(model.rpn_head),
         *_box_head(model.box_head, model.config.box_head.pool_size),

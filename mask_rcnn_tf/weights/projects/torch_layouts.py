@@ -147,7 +147,7 @@ def check_anchors(tensors: Tensors, name: str, anchors: AnchorConfig) -> None:
         raise CheckpointError(
             f"{name} is for {tensors[name].shape[0]} anchors a cell, and config.model.anchors has {sizes * ratios} "
             f"({ratios} ratios, {sizes} sizes a level). The file does not say them; give anchor_sizes, a tuple of "
-            "sizes in pixels for each of P2..P6, or a configuration with the sizes and ratios."
+            "sizes in pixels for each of the RPN's levels, or a configuration with the sizes and ratios."
         )
 
 
@@ -277,6 +277,11 @@ def read_keypoint_head(tensors: Tensors, pattern: str, score: str, model: ModelC
         channels=channels,
         num_convs=len({match[1] for match in matches if match}),
     )
+
+
+def resnet_blocks(model: keras.Model) -> list[keras.layers.Layer]:
+    """Residual blocks of a `MaskRCNN`'s backbone, in order, and of the C5 that runs on RoIs."""
+    return [*model.backbone.blocks, *(() if model.roi_body is None else model.roi_body.blocks)]
 
 
 def concatenate(parts: Sequence[list[Entry]]) -> list[Entry]:

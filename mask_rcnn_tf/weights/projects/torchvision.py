@@ -184,14 +184,20 @@ def make_entries(model: MaskRCNN, tensors: Tensors) -> list[Entry]:
       CheckpointError: the RPN is for another number of anchors than the model's configuration has.
     """
     if not _is_detector(tensors):
-        return _backbone(model.backbone)
+        return _backbone(model)
     layouts.check_anchors(tensors, "rpn.head.cls_logits.weight", model.config.anchors)
     return all_entries(model)
 
 
 def all_entries(model: MaskRCNN) -> list[Entry]:
-    """One entry for every variable of a `MaskRCNN`, with a way back for each."""
-    parts = [_backbone(model.backbone), _pyramid(model.pyramid), _rpn(model.rpn_head)]
+    """One entry for every variable of a `MaskRCNN`, with a way back for each.
+
+    Raises:
+      CheckpointError: the model has parts that torchvision's have not.
+    """
+    if model.pyramid is None:
+        raise CheckpointError("config.model.fpn.enabled is False; allowed: True, as in torchvision's detectors.")
+    parts = [_backbone(model), _pyramid(model.pyramid), _rpn(model.rpn_head)]
     parts.append(_box_head(model.box_head, model.config.box_head.pool_size))
     if model.mask_head is not None:
         parts.append(_mask_head(model.mask_head))
@@ -201,9 +207,9 @@ def all_entries(model: MaskRCNN) -> list[Entry]:
     return layouts.concatenate(parts)
 
 
-def _backbone(backbone: keras.layers.Layer) -> list[Entry]:
-    entries = layouts.conv_norm("backbone.body.conv1", "backbone.body.bn1", backbone.stem)
-    for block in backbone.blocks:
+def _backbone(model: MaskRCNN) -> list[Entry]:
+    entries = layouts.conv_norm("backbone.body.conv1", "backbone.body.bn1", model.backbone.stem)
+    for block in layouts.resnet_blocks(model):
         level, index = block.name[1:].split("_")
         prefix = f"backbone.body.layer{int(level) - 1}.{index}"
         for i, conv in enumerate(block.convs, start=1):

@@ -142,6 +142,54 @@ def test_small_models_of_every_kind(options, preset, fields):
     np.testing.assert_array_equal(conv.kernel[2, 0, 1, 5], theirs[5, 1, 2, 0])
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "preset", "count"),
+    [
+        ("c4", {}, "detectron2_mask_rcnn_r50_c4", 279),  # of `build_model` for mask_rcnn_R_50_C4_3x and _DC5_3x
+        ("dc5", {}, "detectron2_mask_rcnn_r50_dc5", 291),
+        ("c4", {"blocks": (1, 2, 23, 1)}, "detectron2_mask_rcnn_r101_c4", None),
+        ("dc5", {"blocks": (1, 2, 23, 1), "masks": False}, "detectron2_mask_rcnn_r101_dc5", None),
+    ],
+)
+def test_models_without_a_pyramid(kind, options, preset, count):
+    small = {name: value for name, value in d2.SMALL.items() if name != "fpn"} | {"mask": 8} | options
+    full = d2.plain_shapes(kind)
+    assert count in (None, len(full))
+    tensors = d2.fill(d2.plain_shapes(kind, **small))
+    cells = cell_anchors((32, 64, 128, 256, 512)) if count else {}
+    config, model, report, entries = put(tensors | cells)
+    assert config.name == preset and report.initial == [] and set(report.ignored) == set(cells)
+    assert (config.model.box_head.average, model.roi_body is None) == (kind == "c4", kind == "dc5")
+    assert config.model.anchors.sizes == ((32.0, 64.0, 128.0, 256.0, 512.0),)
+    back = to_theirs(entries)
+    assert set(back) == set(report.used) == set(tensors)
+    for name, array in back.items():
+        np.testing.assert_array_equal(array, tensors[name], name)
+    # Their anchor 4 is size 64 with ratio 1; ours are counted for each ratio: 5 sizes of ratio 0.5 come first.
+    theirs = tensors["proposal_generator.rpn_head.objectness_logits.bias"]
+    assert model.rpn_head.objectness.bias[6] == theirs[4]
+
+
+def cell_anchors(sizes, ratios=(0.5, 1.0, 2.0)):
+    sides = [(size / ratio**0.5, size * ratio**0.5) for size in sizes for ratio in ratios]
+    rows = np.float32([(-width / 2, -height / 2, width / 2, height / 2) for width, height in sides])
+    return {"proposal_generator.anchor_generator.cell_anchors.0": rows}
+
+
+def test_an_imagenet_backbone_fills_the_body_on_rois():
+    tensors = d2.fill(d2.backbone_shapes(**d2.backbone_options(d2.SMALL)))
+    config = mrcnn.load_config("detectron2_mask_rcnn_r50_c4")
+    backbone = config.model.backbone
+    backbone.stage_blocks, backbone.stage_channels, backbone.stem_channels = (1, 2, 1, 1), (4, 8, 16, 32), 8
+    config.model.rpn.channels = config.model.mask_head.channels = 8
+    model = mrcnn.MaskRCNN(config.model)
+    report = assign(model, detectron2.make_entries(model, tensors), tensors, detectron2.IGNORED)
+    assert set(report.used) == set(tensors)
+    assert not [path for path in report.initial if path.startswith(("backbone", "roi_body"))]
+    theirs = tensors[f"{BOTTOM_UP}res5.0.conv3.weight"]
+    np.testing.assert_array_equal(model.roi_body.blocks[0].convs[2].kernel[0, 0, 3, 5], theirs[5, 3, 0, 0])
+
+
 @pytest.mark.parametrize("kind", ["gamma", "s", "affine", "gn"])
 def test_imagenet_backbones_of_caffe2(kind):
     options = d2.backbone_options(d2.SMALL if kind == "gn" else d2.SMALL_RESNEXT)
@@ -187,8 +235,6 @@ def test_a_file_becomes_a_model(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("roi_heads.res5.0.conv1.weight", "a C4 model"),
-        ("backbone.res4.0.conv1.weight", "C4 or DC5"),
         ("sem_seg_head.predictor.weight", "panoptic"),
         ("backbone.bottom_up.res3.0.conv2_offset.weight", "deformable"),
         ("roi_heads.mask_head.point_head.fc1.weight", "PointRend"),
