@@ -5,10 +5,10 @@ from mask_rcnn_tf import starting  # isort: skip
 starting.begin()  # before the seconds that TensorFlow takes
 
 from mask_rcnn_tf import export, weights  # noqa: E402
-from mask_rcnn_tf.config import Config, ModelConfig  # noqa: E402
+from mask_rcnn_tf.config import AugmentationConfig, Config, ModelConfig  # noqa: E402
 from mask_rcnn_tf.evaluation import CocoEvaluation  # noqa: E402
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN  # noqa: E402
-from mask_rcnn_tf.models.prediction import predict_images  # noqa: E402
+from mask_rcnn_tf.models.prediction import make_predictor, predict_images  # noqa: E402
 from mask_rcnn_tf.presets import load_config  # noqa: E402
 from mask_rcnn_tf.training import TorchSGD  # known to Keras when a saved model is loaded  # noqa: E402
 from mask_rcnn_tf.weights.loading import load_model  # noqa: E402
@@ -17,6 +17,7 @@ MaskRCNN.exporters = {"tf_saved_model": export.saved_model, "onnx": export.onnx,
 
 __version__ = "0.1.0"
 __all__ = [
+    "AugmentationConfig",
     "CocoEvaluation",
     "Config",
     "MaskRCNN",
@@ -25,6 +26,7 @@ __all__ = [
     "export",
     "load_config",
     "load_model",
+    "make_predictor",
     "predict_images",
     "weights",
 ]

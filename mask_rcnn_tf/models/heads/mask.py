@@ -37,6 +37,7 @@ class MaskHead(RoiHead):
     loss_names = ("mask",)
     needs = {"gt_masks": "or set config.model.mask_head.enabled=False"}
     class_variables = ("kernel", "bias")
+    averaged = "detection_masks"
 
     def __init__(
         self,
@@ -230,6 +231,10 @@ class MaskHead(RoiHead):
             Step("mask_head", run, "mask_head", ("mask_pooled", "mask_classes"), delegated=delegated),
             Step("mask_scores", finish),
         ]
+
+    def unmirrored(self, value: tf.Tensor, config: ModelConfig) -> tf.Tensor:
+        """See `RoiHead`: masks [B, D, M, M]."""
+        return tf.reverse(value, [-1])
 
     def output_specs(self, config: ModelConfig) -> dict[str, tf.TensorSpec]:
         """See `RoiHead`."""
