@@ -3,10 +3,10 @@
 from mask_rcnn_tf import starting as starting  # isort: skip  # it begins before the seconds that TensorFlow takes
 
 from mask_rcnn_tf import export, weights
-from mask_rcnn_tf.config import Config, ModelConfig
+from mask_rcnn_tf.config import AugmentationConfig, Config, ModelConfig
 from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
-from mask_rcnn_tf.models.prediction import predict_images
+from mask_rcnn_tf.models.prediction import make_predictor, predict_images
 from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.training import TorchSGD  # known to Keras when a saved model is loaded
 from mask_rcnn_tf.weights.loading import load_model
@@ -15,6 +15,7 @@ MaskRCNN.exporters = {"tf_saved_model": export.saved_model, "onnx": export.onnx,
 
 __version__ = "0.1.0"
 __all__ = [
+    "AugmentationConfig",
     "CocoEvaluation",
     "Config",
     "MaskRCNN",
@@ -23,6 +24,7 @@ __all__ = [
     "export",
     "load_config",
     "load_model",
+    "make_predictor",
     "predict_images",
     "weights",
 ]

@@ -5,14 +5,12 @@ python tools/evaluate.py --model m.keras --annotations a.json --images folder --
 Exits with 1 where images cannot be read: the tables are written, and the score is partial.
 """
 
-import functools
-
 from absl import flags
 
 import mask_rcnn_tf
 from mask_rcnn_tf import evaluation
 from mask_rcnn_tf.evaluation import files
-from mask_rcnn_tf.training.flags import check_output, run
+from mask_rcnn_tf.training.flags import check_output, define_augmentation, run
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
 ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO-format JSON.", required=True)
@@ -21,6 +19,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Where to write the tables (JSON)."
 RESULTS = flags.DEFINE_string("results", None, "Where to write the COCO results (JSON), if anywhere.")
 SIGMAS = flags.DEFINE_list("keypoint_sigmas", [], "One number a keypoint; none: the model's.")
 MAX_DETS = flags.DEFINE_list("max_dets", ["1", "10", "100"], "Detections an image that count, ascending.")
+AUGMENTATION = define_augmentation()
 
 
 def main(_):
@@ -36,8 +35,8 @@ def main(_):
     for path in filter(None, (OUTPUT.value, RESULTS.value)):
         check_output(path)
     try:
-        model = files.load_model(MODEL.value)
-        predict = functools.partial(mask_rcnn_tf.predict_images, model)
+        augmentation, model = AUGMENTATION(), files.load_model(MODEL.value)
+        predict = mask_rcnn_tf.make_predictor(model, augmentation)
         metrics, results, failures = files.evaluate_files(
             predict, ANNOTATIONS.value, IMAGES.value, model.config, max_dets, sigmas=sigmas
         )

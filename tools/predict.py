@@ -6,7 +6,6 @@ python tools/predict.py --model m.keras --output folder photos/*.jpg more/*.png
 Results are in results.partial.jsonl, a line each, until all are found.
 """
 
-import functools
 import pathlib
 
 from absl import flags
@@ -16,7 +15,7 @@ from mask_rcnn_tf import visualize
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import files, image_files, predicting
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
-from mask_rcnn_tf.training.flags import check_apart, check_output, run
+from mask_rcnn_tf.training.flags import check_apart, check_output, define_augmentation, run
 
 flags.FLAGS.set_gnu_getopt(True)  # flags may follow the paths, as they do after a pattern that the shell has expanded
 
@@ -27,6 +26,7 @@ SCORE_THRESHOLD = flags.DEFINE_float("score_threshold", 0.5, "Lowest score that 
 MAX_MEGAPIXELS = flags.DEFINE_float(
     "max_megapixels", MAX_PIXELS / 1e6, "Larger images are left out, undecoded.", lower_bound=0, upper_bound=178
 )
+AUGMENTATION = define_augmentation()
 
 
 def main(argv):
@@ -38,7 +38,8 @@ def main(argv):
         check_apart(folder)  # a second run would take the pictures for images
         drawn = image_files.picture_paths(images, folder)
         check_output(folder / "results.json")
-        model = files.load_model(MODEL.value)
+        augmentation, model = AUGMENTATION(), files.load_model(MODEL.value)
+        predict = mask_rcnn_tf.make_predictor(model, augmentation)
     except ValueError as error:
         raise SystemExit(f"predict: {error}") from None
     names = dict(zip(coco_results.category_ids(model.config), model.config.class_names, strict=False))
@@ -48,7 +49,6 @@ def main(argv):
         picture = visualize.draw_results(image, results, names, SCORE_THRESHOLD.value, skeleton=skeleton)
         visualize.write_image(picture, drawn[file.image_id])
 
-    predict = functools.partial(mask_rcnn_tf.predict_images, model)
     path, most = folder / "results.json", int(MAX_MEGAPIXELS.value * 1e6)
     try:
         failures, undrawn, found = predicting.write_predictions(

@@ -20,12 +20,13 @@ from mask_rcnn_tf.config.model import (
     RpnConfig,
 )
 from mask_rcnn_tf.config.person import person_keypoints
-from mask_rcnn_tf.config.training import EvalConfig, TrainConfig
+from mask_rcnn_tf.config.training import AugmentationConfig, EvalConfig, TrainConfig
 from mask_rcnn_tf.fields import Section, check_fields, from_dict, section, to_dict
 from mask_rcnn_tf.validation import NORMS, check_relations, validate_model
 
 __all__ = [
     "AnchorConfig",
+    "AugmentationConfig",
     "BackboneConfig",
     "BoxHeadConfig",
     "Config",

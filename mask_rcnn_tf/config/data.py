@@ -33,6 +33,11 @@ class DataConfig(Section):
     shapes: ShapesConfig = section(ShapesConfig)
     # one is drawn for each image
     train_short_sides: tuple[int, ...] = field((640, 672, 704, 736, 768, 800), some=True, above=0)
+    # (lowest, highest) of a scale that is drawn for each image, of the size that fits the one canvas, which is then
+    # filled by a random crop, in place of train_short_sides; (): off. Large-scale jitter is (0.1, 2.0)
+    scale_jitter: tuple[float, ...] = field((), above=0, at_most=10)
+    # share of images on which objects of another image are pasted, each with probability 1/2; with scale_jitter
+    copy_paste: float = field(0.0, at_least=0, at_most=1)
     # (H, W); the smallest that holds an image
     canvases: tuple[tuple[int, int], ...] = field(((800, 1344), (1344, 800)), some=True, at_least=32, multiple_of=32)
     flip_horizontal: bool = True

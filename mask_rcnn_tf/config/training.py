@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from mask_rcnn_tf.fields import Section, field
+from mask_rcnn_tf.config.limits import SIDE
+from mask_rcnn_tf.fields import Section, field, section
 
 
 @dataclasses.dataclass
@@ -18,6 +19,8 @@ class TrainConfig(Section):
     adam_beta_2: float = field(0.999, at_least=0, below=1)
     weight_decay: float = field(1e-4, at_least=0)  # none on norm parameters
     clip_norm: float = field(0.0, at_least=0)  # of all gradients together; 0: off
+    # Of a moving average of the weights, which is scored and saved in their place; 0: off. 0.999 is usual
+    ema_momentum: float = field(0.0, at_least=0, below=1)
     warmup_steps: int = field(1000, at_least=0)
     warmup_factor: float = field(1e-3, at_least=0, at_most=1)
     warmup_rule: str = field("product", one_of=("product", "ramp"))  # see `training.schedule.WarmupSchedule`
@@ -32,8 +35,18 @@ class TrainConfig(Section):
 
 
 @dataclasses.dataclass
+class AugmentationConfig(Section):
+    """Test-time augmentation: an image is predicted at every short side, and mirrored, and what is found is merged."""
+
+    short_sides: tuple[int, ...] = field((), above=0, at_most=SIDE)  # pixels; (): no augmentation
+    max_side: int = field(0, at_least=0, at_most=SIDE)  # of the long side; 0: as the model's, in proportion
+    flip: bool = True  # left and right, besides
+
+
+@dataclasses.dataclass
 class EvalConfig(Section):
     """Scoring."""
 
     batch_size: int = field(1, above=0)
     max_dets: tuple[int, ...] = field((1, 10, 100), some=True, above=0)
+    augmentation: AugmentationConfig = section(AugmentationConfig)

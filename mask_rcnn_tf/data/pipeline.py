@@ -10,7 +10,7 @@ import dataclasses
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import records, sources, transforms
+from mask_rcnn_tf.data import copy_paste, records, sources, transforms
 
 
 def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
@@ -53,12 +53,30 @@ def val_dataset(config: Config) -> tf.data.Dataset:
       ValueError: images may not fit the canvases.
     """
     _check(config)
+    config = _replaced(config, scale_jitter=())
 
     def build(record):
         return _example(config, _compact(config, record), transforms.no_augmentation(config))
 
     examples = sources.dataset(config, "val").map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return _batched(config, examples, config.eval.batch_size, endless=False).prefetch(tf.data.AUTOTUNE)
+
+
+def val_images(config: Config) -> tf.data.Dataset:
+    """The validation images as they are, one by one, for test-time augmentation.
+
+    Args:
+      config: `data` and `model.preprocess.white_level` are read.
+
+    Returns:
+      Elements with `image` uint8 [h, w, 3] and `image_id` int64 [], in file order.
+    """
+
+    def build(record):
+        decoded = records.decoded(record, config.model.preprocess.white_level)
+        return {name: decoded[name] for name in ("image", "image_id")}
+
+    return sources.dataset(config, "val").map(build)
 
 
 def _check(config: Config):
@@ -74,8 +92,13 @@ def _check(config: Config):
 
 def _with_flip_pairs(config: Config) -> Config:
     """The configuration with the pairs of keypoints that the data's own names give, where it names none."""
-    pairs = config.data.keypoint_flip_pairs or sources.keypoints(config).flip_pairs
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, keypoint_flip_pairs=pairs))
+    return _replaced(
+        config, keypoint_flip_pairs=config.data.keypoint_flip_pairs or sources.keypoints(config).flip_pairs
+    )
+
+
+def _replaced(config: Config, **fields) -> Config:
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **fields))
 
 
 def _compact(config: Config, record: dict) -> dict:
@@ -92,10 +115,12 @@ def _to_shuffle(config: Config, stored: tf.data.Dataset) -> tf.data.Dataset:
     return compact.cache()
 
 
-def _shuffled(config: Config, dataset: tf.data.Dataset, num_images: int, epoch: tf.Tensor) -> tf.data.Dataset:
-    """An epoch's order; it depends on the number of elements, not on what they hold."""
+def _shuffled(
+    config: Config, dataset: tf.data.Dataset, num_images: int, epoch: tf.Tensor, order: int = 0
+) -> tf.data.Dataset:
+    """An epoch's order, or another `order` of it; it depends on the number of elements, not on what they hold."""
     buffer = min(num_images, config.data.shuffle_buffer)
-    seed = tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed
+    seed = tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed + order * 500_009
     # Of the graph of the `flat_map` around this alone: the user's global seed would join in, and fails where it is 0.
     tf.random.set_seed(1)
     return dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
@@ -108,13 +133,19 @@ def _stream(
     waiting = _to_shuffle(config, stored)
 
     def shuffled(epoch):
-        return _shuffled(config, waiting, num_images, epoch).map(lambda record: record | {"epoch": epoch})
+        shuffled_records = _shuffled(config, waiting, num_images, epoch)
+        if not config.data.copy_paste:
+            return shuffled_records.map(lambda record: record | {"epoch": epoch})
+        others = _shuffled(config, waiting, num_images, epoch, order=1)
+        pairs = tf.data.Dataset.zip(shuffled_records, others)
+        return pairs.map(lambda record, other: record | {"epoch": epoch, "other": other})
 
     def build(record):
         record = dict(record)
-        draws = transforms.augment_draws(config, record["image_id"], record.pop("epoch"))
+        other, epoch = record.pop("other", None), record.pop("epoch")
+        draws = transforms.augment_draws(config, record["image_id"], epoch)
         compacted = record if config.data.cache else _compact(config, record)
-        return _example(config, compacted, draws)
+        return _example(config, compacted, draws) if other is None else _pasted(config, compacted, draws, other, epoch)
 
     stream = tf.data.Dataset.counter(first_epoch).flat_map(shuffled)
     if len(surplus) == 1:
@@ -191,6 +222,15 @@ def _example(config: Config, compacted: dict, draws: dict) -> dict:
     index = transforms.canvas_index(config, shape)
     height, width = tf.unstack(tf.constant(canvases, tf.int32)[index])
     return transforms.example(config, compacted, draws, (height, width)) | {"canvas": index}
+
+
+def _pasted(config: Config, compacted: dict, draws: dict, other: dict, epoch: tf.Tensor) -> dict:
+    """An example with objects of another record on it, whose augmentation is not that of its own turn in the epoch."""
+    other_draws = transforms.augment_draws(config, other["image_id"], -1 - epoch)
+    chosen = copy_paste.paste_draws(config, compacted["image_id"], epoch)
+    images = compacted, other if config.data.cache else _compact(config, other)
+    canvas = transforms.sorted_canvases(config)[0]
+    return copy_paste.pasted_example(config, images, (draws, other_draws), chosen, canvas)
 
 
 def _batched(config: Config, examples: tf.data.Dataset, size: int, endless: bool) -> tf.data.Dataset:

@@ -4,13 +4,18 @@
 `example` applies it. Randomness is a function of (seed, epoch, image_id) only.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import records
+from mask_rcnn_tf.data.placement import Placement, jittered_shape, random_window
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import masks as mask_ops
+
+JITTER_SEED = (0, 2**40)  # added to the seed of the other draws
 
 
 def decode_columns(counts: tf.Tensor, height: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
@@ -60,19 +65,19 @@ def compact(config: Config, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor
     """The part of the work that no augmentation changes: keeps the first G objects, puts masks into the box frame.
 
     Args:
-      config: `data.max_gt`, `data.gt_mask_size` and whether the model has masks are read.
+      config: `data.max_gt`, `data.gt_mask_size`, `data.scale_jitter` and whether the model has masks are read.
       record: from `records.decoded`.
 
     Returns:
       The record with `masks` u8 0..255 [g, mh, mw] for `mask_counts` in the box frame; the canvas frame, whose bitmaps
-      are large, keeps the run lengths. Neither if there is no mask head.
+      are large, and crops, which cut boxes, keep the run lengths. Neither if there is no mask head.
     """
     surplus = slice(config.data.max_gt)
     record = {key: value[surplus] if key in records.PER_OBJECT else value for key, value in record.items()}
     image_shape = tf.shape(record["image"])[:2]
     # clipped first: the frame of a mask is the box that the network will see
     record["boxes"] = box_ops.clip_boxes(record["boxes"][tf.newaxis], image_shape[tf.newaxis])[0]
-    if config.model.masks_on_canvas:
+    if config.model.masks_on_canvas or (config.model.has_masks and config.data.scale_jitter):
         return record
     counts = record.pop("mask_counts")
     if config.model.has_masks:
@@ -102,22 +107,28 @@ def augment_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> dict
     """Draws the augmentation of one image in one epoch.
 
     Args:
-      config: `data.train_short_sides`, `data.flip_*` and `train.seed` are read.
+      config: `data.train_short_sides`, `data.flip_*`, `data.scale_jitter` and `train.seed` are read.
       image_id: int64 [].
       epoch: int64 [], from 0.
 
     Returns:
-      `short_side` int32 [] pixels, `flip_horizontal` and `flip_vertical` bool [].
+      `short_side` int32 [] pixels, `flip_horizontal` and `flip_vertical` bool []; with jitter `scale` float32 [] and
+      `window` float32 [2], see `placement`.
     """
     seed = tf.stack([tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed, tf.cast(image_id, tf.int64)])
     draws = tf.random.stateless_uniform([3], seed, alg="philox")
     sides = tf.constant(config.data.train_short_sides, tf.int32)
     side = tf.minimum(tf.cast(draws[0] * len(config.data.train_short_sides), tf.int32), tf.size(sides) - 1)
-    return {
+    drawn = {
         "short_side": sides[side],
         "flip_horizontal": (draws[1] < 0.5) & config.data.flip_horizontal,
         "flip_vertical": (draws[2] < 0.5) & config.data.flip_vertical,
     }
+    if config.data.scale_jitter:
+        low, high = config.data.scale_jitter
+        jitter = tf.random.stateless_uniform([3], seed + JITTER_SEED, alg="philox")
+        drawn |= {"scale": low + jitter[0] * (high - low), "window": jitter[1:]}
+    return drawn
 
 
 def no_augmentation(config: Config) -> dict[str, tf.Tensor]:
@@ -130,7 +141,9 @@ def no_augmentation(config: Config) -> dict[str, tf.Tensor]:
 
 
 def resized_shape(config: Config, image_shape: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Size of an image [2] int32 after resizing by the drawn short side."""
+    """Size of an image [2] int32 after resizing by the drawn short side, or the drawn scale."""
+    if "scale" in draws:
+        return jittered_shape(image_shape, draws["scale"], config.data.canvases[0])
     preprocess = config.model.preprocess
     return image_ops.resized_shape(image_shape, draws["short_side"], preprocess.max_side, preprocess.size_rounding)
 
@@ -160,10 +173,13 @@ def check_canvases(config: Config) -> None:
     """Makes sure before anything is loaded that every image will fit.
 
     Raises:
-      ValueError: an image resized by a short side and `max_side` may fit none of `config.data.canvases`.
+      ValueError: an image resized by a short side and `max_side` may fit none of `config.data.canvases`; or options of
+        augmentation contradict each other.
     """
+    _check_augmentation(config)
     longest = config.model.preprocess.max_side
-    for short_side in {*config.data.train_short_sides, config.model.preprocess.short_side}:
+    train_sides = () if config.data.scale_jitter else config.data.train_short_sides
+    for short_side in {*train_sides, config.model.preprocess.short_side}:
         for need in {(min(short_side, longest), longest), (longest, min(short_side, longest))}:
             if not any(canvas[0] >= need[0] and canvas[1] >= need[1] for canvas in config.data.canvases):
                 raise ValueError(
@@ -173,55 +189,115 @@ def check_canvases(config: Config) -> None:
                 )
 
 
+def _check_augmentation(config: Config):
+    data = config.data
+    if len(data.scale_jitter) not in (0, 2) or sorted(data.scale_jitter) != list(data.scale_jitter):
+        raise ValueError(f"config.data.scale_jitter is {data.scale_jitter}; allowed: () or (lowest, highest) scale.")
+    if data.scale_jitter and len(data.canvases) > 1:
+        raise ValueError(
+            f"config.data.canvases is {data.canvases}; allowed with config.data.scale_jitter: one, which is the crop."
+        )
+    if data.copy_paste and not (data.scale_jitter and config.model.has_masks and not config.model.masks_on_canvas):
+        raise ValueError(
+            f"config.data.copy_paste is {data.copy_paste}; allowed above 0: with config.data.scale_jitter, such as "
+            "(1.0, 1.0), and masks in the frame of their box (config.model.mask_head.mask_frame)."
+        )
+
+
 def example(
     config: Config, compacted: dict[str, tf.Tensor], draws: dict[str, tf.Tensor], canvas: tuple
 ) -> dict[str, tf.Tensor]:
-    """Resizes, flips, normalises and pads one image with its annotations.
+    """Resizes, crops, flips, normalises and pads one image with its annotations.
 
     Args:
       config: `model.preprocess`, whether it has masks, and `data` are read.
       compacted: from `compact`.
       draws: from `augment_draws` or `no_augmentation`.
-      canvas: (H, W), ints or int32 tensors, at least as large as the resized image.
+      canvas: (H, W), ints or int32 tensors, at least as large as the resized image, or the crop.
 
     Returns:
       The example of a batch, without its first axis: `image` f32 [H, W, 3], `image_shape` and `original_shape` int32
       [2], `image_id` int64 [], `gt_boxes` f32 [G, 4], `gt_classes` int32 [G], `gt_masks` u8 [G, mh, mw] or [G, H, W],
       `gt_keypoints` f32 [G, J, 3] (x, y, v).
     """
-    original_shape = tf.shape(compacted["image"])[:2]
-    shape = resized_shape(config, original_shape, draws)
-    built = {
-        "image": _image(config, compacted["image"], shape, draws, canvas),
-        "image_shape": shape,
-        "original_shape": original_shape,
-        "image_id": tf.cast(compacted["image_id"], tf.int64),
-        "gt_boxes": _boxes(compacted["boxes"], original_shape, shape, draws),
-        "gt_classes": tf.cast(compacted["classes"], tf.int32),
-    }
+    placement, objects = placed(config, compacted, draws, canvas)
+    return finished(config, compacted, placement, objects, placed_image(config, compacted["image"], placement, canvas))
+
+
+def placed(
+    config: Config, compacted: dict[str, tf.Tensor], draws: dict[str, tf.Tensor], canvas: tuple
+) -> tuple[Placement, dict[str, Any]]:
+    """Where an image lies on its canvas, and its objects there; arguments as in `example`.
+
+    Returns:
+      The placement, and `boxes` f32 [g, 4], `classes` int32 [g], and, where there are any, `masks` u8 [g, mh, mw] or
+      [g, H, W], `mask_counts` ragged int32 [g, None] (of the image before), `keypoints` f32 [g, J, 3]. A crop leaves
+      objects out of which nothing is seen.
+    """
+    placement = _placement(config, tf.shape(compacted["image"])[:2], draws, canvas)
+    window = placement.window(compacted["boxes"])
+    objects = {"boxes": placement.mirrored_boxes(window), "classes": tf.cast(compacted["classes"], tf.int32)}
+    counts = compacted.get("mask_counts")
     if "masks" in compacted:
-        built["gt_masks"] = _flip(compacted["masks"], draws, rows=1, columns=2)
-    if "mask_counts" in compacted:
-        built["gt_masks"] = _canvas_masks(compacted["mask_counts"], original_shape, shape, draws, canvas)
+        objects["masks"] = placement.mirrored(compacted["masks"], rows=1, columns=2)
+    elif config.model.masks_on_canvas:
+        objects |= {"masks": _canvas_masks(counts, placement, canvas), "mask_counts": counts}
+    elif counts is not None:
+        masks = _box_frame_masks(counts, placement.from_window(window), placement.original, config.data.gt_mask_size)
+        objects |= {"masks": placement.mirrored(masks, rows=1, columns=2), "mask_counts": counts}
     if "keypoints" in compacted:
-        built["gt_keypoints"] = _keypoints(config, compacted["keypoints"], original_shape, shape, draws)
-    return {key: _pad_rows(value, config.data.max_gt) if key.startswith("gt_") else value
-            for key, value in built.items()}  # fmt: skip
+        objects["keypoints"] = _keypoints(config, compacted["keypoints"], placement)
+    return placement, objects if placement.offset is None else _seen(objects)
 
 
-def _flip(values: tf.Tensor, draws: dict[str, tf.Tensor], rows: int, columns: int) -> tf.Tensor:
-    values = tf.cond(draws["flip_horizontal"], lambda: tf.reverse(values, [columns]), lambda: values)
-    return tf.cond(draws["flip_vertical"], lambda: tf.reverse(values, [rows]), lambda: values)
+def _placement(config, original_shape, draws, canvas):
+    resized = resized_shape(config, original_shape, draws)
+    offset, shape = random_window(resized, draws["window"], canvas) if "window" in draws else (None, resized)
+    flips = draws["flip_horizontal"], draws["flip_vertical"]
+    return Placement(original_shape, resized, shape, offset, *flips)
 
 
-def _image(config: Config, image: tf.Tensor, shape: tf.Tensor, draws: dict, canvas: tuple) -> tf.Tensor:
-    preprocess = config.model.preprocess
+def _seen(objects: dict[str, Any]) -> dict[str, Any]:
+    """Those with an area, and, where they had a mask, something of it."""
+    keep = box_ops.has_area(objects["boxes"])
+    if "masks" in objects:
+        had_mask = objects["mask_counts"].row_lengths() > 0
+        keep &= tf.reduce_any(objects["masks"] > 0, [1, 2]) | ~had_mask
+    return select_objects(objects, keep)
+
+
+def select_objects(objects: dict[str, Any], keep: tf.Tensor) -> dict[str, Any]:
+    """The objects of `placed` for which bool [g] `keep` holds."""
+    return {
+        name: (tf.ragged if isinstance(value, tf.RaggedTensor) else tf).boolean_mask(value, keep)
+        for name, value in objects.items()
+    }
+
+
+def finished(
+    config: Config, compacted: dict[str, tf.Tensor], placement: Placement, objects: dict[str, Any], image: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """An `example` of its parts: `placed`'s and the image f32 [H, W, 3] of `placed_image`."""
+    built = {
+        "image": image,
+        "image_shape": placement.shape,
+        "original_shape": placement.original,
+        "image_id": tf.cast(compacted["image_id"], tf.int64),
+    }
+    return built | {
+        f"gt_{name}": _pad_rows(value, config.data.max_gt) for name, value in objects.items() if name != "mask_counts"
+    }
+
+
+def placed_image(config: Config, image: tf.Tensor, placement: Placement, canvas: tuple) -> tf.Tensor:
+    """An image u8 [h, w, 3] where it lies on its canvas, normalised and padded, f32 [H, W, 3]."""
+    preprocess, shape = config.model.preprocess, placement.resized
     resized = tf.cond(
         tf.reduce_all(tf.shape(image)[:2] == shape),
         lambda: tf.cast(image, tf.float32),  # resizing to the same size changes nothing but takes time
         lambda: image_ops.resize(image, shape, preprocess.antialias, preprocess.round_resized),
     )
-    flipped = _flip(resized, draws, rows=0, columns=1)
+    flipped = placement.mirrored(placement.cut(resized), rows=0, columns=1)
     normalized = image_ops.normalize(
         flipped, preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
     )
@@ -232,39 +308,23 @@ def _static(canvas: tuple) -> list:
     return [side if isinstance(side, int) else None for side in canvas]
 
 
-def _boxes(boxes: tf.Tensor, original_shape: tf.Tensor, shape: tf.Tensor, draws: dict) -> tf.Tensor:
-    """Boxes [g, 4] resized, clipped to the image and flipped."""
-    boxes = image_ops.scale_boxes(boxes, original_shape, shape)
-    # rounding may carry a side past the border
-    boxes = box_ops.clip_boxes(boxes[tf.newaxis], shape[tf.newaxis])[0]
-    height, width = tf.unstack(tf.cast(shape, tf.float32))
-    y1, x1, y2, x2 = tf.unstack(boxes, axis=-1)
-    boxes = tf.where(draws["flip_horizontal"], tf.stack([y1, width - x2, y2, width - x1], axis=-1), boxes)
-    y1, x1, y2, x2 = tf.unstack(boxes, axis=-1)
-    return tf.where(draws["flip_vertical"], tf.stack([height - y2, x1, height - y1, x2], axis=-1), boxes)
-
-
-def _canvas_masks(mask_counts: tf.RaggedTensor, original_shape, shape, draws: dict, canvas: tuple) -> tf.Tensor:
+def _canvas_masks(mask_counts: tf.RaggedTensor, placement: Placement, canvas: tuple) -> tf.Tensor:
     """Bitmaps u8 0..255 [g, H, W] in the canvas frame."""
-    bitmaps = image_ops.resize_masks_nearest(decode_masks(mask_counts, original_shape) * 255, shape)
-    flipped = _flip(bitmaps, draws, rows=1, columns=2)
-    padded = tf.pad(flipped, [[0, 0], [0, canvas[0] - shape[0]], [0, canvas[1] - shape[1]]])
+    bitmaps = image_ops.resize_masks_nearest(decode_masks(mask_counts, placement.original) * 255, placement.resized)
+    flipped = placement.mirrored(placement.cut(bitmaps, rows=1), rows=1, columns=2)
+    margins = canvas[0] - placement.shape[0], canvas[1] - placement.shape[1]
+    padded = tf.pad(flipped, [[0, 0], [0, margins[0]], [0, margins[1]]])
     return tf.ensure_shape(padded, [None, *_static(canvas)])
 
 
-def _keypoints(config: Config, keypoints: tf.Tensor, original_shape, shape, draws: dict) -> tf.Tensor:
-    """Keypoints [g, J, 3] (x, y, v) resized and flipped; unlabelled ones (v = 0) stay at (0, 0)."""
-    scale = tf.cast(shape, tf.float32) / tf.cast(original_shape, tf.float32)
-    height, width = tf.unstack(tf.cast(shape, tf.float32))
-    x, y, visibility = tf.unstack(keypoints * tf.stack([scale[1], scale[0], 1.0]), axis=-1)
-    x = tf.where(draws["flip_horizontal"], width - x, x)
-    y = tf.where(draws["flip_vertical"], height - y, y)
-    moved = tf.stack([x, y, visibility], axis=-1)
+def _keypoints(config: Config, keypoints: tf.Tensor, placement: Placement) -> tf.Tensor:
+    """Keypoints [g, J, 3] (x, y, v) moved and flipped; unlabelled ones (v = 0) stay at (0, 0)."""
+    moved = placement.points(keypoints)
     order = list(range(keypoints.shape[1]))
     for left, right in config.data.keypoint_flip_pairs:
         order[left], order[right] = right, left
     # a mirrored person's left eye is a right eye, whichever axis the mirror stands on; two mirrors are a rotation
-    mirrored = draws["flip_horizontal"] != draws["flip_vertical"]
+    mirrored = placement.flip_horizontal != placement.flip_vertical
     moved = tf.cond(mirrored, lambda: tf.gather(moved, order, axis=1), lambda: moved)
     return tf.where(moved[..., 2:] > 0, moved, 0.0)
 

@@ -2,7 +2,7 @@
 
 import logging
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -15,10 +15,15 @@ from mask_rcnn_tf.evaluation import coco_metrics
 from mask_rcnn_tf.ops import images as image_ops
 
 LOG = logging.getLogger("mask_rcnn_tf")
+Predict = Callable[[list[np.ndarray]], list[dict]]
 
 
 def predict_results(
-    model: keras.Model, dataset: tf.data.Dataset, category_ids: Sequence[int | None], verbose: int = 1
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    category_ids: Sequence[int | None],
+    verbose: int = 1,
+    predict: Predict | None = None,
 ) -> list[dict]:
     """Runs a model over a dataset and collects COCO results in original pixels.
 
@@ -27,6 +32,8 @@ def predict_results(
       dataset: finite batches of the pipeline: `image`, `image_shape`, `original_shape`, `image_id`; labels are unused.
       category_ids: the file's id of classes 1..C.
       verbose: 0 hides the progress bar.
+      predict: from uint8 images to detections an image in their pixels, as `mask_rcnn_tf.make_predictor` gives it: the
+        dataset then has whole images, `image` uint8 [h, w, 3] and `image_id`, such as `val_images(config)`.
 
     Returns:
       COCO results of all images, in the dataset's order.
@@ -41,12 +48,19 @@ def predict_results(
     progress = keras.utils.Progbar(cardinality if cardinality > 0 else None, unit_name="batch", verbose=verbose)
     results = []
     for batch in dataset:
-        for image_id, original_shape, detections in _predict_batch(model, batch):
+        found = _predict_batch(model, batch) if predict is None else [_predict_image(predict, batch)]
+        for image_id, original_shape, detections in found:
             results += coco_results.to_results(
                 detections, image_id, original_shape, category_ids, detection.mask_threshold, detection.paste
             )
         progress.add(1)
     return results
+
+
+def _predict_image(predict: Predict, record: dict[str, tf.Tensor]) -> tuple[int, tuple[int, int], dict]:
+    """As `_predict_batch` for one whole image."""
+    image = record["image"].numpy()
+    return int(record["image_id"]), image.shape[:2], predict([image])[0]
 
 
 def _predict_batch(model: keras.Model, batch: dict[str, tf.Tensor]) -> list[tuple[int, tuple[int, int], dict]]:
@@ -125,6 +139,7 @@ class CocoEvaluation(keras.callbacks.Callback):
         max_dets: Sequence[int] = (1, 10, 100),
         sigmas: Sequence[float] | None = None,
         verbose: int = 1,
+        make_predictor: Callable[[keras.Model], Predict] | None = None,
     ):
         """Args are those of `evaluate`, and:
 
@@ -133,6 +148,8 @@ class CocoEvaluation(keras.callbacks.Callback):
           every: epochs between two evaluations; epochs between them have no figures in their logs.
           output: JSON file of the COCO results, overwritten each time; `{epoch}` in it becomes the epoch's number.
           prefix: of the names in the logs.
+          make_predictor: from the model to `predict` of `predict_results`, for test-time augmentation, such as
+            `functools.partial(mask_rcnn_tf.make_predictor, augmentation=config.eval.augmentation)`.
 
         Raises:
           ValueError: `every` is below 1, or an annotation cannot be scored: now, not at the end of an epoch.
@@ -146,13 +163,16 @@ class CocoEvaluation(keras.callbacks.Callback):
         self.truth = ground_truth if is_loaded else coco_metrics.load_truth(ground_truth, iou_types, sigmas)
         self.output, self.prefix = output, prefix
         self.metrics, self.results = {}, []
+        self.make_predictor, self._predict = make_predictor, None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None):
         """Scores the model and adds the figures to `logs`."""
         if (epoch + 1) % self.every:
             return
         category_ids = self.category_ids or _matched_ids(self.model, self.truth)
-        self.results = predict_results(self.model, self.dataset, category_ids, self.verbose)
+        if self.make_predictor is not None and self._predict is None:
+            self._predict = self.make_predictor(self.model)
+        self.results = predict_results(self.model, self.dataset, category_ids, self.verbose, self._predict)
         self.metrics = coco_metrics.score_truth(self.truth, self.results, **self.options)
         if self.output is not None:
             coco_results.write_json(self.results, str(self.output).format(epoch=epoch + 1))

@@ -15,6 +15,7 @@ from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.heads.base import RoiHead
 from mask_rcnn_tf.models.norms import FrozenBatchNorm
 from mask_rcnn_tf.models.pooler import Pool, Pooler, RoiOperator
+from mask_rcnn_tf.models.preprocessing import network_input
 from mask_rcnn_tf.models.rpn import select_proposals
 from mask_rcnn_tf.models.stages import HEADS, Stages, make_stages
 from mask_rcnn_tf.models.steps import Step, Tensors, run_steps
@@ -92,6 +93,11 @@ class MaskRCNN(keras.Model):
     def stages(self) -> Stages:
         """The layers."""
         return Stages(self.backbone, self.pyramid, self.rpn_head, tuple(self.roi_heads), self.roi_body)
+
+    @property
+    def pooler(self) -> Pooler:
+        """What the heads pool with."""
+        return self._pooler
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -206,17 +212,7 @@ class MaskRCNN(keras.Model):
 
     def preprocess(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Resizes, normalises and pads uint8 [B, h, w, 3] -> image float32 [B, H, W, 3], image_shape int32 [B, 2]."""
-        preprocess, kernels = self._config.preprocess, get_kernels(self._config.kernels)
-        shape = image_ops.resized_shape(
-            tf.shape(images)[1:3], preprocess.short_side, preprocess.max_side, preprocess.size_rounding
-        )
-        image = image_ops.resize(images, shape, preprocess.antialias, preprocess.round_resized, kernels.resize)
-        image = image_ops.normalize(
-            image, preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
-        )
-        canvas = image_ops.canvas_shape(shape, preprocess.size_divisor)
-        image = image_ops.pad_to(image, canvas[0], canvas[1])
-        return image, tf.broadcast_to(shape, [tf.shape(images)[0], 2])
+        return network_input(images, self._config.preprocess, self._pooler.kernels)
 
     def extract_features(self, image: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """[B, H, W, 3], normalised, sides multiples of `size_divisor` -> {level: [B, h, w, c]}."""

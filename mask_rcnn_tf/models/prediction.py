@@ -1,27 +1,33 @@
 """Predicts images of different sizes, which Keras's `predict` cannot batch."""
 
+import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from mask_rcnn_tf.config import PreprocessConfig
+from mask_rcnn_tf.config import AugmentationConfig
+from mask_rcnn_tf.models.augmented import AugmentedPredictor
+from mask_rcnn_tf.models.preprocessing import shrunk
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import stored_images
 
-LARGE = 2**21  # pixels; larger images are shrunk by Pillow, which takes a tenth of the time and memory
+Image = str | os.PathLike | np.ndarray
+Predict = Callable[[Iterable[Image]], list[dict[str, np.ndarray]]]
 
 
-def predict_images(model: keras.Model, images: Iterable[str | os.PathLike | np.ndarray]) -> list[dict[str, np.ndarray]]:
+def predict_images(
+    model: keras.Model, images: Iterable[Image], augmentation: AugmentationConfig | None = None
+) -> list[dict[str, np.ndarray]]:
     """Detections of a list of images of any sizes, one by one.
 
     Args:
       model: a `MaskRCNN`.
       images: paths (JPEG, PNG, TIFF, WebP, BMP, GIF; EXIF orientation is applied: boxes are in the image as people see
         it) or uint8 arrays [h, w, 3] (RGB).
+      augmentation: test-time augmentation, see `AugmentedPredictor`; None, or without short sides: none.
 
     Returns:
       A dict an image, in NumPy, without padding, boxes in the image's pixels: `detection_boxes` float32 [n, 4],
@@ -33,11 +39,30 @@ def predict_images(model: keras.Model, images: Iterable[str | os.PathLike | np.n
       ValueError: an image does not decode, or an array is not uint8 [h, w, 3]; the message says which. Or `images` is
         no list.
     """
-    single = isinstance(images, (str, bytes, os.PathLike)) or getattr(images, "ndim", 4) in (0, 2, 3)
-    if single or not isinstance(images, Iterable):
-        came = repr(images) if isinstance(images, (str, os.PathLike)) else type(images).__name__
-        raise ValueError(f"images is {came:.200}; allowed: a list of paths or of uint8 arrays [h, w, 3].")
-    return [_predict(model, _load(model, image, i)) for i, image in enumerate(images)]
+    return make_predictor(model, augmentation)(images)
+
+
+def make_predictor(model: keras.Model, augmentation: AugmentationConfig | None = None) -> Predict:
+    """`predict_images` of one model, to be called more than once: graphs are made for the first images.
+
+    Args:
+      model: a `MaskRCNN`.
+      augmentation: see `predict_images`.
+
+    Raises:
+      ValueError: see `AugmentedPredictor`.
+    """
+    augmented = augmentation is not None and len(augmentation.short_sides) > 0
+    find = AugmentedPredictor(model, augmentation) if augmented else functools.partial(_predict, model)
+
+    def predict(images):
+        single = isinstance(images, (str, bytes, os.PathLike)) or getattr(images, "ndim", 4) in (0, 2, 3)
+        if single or not isinstance(images, Iterable):
+            came = repr(images) if isinstance(images, (str, os.PathLike)) else type(images).__name__
+            raise ValueError(f"images is {came:.200}; allowed: a list of paths or of uint8 arrays [h, w, 3].")
+        return [find(_load(model, image, i)) for i, image in enumerate(images)]
+
+    return predict
 
 
 def _load(model, image, i):
@@ -59,11 +84,11 @@ def _load(model, image, i):
 
 
 def _predict(model, image):
-    shrunk = _shrunk(image, model.config.preprocess)
+    small = shrunk(image, model.config.preprocess)
     _trace_any_size(model)
-    detections = model.predict_on_batch(shrunk[None])
-    if shrunk is not image:
-        shapes = (tf.constant([pixels.shape[:2]]) for pixels in (shrunk, image))
+    detections = model.predict_on_batch(small[None])
+    if small is not image:
+        shapes = (tf.constant([pixels.shape[:2]]) for pixels in (small, image))
         detections = image_ops.outputs_to_original(detections, *shapes)
     detections = {name: np.asarray(value)[0] for name, value in detections.items()}
     count = int(detections.pop("num_detections"))
@@ -77,15 +102,3 @@ def _trace_any_size(model):
         return
     if model.predict_function.experimental_get_tracing_count() == 0:
         model.predict_function.get_concrete_function([(tf.TensorSpec([1, None, None, 3], tf.uint8),)])
-
-
-def _shrunk(image: np.ndarray, preprocess: PreprocessConfig) -> np.ndarray:
-    """A large image at the network's size, where Pillow's resize is the graph's bit for bit; the graph leaves it so."""
-    sizes = preprocess.short_side, preprocess.max_side, preprocess.size_rounding
-    height, width = image_ops.resized_shape(image.shape[:2], *sizes).numpy().tolist()
-    exact = preprocess.antialias and preprocess.round_resized
-    stays = exact and image_ops.resized_shape((height, width), *sizes).numpy().tolist() == [height, width]
-    if image.shape[0] * image.shape[1] < LARGE or height > image.shape[0] or width > image.shape[1] or not stays:
-        return image
-    narrow = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BILINEAR)
-    return np.asarray(narrow.resize((width, height), Image.Resampling.BILINEAR))  # axis by axis, in the graph's order

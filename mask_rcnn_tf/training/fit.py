@@ -1,6 +1,7 @@
 """One run from its configuration: data, model, optimizer, callbacks, `model.fit`, and what is left in the folder."""
 
 import copy
+import functools
 import json
 import logging
 import os
@@ -13,14 +14,16 @@ import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import pipeline, records, sources
+from mask_rcnn_tf.data import pipeline, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, coco_metrics
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.prediction import make_predictor
 from mask_rcnn_tf.ops.kernels import get_kernels
 from mask_rcnn_tf.training import callbacks as run_callbacks
 from mask_rcnn_tf.training import checkpoint as run_checkpoint
 from mask_rcnn_tf.training import run_folder, run_lock
+from mask_rcnn_tf.training.averages import AveragedWeights, UseAverages, UseWeights
 from mask_rcnn_tf.training.checkpoint_files import CheckpointFiles
 from mask_rcnn_tf.training.keypoints import resolve_keypoints
 from mask_rcnn_tf.training.run_folder import find_start
@@ -159,21 +162,21 @@ def make_callbacks(
     """The callbacks of a run by name, in the order in which they must be called; `truth` is of `sources.check`."""
     train = config.train
     iou_types = config.model.iou_types
+    augmented = len(config.eval.augmentation.short_sides) > 0
+    predictor = functools.partial(make_predictor, augmentation=config.eval.augmentation)
     evaluation = CocoEvaluation(
-        pipeline.val_dataset(config),
+        pipeline.val_images(config) if augmented else pipeline.val_dataset(config),
         coco_metrics.index(truth),
         sources.category_ids(config, "val"),
         iou_types,
         max_dets=config.eval.max_dets,
         sigmas=config.model.keypoint_head.sigmas or None,
         verbose=int(sys.stdout.isatty()),
+        make_predictor=predictor if augmented else None,
     )
+    averages = AveragedWeights()
     log = run_callbacks.StepLog(folder, train.summary_every, make_schedule(train), train.batch_size)
-    pictured = (
-        sources.dataset(config, "val")
-        .take(run_callbacks.NUM_PICTURES)
-        .map(lambda record: records.decoded(record, config.model.preprocess.white_level))
-    )
+    pictured = pipeline.val_images(config).take(run_callbacks.NUM_PICTURES)
     images = [(int(record["image_id"]), record["image"]) for record in pictured.as_numpy_iterator()]
     best = run_checkpoint.BestModel(folder, f"val_{iou_types[-1]}_AP")
     checkpointing.notes |= {"log": log.note, "state": lambda: best.state, **run_folder.facts(config)}
@@ -181,6 +184,7 @@ def make_callbacks(
         "finite": run_callbacks.StopOnNonFinite(
             lambda step: pipeline.train_dataset(config, step), lambda: checkpointing.manager.latest_checkpoint
         ),
+        "averages": UseAverages(averages),
         "may_stop": AllowStop(stopping, at_once=True),
         "evaluation": evaluation,
         "may_not_stop": AllowStop(stopping, at_once=False),
@@ -188,7 +192,8 @@ def make_callbacks(
         "checkpoint": checkpointing,  # after the check of the loss, and the log, whose window it stores
         "stop": run_checkpoint.StopOnRequest(stopping, checkpointing),
         "pictures": run_callbacks.PredictionPictures(folder, images, evaluation, truth, log.writer),
-        "best": best,  # last: says that the epoch's end is done
+        "best": best,  # says that the epoch's end is done
+        "weights": UseWeights(averages),
         "history": keras.callbacks.History(),
     }
 
@@ -239,7 +244,8 @@ def finish(config: Config, folder: pathlib.Path, model: MaskRCNN, callbacks: dic
     evaluation = callbacks["evaluation"]
     if not evaluation.metrics:
         end_epoch(config, model, callbacks, config.train.steps)
-    run_checkpoint.save_model(model, folder / "model.keras")
+    with AveragedWeights().used(model):
+        run_checkpoint.save_model(model, folder / "model.keras")
     write_atomically(folder / "metrics.json", json.dumps(evaluation.metrics))
     for kind in config.model.iou_types:
         if kind in evaluation.metrics:

@@ -17,7 +17,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from mask_rcnn_tf import starting
-from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.config import AugmentationConfig, Config
 from mask_rcnn_tf.presets import load_config, preset_names
 
 # What is wrong with an argument, a file, a disk or the machine, and not with the program.
@@ -48,6 +48,33 @@ def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> flags.FlagHold
     """
     help_string = f"a path to a .py file with get_config(), or a preset: {', '.join(preset_names())}"
     return config_flags.DEFINE_config_dataclass("config", Config(), help_string, flag_values, parse_fn=load_config)
+
+
+def define_augmentation(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], AugmentationConfig]:
+    """Defines `--short_sides`, `--max_side` and `--flip`, of test-time augmentation.
+
+    Args:
+      flag_values: `absl.flags.FlagValues` to define them in.
+
+    Returns:
+      Function without arguments, for the tool's main function, to what was given. Raises ValueError: a side is none.
+    """
+    sides = flags.DEFINE_list(
+        "short_sides", [], "Test-time augmentation: sizes in pixels; none: the model's alone.", flag_values=flag_values
+    )
+    longest = flags.DEFINE_integer(
+        "max_side", 0, "Of it: largest long side; 0: in proportion.", flag_values=flag_values
+    )
+    flip = flags.DEFINE_bool("flip", True, "Of it: mirrored images too.", flag_values=flag_values)
+
+    def given() -> AugmentationConfig:
+        if not all(side.strip().isdigit() for side in sides.value):
+            raise ValueError(f"short_sides is {','.join(sides.value)}; allowed: numbers such as 640,800.")
+        config = Config()
+        config.eval.augmentation = AugmentationConfig(tuple(map(int, sides.value)), longest.value, flip.value)
+        return config.validate().eval.augmentation
+
+    return given
 
 
 def parse(

@@ -34,6 +34,7 @@ class TorchSGD(keras.optimizers.Optimizer):
       name: of the optimizer.
       excluded: positions of variables without weight decay; `get_config` fills it in, users call
         `exclude_from_weight_decay`.
+      use_ema, ema_momentum, ema_overwrite_frequency: Keras's moving average of the variables.
 
     Raises:
       ValueError: an argument is out of its range.
@@ -49,13 +50,18 @@ class TorchSGD(keras.optimizers.Optimizer):
         clip_norm: float = 0.0,
         name: str = "torch_sgd",
         excluded: Sequence[int] = (),
+        *,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ):
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum is {momentum!r}; allowed: a number from 0 to 1.")
         for argument, value in (("weight_decay", weight_decay), ("clip_norm", clip_norm)):
             if not value >= 0:
                 raise ValueError(f"{argument} is {value!r}; allowed: 0 or a number above it.")
-        super().__init__(learning_rate=learning_rate, name=name)
+        averages = {"ema_momentum": ema_momentum, "ema_overwrite_frequency": ema_overwrite_frequency}
+        super().__init__(learning_rate=learning_rate, name=name, use_ema=use_ema, **averages)
         # Not `self.weight_decay` and `self.global_clipnorm`: Keras would apply those as well, in its own way.
         self.momentum, self.l2_coefficient, self.clip_norm = float(momentum), float(weight_decay), float(clip_norm)
         self._excluded = set(excluded)
@@ -137,10 +143,10 @@ class TorchSGD(keras.optimizers.Optimizer):
         """
         if self._exclude and not self.built:
             raise ValueError("TorchSGD has excluded variables and is not built; call build(model.trainable_variables).")
-        learning_rate = super().get_config()["learning_rate"]
-        return {
+        theirs = super().get_config()
+        names = ("learning_rate", "use_ema", "ema_momentum", "ema_overwrite_frequency")
+        return {name: theirs[name] for name in names} | {
             "name": self.name,
-            "learning_rate": learning_rate,
             "momentum": self.momentum,
             "weight_decay": self.l2_coefficient,
             "clip_norm": self.clip_norm,

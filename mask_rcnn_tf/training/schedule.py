@@ -142,6 +142,7 @@ def make_optimizer(config: Config, model: keras.Model) -> keras.optimizers.Optim
     train = config.train
     _say_learning_rate(train)
     schedule = make_schedule(train)
+    averages = {"use_ema": True, "ema_momentum": train.ema_momentum} if train.ema_momentum else {}
     if train.optimizer == "adam":
         optimizer = keras.optimizers.Adam(
             schedule,
@@ -149,9 +150,10 @@ def make_optimizer(config: Config, model: keras.Model) -> keras.optimizers.Optim
             weight_decay=train.weight_decay or None,
             global_clipnorm=train.clip_norm or None,
             name="adam",  # Keras would number a second one, and checkpoints store its variables by path
+            **averages,
         )
     else:
-        optimizer = TorchSGD(schedule, train.momentum, train.weight_decay, train.clip_norm)
+        optimizer = TorchSGD(schedule, train.momentum, train.weight_decay, train.clip_norm, **averages)
     optimizer.exclude_from_weight_decay(var_list=norm_variables(model))
     optimizer.build(model.trainable_variables)
     return optimizer

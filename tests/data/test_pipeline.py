@@ -130,6 +130,25 @@ def test_resumed_run_continues_exactly(config, images, cache, canvases):
         assert_same(first(pipeline.train_dataset(config, start_step), 2), batches[start_step : start_step + 2])
 
 
+@pytest.mark.parametrize("cache", [False, True])
+def test_copy_paste_resumes_exactly(config, images, cache):
+    """Large-scale jitter and objects of other images: the batches of an uninterrupted run, on other images' pixels."""
+    config.data.cache, config.data.canvases = cache, CANVASES[2:]
+    config.data.scale_jitter, config.data.copy_paste = (0.5, 1.5), 1.0
+    batches = first(pipeline.train_dataset(config), 9)
+    for start_step in (1, 4, 7):
+        assert_same(first(pipeline.train_dataset(config, start_step), 2), batches[start_step : start_step + 2])
+    pasted = 0
+    for batch in batches:  # an image is all of the level of its id; channels are B, G, R
+        for image_id, red in zip(batch["image_id"], batch["image"][..., 2], strict=True):
+            found = {round(float(level) + 123.675) for level in np.unique(red[red != 0])}
+            assert image_id in found and found <= set(range(1, 12))
+            pasted += len(found) > 1
+    assert pasted >= 3
+    for batch in first(pipeline.val_dataset(config), 3):
+        assert batch["image_shape"].max() <= 96 and batch["image_shape"].min() == 64
+
+
 @pytest.mark.parametrize("seed", BEFORE)
 def test_the_same_seed_still_gives_the_same_batches(config, images, seed):
     config.train.seed, config.data.flip_vertical = seed, True

@@ -2,6 +2,7 @@ import numpy as np
 import pycocotools.mask
 import pytest
 import tensorflow as tf
+from rectangle_records import make_record, ragged
 
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import shapes, transforms
@@ -19,34 +20,6 @@ def config():
     config.data.max_gt = 6
     config.data.gt_mask_size = 28
     return config
-
-
-def make_record(height=60, width=80, objects=3, seed=0, keypoints=False):
-    """Random image, rectangles with a notch as masks, boxes tight on them."""
-    rng = np.random.default_rng(seed)
-    masks, boxes = np.zeros((objects, height, width), np.uint8), np.zeros((objects, 4), np.float32)
-    for index in range(objects):
-        y1, x1 = rng.integers(0, height // 2), rng.integers(0, width // 2)
-        y2, x2 = y1 + rng.integers(12, height // 2), x1 + rng.integers(12, width // 2)
-        masks[index, y1:y2, x1:x2] = 1
-        masks[index, y1 : y1 + (y2 - y1) // 2, x1 : x1 + (x2 - x1) // 2] = 0
-        boxes[index] = y1, x1, y2, x2
-    record = {
-        "image": tf.constant(rng.integers(0, 256, (height, width, 3)), tf.uint8),
-        "image_id": tf.constant(5, tf.int64),
-        "boxes": tf.constant(boxes),
-        "classes": tf.constant(np.arange(1, objects + 1), tf.int32),
-        "mask_counts": ragged([shapes.run_lengths(mask) for mask in masks]),
-    }
-    if keypoints:
-        points = np.concatenate([rng.uniform(1, 59, (objects, 3, 2)), rng.integers(0, 3, (objects, 3, 1))], axis=-1)
-        record["keypoints"] = tf.constant(points * (points[..., 2:] > 0), tf.float32)
-    return record, masks
-
-
-def ragged(rows):
-    flat = np.concatenate(rows) if rows else np.zeros(0)
-    return tf.RaggedTensor.from_row_lengths(flat.astype(np.int32), np.array([len(row) for row in rows], np.int64))
 
 
 def draw(short_side, horizontal=False, vertical=False):

@@ -124,6 +124,30 @@ def test_every_and_prefix():
     assert "bbox_AR5" in history and not any("segm" in name for name in history)
 
 
+def test_whole_images_by_a_predictor_of_the_model():
+    """As test-time augmentation needs them: one predictor a model, which finds image 12's boxes in every image."""
+    made = []
+
+    def predict(images):
+        assert len(images) == 1 and images[0].dtype == np.uint8 and images[0].shape == (64, 100, 3)
+        boxes, classes = np.float32(BOXES[12]), np.int32(CLASSES[12])
+        masks = np.ones((2, 28, 28), np.float32)
+        return [{"detection_boxes": boxes, "detection_scores": np.float32([0.9, 0.8]), "detection_classes": classes,
+                 "detection_masks": masks}]  # fmt: skip
+
+    images = tf.data.Dataset.from_tensor_slices({"image": np.zeros((2, 64, 100, 3), np.uint8), "image_id": [12, 11]})
+    scoring = evaluation.CocoEvaluation(
+        images, ground_truth(), IDS, verbose=0, make_predictor=lambda model: made.append(model) or predict
+    )
+    model = Finder()
+    history = fit(model, 2, [scoring])
+    assert made == [model]
+    np.testing.assert_allclose([result["bbox"] for result in scoring.results[2:]], [[10, 30, 50, 30], [5, 5, 40, 20]])
+    # Category 4: its better box is right and found, the other is not; category 30: one right, one wrong of a score.
+    expected = coco_metrics.score(ground_truth(), scoring.results)
+    assert history["val_bbox_AP"] == [expected["bbox"]["AP"]] * 2 and 0 < expected["bbox"]["AP"] < 1
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="every is 0; allowed"):
         evaluation.CocoEvaluation(dataset(), ground_truth(), every=0)

@@ -12,7 +12,7 @@ from tiny import finding_model, tiny_batch, tiny_config, tiny_model
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf import config as configuration
-from mask_rcnn_tf.models import prediction
+from mask_rcnn_tf.models import prediction, preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_large_images_are_shrunk_to_the_same_pixels(rounding, shape):
     config.preprocess.size_rounding = rounding
     model = mrcnn.MaskRCNN(config)
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    shrunk = prediction._shrunk(image, config.preprocess)
+    shrunk = preprocessing.shrunk(image, config.preprocess)
     assert shrunk.shape != image.shape and max(shrunk.shape) <= 128
     for ours, graphs in zip(model.preprocess(shrunk[None]), model.preprocess(image[None]), strict=True):
         np.testing.assert_array_equal(ours, graphs)
@@ -136,7 +136,7 @@ def test_boxes_of_large_images_are_in_their_pixels(monkeypatch):
     scene = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
     image = np.asarray(scene.resize((2000, 1500), Image.Resampling.BICUBIC))
     (ours,) = mrcnn.predict_images(model, [image])
-    monkeypatch.setattr(prediction, "_shrunk", lambda image, preprocess: image)
+    monkeypatch.setattr(prediction, "shrunk", lambda image, preprocess: image)
     (graphs,) = mrcnn.predict_images(model, [image])
     assert len(ours["detection_boxes"]) > 0
     for name, values in ours.items():

@@ -119,6 +119,8 @@ MODELS = ("none.keras", "images", "empty.keras", "text.keras", "weights.pth", "a
 JSONS = ("none.json", "images", "empty.json", "text.json", "list.json", "other.json", "number.json", "deep.json")
 JSONS += ("digits.json", "m.keras")
 
+DISTILL = "distill --model=m.keras --images=images --labelled=a.json --output=new_labels.json"
+
 
 def with_flag(line, flag, value):
     return " ".join([part for part in line.split() if not part.startswith(f"--{flag}=")] + [f"--{flag}={value}"])
@@ -162,6 +164,13 @@ MISTAKES = [  # command line, exit status, words of the message
     ("write_shapes --output=new_shapes --count=0", 1, "count"),
     ("write_shapes --output=new_shapes --count=many", 2, "count"),
     ("write_shapes --output=new_shapes --split=test", 2, "split"),
+    *((with_flag(DISTILL, "labelled", path), 1, path) for path in JSONS),
+    (with_flag(DISTILL, "model", "none.keras"), 1, "none.keras"),
+    (with_flag(DISTILL, "images", "nothing"), 1, "nothing"),
+    (with_flag(DISTILL, "output", "a.json/new.json"), 1, "a.json"),
+    (DISTILL + " --together=new.json", 1, "labelled_images"),
+    (DISTILL + " --short_sides=96,big", 1, "short_sides"),
+    (EVALUATE + " --short_sides=0", 1, "short_sides"),
     ("data_cache --data_dir=none", 1, "none"),
     ("data_cache --data_dir=a.json", 1, "a.json"),
     ("data_cache --data_dir=nothing --remove=everything", 1, "everything"),

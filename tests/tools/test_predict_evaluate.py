@@ -5,6 +5,7 @@ import json
 import pathlib
 import sys
 import types
+from functools import partial
 
 import keras
 import numpy as np
@@ -81,7 +82,7 @@ def find_dark(model, images):
 def model(monkeypatch):
     config = ModelConfig(num_classes=3, category_ids=(5, 8, 77), class_names=("cat", "dog", "cow"))
     monkeypatch.setattr(files, "load_model", lambda path: types.SimpleNamespace(config=config))
-    monkeypatch.setattr(mask_rcnn_tf, "predict_images", find_dark, raising=False)
+    monkeypatch.setattr(mask_rcnn_tf, "make_predictor", lambda model, augmentation: partial(find_dark, model))
     return config
 
 
@@ -101,6 +102,24 @@ def test_evaluate(run, folder, model, capsys):
         (102, 8, "c.png"),
     ]
     assert "segm      AP 100.0" in capsys.readouterr().out
+
+
+def test_augmentation_reaches_the_model(run, folder, model, monkeypatch):
+    given = []
+    make = mask_rcnn_tf.make_predictor
+    monkeypatch.setattr(
+        mask_rcnn_tf, "make_predictor", lambda model, augmentation: given.append(augmentation) or make(model, None)
+    )
+    paths = {"annotations": folder / "truth.json", "images": folder / "images", "output": folder / "m.json"}
+    run("evaluate", model="m", short_sides="480,640", max_side=1000, flip=False, **paths)
+    run("predict", model="m", input=folder / "images", output=folder / "out", short_sides="96")
+    run("predict", model="m", input=folder / "images", output=folder / "out")
+    expected = [((480, 640), 1000, False), ((96,), 0, True), ((), 0, True)]
+    assert [(one.short_sides, one.max_side, one.flip) for one in given] == expected
+    with pytest.raises(SystemExit, match="evaluate: short_sides is 480,x; allowed: numbers such as 640,800."):
+        run("evaluate", model="m", short_sides="480,x", **paths)
+    with pytest.raises(SystemExit, match="config.eval.augmentation.short_sides is .*; allowed: "):
+        run("evaluate", model="m", short_sides="0", **paths)
 
 
 def test_evaluate_goes_on_after_bad_images(run, folder, model):

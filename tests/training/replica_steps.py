@@ -27,6 +27,7 @@ COUNTS = ((1, 1, 6, 5), (0, 2, 1, 0), (6, 6, 0, 0))  # gt of each image: very di
 CASES = {
     "frozen": ("frozen_batch_norm", "none", 0.0),
     "frozen_clipped": ("frozen_batch_norm", "none", 0.5),
+    "frozen_averaged": ("frozen_batch_norm", "none", 0.0),
     "sync": ("sync_batch_norm", "sync_batch_norm", 0.0),
     "sync_clipped": ("sync_batch_norm", "sync_batch_norm", 0.5),
 }
@@ -92,7 +93,9 @@ def main(replicas, output, names):
     assert strategy.num_replicas_in_sync == replicas
     arrays = {}
     for name in names:
-        before, after, losses = trained(configured(*CASES[name]), strategy)
+        config = configured(*CASES[name])
+        config.train.ema_momentum = 0.5 if name.endswith("_averaged") else 0.0  # `fit` ends with the averages
+        before, after, losses = trained(config, strategy)
         arrays |= {f"{name}/before/{i}": value for i, value in enumerate(before)}
         arrays |= {f"{name}/after/{i}": value for i, value in enumerate(after)}
         arrays |= {f"{name}/losses/{key}": np.array(value) for key, value in losses.items()}

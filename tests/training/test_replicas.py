@@ -40,8 +40,8 @@ def test_frozen_norm_with_clipping_and_synchronised_norm_without(tmp_path):
 
 @pytest.mark.slow
 def test_frozen_norm_without_clipping_and_synchronised_norm_with(tmp_path):
-    one, two = run_both(tmp_path, "frozen", "sync_clipped", "frozen_clipped")
-    for case in ("frozen", "sync_clipped"):
+    one, two = run_both(tmp_path, "frozen", "sync_clipped", "frozen_clipped", "frozen_averaged")
+    for case in ("frozen", "sync_clipped", "frozen_averaged"):
         check_equal(one, two, case)
     clipped = [name for name in one.files if name.startswith("frozen_clipped/after/")]
     assert max(np.abs(one[name] - one[name.replace("_clipped", "")]).max() for name in clipped) > 1e-3

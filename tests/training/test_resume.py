@@ -71,18 +71,20 @@ def logged(model_dir):
 
 
 @pytest.mark.slow  # three processes that trace and train
-def test_killed_and_resumed_equals_uninterrupted(tmp_path):
+@pytest.mark.parametrize("overrides", [(), ("--config.train.ema_momentum=0.9",)])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, overrides):
     step = random.randrange(1, STEPS - 2)
     print("killed after line", step)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    processes = start(whole), start(killed)
+    processes = start(whole, *overrides), start(killed, *overrides)
     kill_after(processes[1], killed, step)
     output = finish(processes[0])
     assert "learning rate 0.02 = 0.02 * 4 images / 4" in output
-    output = finish(start(killed))
+    output = finish(start(killed, *overrides))
     assert ("resumed from" in output) == (step >= 3)  # tiny_config stores every 3 steps
     expected, ours = final_tensors(whole), final_tensors(killed)
     assert expected.keys() == ours.keys()
+    assert any("_average/" in name for name in ours) == bool(overrides)
     for name, value in expected.items():
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
     check_logs(logged(whole), logged(killed))

@@ -24,6 +24,8 @@ class RoiHead(keras.layers.Layer):
         on RoIs, the head is built for the body's maps of them.
       loss_names: of its losses, in the order of the log.
       needs: what it reads of a labelled batch beyond boxes and classes: {key: what to do where it is missing}.
+      averaged: the tensor of its steps that test-time augmentation averages, from which its outputs follow; "" where
+        there is none. The steps before it read the detections, `roi_features` and `image_shape` alone.
       class_variables: names of its own weights and sub-layers that have one part a class: what they learnt is of no
         use under other classes.
     """
@@ -32,6 +34,7 @@ class RoiHead(keras.layers.Layer):
     loss_names: tuple[str, ...] = ()
     needs: Mapping[str, str] = {}
     class_variables: tuple[str, ...] = ()
+    averaged: str = ""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -73,6 +76,10 @@ class RoiHead(keras.layers.Layer):
           pooler: reads `tensors["roi_features"]`.
         """
         return []
+
+    def unmirrored(self, value: tf.Tensor, config: ModelConfig) -> tf.Tensor:
+        """What a `value` of `averaged`, found in the image with left and right exchanged, is in the image itself."""
+        return value
 
     def output_specs(self, config: ModelConfig) -> dict[str, tf.TensorSpec]:
         """Which tensors of its steps are outputs of the model: {name: spec without the batch}."""

@@ -35,6 +35,7 @@ class KeypointHead(RoiHead):
 
     loss_names = ("keypoint",)
     needs = {"gt_keypoints": "or set config.model.keypoint_head.enabled=False"}
+    averaged = "keypoint_logits"
 
     def __init__(
         self,
@@ -153,6 +154,13 @@ class KeypointHead(RoiHead):
             *pooler.network(Step("keypoint_head", run, "keypoint_head", ("keypoint_pooled",)), "keypoint_pooled"),
             Step("keypoint_decode", finish),
         ]
+
+    def unmirrored(self, value: tf.Tensor, config: ModelConfig) -> tf.Tensor:
+        """See `RoiHead`: heat maps [n, S, S, J]; the left eye of the mirrored image is a right eye."""
+        order = list(range(self.num_keypoints))
+        for left, right in config.keypoint_head.flip_pairs:
+            order[left], order[right] = right, left
+        return tf.gather(tf.reverse(value, [2]), order, axis=-1)
 
     def output_specs(self, config: ModelConfig) -> dict[str, tf.TensorSpec]:
         """See `RoiHead`."""

@@ -38,6 +38,7 @@ class MaskHead(RoiHead):
     loss_names = ("mask",)
     needs = {"gt_masks": "or set config.model.mask_head.enabled=False"}
     class_variables = ("kernel", "bias")
+    averaged = "detection_masks"
 
     def __init__(
         self,
@@ -234,6 +235,10 @@ class MaskHead(RoiHead):
             *pooler.network(network, "mask_pooled"),
             Step("mask_scores", finish),
         ]
+
+    def unmirrored(self, value: tf.Tensor, config: ModelConfig) -> tf.Tensor:
+        """See `RoiHead`: masks [B, D, M, M]."""
+        return tf.reverse(value, [-1])
 
     def output_specs(self, config: ModelConfig) -> dict[str, tf.TensorSpec]:
         """See `RoiHead`."""

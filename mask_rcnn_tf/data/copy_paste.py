@@ -1,0 +1,141 @@
+"""Copy-paste: objects of one image on another, which they cover (Ghiasi et al., arXiv:2012.07177).
+
+Both images were resized, cropped and flipped on their own. What a pasted object covers is taken out of the masks below,
+whose boxes are then those of what is left; objects of which nothing is left are dropped. Pasted edges are not blurred
+(the paper found no need to).
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.data import transforms
+from mask_rcnn_tf.data.placement import Placement
+from mask_rcnn_tf.ops import masks as mask_ops
+
+PASTE_SEED = 2**41  # added to the seed of the other draws
+
+
+def paste_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    """Which objects of the other image are pasted on an image in an epoch.
+
+    Args:
+      config: `data.copy_paste`, `data.max_gt` and `train.seed` are read.
+      image_id: int64 [], of the image that is pasted on.
+      epoch: int64 [], from 0.
+
+    Returns:
+      bool [max_gt]; those that do not exist count for nothing.
+    """
+    seed = tf.stack(
+        [tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed, tf.cast(image_id, tf.int64) + PASTE_SEED]
+    )
+    draws = tf.random.stateless_uniform([1 + config.data.max_gt], seed, alg="philox")
+    return (draws[0] < config.data.copy_paste) & (draws[1:] < 0.5)
+
+
+def pasted_example(
+    config: Config, images: tuple[dict, dict], draws: tuple[dict, dict], chosen: tf.Tensor, canvas: tuple[int, int]
+) -> dict[str, tf.Tensor]:
+    """`transforms.example` of an image with objects of another one on it.
+
+    Args:
+      config: see `transforms.example`.
+      images: the image and the other one, from `transforms.compact`.
+      draws: of each, from `transforms.augment_draws`.
+      chosen: bool [max_gt], from `paste_draws`.
+      canvas: (H, W), the crop.
+
+    Returns:
+      An example of the first image. Pasted objects come first; those above `max_gt` are dropped. `image_shape` grows
+      to hold what was pasted beside a small image.
+    """
+    (below, found), (above, others) = (
+        transforms.placed(config, image, drawn, canvas) for image, drawn in zip(images, draws, strict=True)
+    )
+    others = transforms.select_objects(others, chosen[: tf.shape(others["boxes"])[0]])
+    cover = _cover(others["mask_counts"], above, canvas)
+    # what has a box only cannot be pasted: nothing says which pixels are its own
+    others = transforms.select_objects(others, others["mask_counts"].row_lengths() > 0)
+    objects = _joined(others, _uncovered(found, below, cover, canvas), config.data.max_gt)
+    pixels = (
+        transforms.placed_image(config, image["image"], place, canvas)
+        for image, place in zip(images, (below, above), strict=True)
+    )
+    lower, upper = pixels
+    built = transforms.finished(config, images[0], below, objects, tf.where(cover[..., tf.newaxis], upper, lower))
+    return built | {"image_shape": tf.maximum(below.shape, _extent(cover))}
+
+
+def _bitmap(counts: tf.Tensor, placement: Placement, canvas: tuple[int, int]) -> tf.Tensor:
+    """The mask of run lengths int32 [n] on the canvas, bool [H, W]."""
+    height, width = tf.unstack(placement.original)
+    on_window = placement.nearest(transforms.decode_columns(counts, height, 0, width))
+    margins = [[0, canvas[axis] - placement.shape[axis]] for axis in (0, 1)]
+    return tf.ensure_shape(tf.pad(on_window, margins), canvas) > 0
+
+
+def _cover(counts: tf.RaggedTensor, placement: Placement, canvas: tuple[int, int]) -> tf.Tensor:
+    """Where any of the masks lies, bool [H, W]; one after the other, bitmaps being large."""
+
+    def add(i, cover):
+        return i + 1, cover | _bitmap(counts[i], placement, canvas)
+
+    start = tf.zeros([], tf.int64), tf.zeros(canvas, tf.bool)
+    return tf.while_loop(lambda i, _: i < counts.nrows(tf.int64), add, start)[1]
+
+
+def _uncovered(
+    objects: dict[str, Any], placement: Placement, cover: tf.Tensor, canvas: tuple[int, int]
+) -> dict[str, Any]:
+    """Objects without what is covered: their boxes and masks are new where something is, else as before."""
+
+    def one(inputs):
+        counts, box, mask = inputs
+        bitmap = _bitmap(counts, placement, canvas)
+        left = bitmap & ~cover
+        new_box = _tight_box(left)
+        is_covered = tf.reduce_any(bitmap & cover)
+        new_mask = tf.cond(is_covered, lambda: mask_ops.mask_to_box_frame(left, new_box, mask.shape[0]), lambda: mask)
+        return tf.where(is_covered, new_box, box), new_mask, tf.reduce_any(left) | ~is_covered
+
+    masks = objects["masks"]
+    signature = tf.TensorSpec([4]), tf.TensorSpec(masks.shape[1:], tf.uint8), tf.TensorSpec([], tf.bool)
+    given = objects["mask_counts"], objects["boxes"], masks
+    boxes, masks, seen = tf.map_fn(one, given, fn_output_signature=signature)
+    objects = objects | {"boxes": boxes, "masks": masks}
+    if "keypoints" in objects:
+        objects["keypoints"] = _hidden(objects["keypoints"], cover)
+    return transforms.select_objects(objects, seen)
+
+
+def _hidden(keypoints: tf.Tensor, cover: tf.Tensor) -> tf.Tensor:
+    """Keypoints [g, J, 3]; those that are covered are labelled and not visible (v = 1)."""
+    x, y, visibility = tf.unstack(keypoints, axis=-1)
+    cells = tf.cast(tf.floor(tf.stack([y, x], -1)), tf.int32)
+    covered = tf.gather_nd(cover, tf.clip_by_value(cells, 0, tf.shape(cover) - 1))
+    return tf.stack([x, y, tf.where(covered, tf.minimum(visibility, 1.0), visibility)], -1)
+
+
+def _joined(first: dict[str, Any], second: dict[str, Any], most: int) -> dict[str, Any]:
+    return {name: tf.concat([first[name], second[name]], 0)[:most] for name in first}
+
+
+def _extent(bitmap: tf.Tensor) -> tf.Tensor:
+    """int32 [2], the row and the column after the last that has a pixel."""
+    return tf.cast(tf.stack([_bounds(bitmap, 1)[1], _bounds(bitmap, 0)[1]]), tf.int32)
+
+
+def _tight_box(bitmap: tf.Tensor) -> tf.Tensor:
+    """float32 [4] around the pixels of a bitmap [H, W]; zeros where there are none."""
+    (top, bottom), (left, right) = _bounds(bitmap, 1), _bounds(bitmap, 0)
+    return tf.cast(tf.stack([top, left, bottom, right]), tf.float32)
+
+
+def _bounds(bitmap, across):
+    """The first place with a pixel, and the one after the last; (0, 0) where there are none."""
+    found = tf.reduce_any(bitmap, across)
+    places = tf.range(tf.shape(found)[0])
+    last = tf.reduce_max(tf.where(found, places + 1, 0))
+    return tf.minimum(tf.reduce_min(tf.where(found, places, tf.shape(found)[0])), last), last
