@@ -3,6 +3,7 @@
 import copy
 import importlib
 import importlib.util
+import os
 import pathlib
 import pkgutil
 import traceback
@@ -25,6 +26,8 @@ def load_config(name_or_path: str) -> Config:
     Raises:
       ValueError: no such preset or file, the file fails, or what `get_config` returns does not validate.
     """
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise ValueError(f"config is a {type(name_or_path).__name__}; allowed: the name of a preset, or a path.")
     path = pathlib.Path(name_or_path)
     if path.suffix == ".py":
         if not path.is_file():

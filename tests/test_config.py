@@ -280,6 +280,8 @@ def test_load_config_says_what_there_is(name):
         ValueError, match="there is no such file|allowed: a path to a .py file, or one of .*mask_rcnn_r50"
     ):
         load_config(name)
+    with pytest.raises(ValueError, match="config is a NoneType; allowed: the name of a preset, or a path"):
+        load_config(None)
 
 
 @pytest.fixture

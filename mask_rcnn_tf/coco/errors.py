@@ -1,6 +1,7 @@
 """A record that cannot be used: as an exception, and as it is listed."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 
 SHOWN = 20  # records that one message lists
@@ -18,6 +19,13 @@ class Rejected(Exception):
         super().__init__(f"{kind}: {detail}" if detail else kind)
         self.kind = kind
         self.detail = detail
+
+
+def printable(text: str | os.PathLike, most: int = 1000) -> str:
+    """A name or path as it can be printed anywhere, on one line; of a long one the beginning and the end."""
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 2 :]}"
 
 
 @dataclasses.dataclass

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mask_rcnn_tf.coco import missing_files
-from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.coco.errors import Rejected, printable
 from mask_rcnn_tf.ops import stored_images
 from mask_rcnn_tf.ops.decode_image import FULL_RANGE, MAX_PIXELS
 from mask_rcnn_tf.ops.orientation import displayed_shape
@@ -86,7 +86,7 @@ def read_picture(path: str | os.PathLike, shape: tuple[int, int]) -> Picture:
     try:
         content = stored_images.read_bytes(path)
     except ValueError as error:
-        detail = f"{path}: {error}".rstrip(".") + missing_files.hint(path)
+        detail = f"{printable(path)}: {error}".rstrip(".") + missing_files.hint(path)
         raise Rejected("image file is missing or cannot be read", detail) from None
     try:
         stored = stored_images.inspect(content)
@@ -124,11 +124,11 @@ def read_pixels(
         orientation, case = orientation_for(stored, shape)
         image, highest = stored_images.pixels(stored, orientation, white_level)
     except Rejected:
-        raise ValueError(f"{path}: {_unlike(stored.shape, shape)}") from None
+        raise ValueError(f"{printable(path)}: {_unlike(stored.shape, shape)}") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {str(error).rstrip('.')}{missing_files.hint(path)}.") from None
+        raise ValueError(f"{printable(path)}: {str(error).rstrip('.')}{missing_files.hint(path)}.") from None
     if shape is not None and image.shape[:2] != tuple(shape):  # the header says something else
-        raise ValueError(f"{path}: {_unlike(image.shape[:2], shape)}")
+        raise ValueError(f"{printable(path)}: {_unlike(image.shape[:2], shape)}")
     return image, facts_of(stored, case, highest)
 
 

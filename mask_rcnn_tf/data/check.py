@@ -10,6 +10,7 @@ import numpy as np
 
 from mask_rcnn_tf.coco import categories, completion, reader, results, rle
 from mask_rcnn_tf.coco import pictures as coco_pictures
+from mask_rcnn_tf.coco.errors import printable
 from mask_rcnn_tf.coco.keypoints import KeypointSet, keypoint_set
 from mask_rcnn_tf.data import examples, records
 from mask_rcnn_tf.data.report import Report
@@ -115,7 +116,7 @@ def _lines(
         )
     yield f"{'category id':>12} {'class':>6} {'annotations':>12}  name"
     for index, (category_id, name) in enumerate(zip(category_ids, class_names, strict=True)):
-        yield f"{category_id:>12} {index + 1:>6} {report.per_category.get(category_id, 0):>12}  {name}"
+        yield f"{category_id:>12} {index + 1:>6} {report.per_category.get(category_id, 0):>12}  {printable(name, 100)}"
     yield f"{len(report.bad)} bad records{':' if report.bad else ''}"
     for record in report.bad:
         yield f"  {record}"

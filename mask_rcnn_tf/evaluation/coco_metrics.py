@@ -105,12 +105,8 @@ def check_arguments(iou_types: Sequence[str], max_dets: Sequence[int]):
     """Raises ValueError where `iou_types` or `max_dets` of `score` are not what is allowed."""
     if not isinstance(iou_types, (list, tuple)) or not iou_types or any(kind not in RESULT_KEY for kind in iou_types):
         raise ValueError(f"iou_types is {iou_types!r}; allowed: a tuple of {', '.join(map(repr, RESULT_KEY))}.")
-    if (
-        not isinstance(max_dets, (list, tuple))
-        or not max_dets
-        or min(max_dets) < 1
-        or list(max_dets) != sorted(set(max_dets))
-    ):
+    whole = isinstance(max_dets, (list, tuple)) and all(isinstance(count, (int, np.integer)) for count in max_dets)
+    if not whole or not max_dets or min(max_dets) < 1 or list(max_dets) != sorted(set(max_dets)):
         raise ValueError(f"max_dets is {max_dets!r}; allowed: ascending whole numbers above 0.")
 
 

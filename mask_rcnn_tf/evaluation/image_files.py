@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mask_rcnn_tf.coco import pictures
+from mask_rcnn_tf.coco.errors import printable
 from mask_rcnn_tf.ops.decode_image import FULL_RANGE, MAX_PIXELS
 from mask_rcnn_tf.ops.stored_images import image_format
 
@@ -87,12 +88,6 @@ def passed_over(*sources: str | os.PathLike) -> dict[str, list[str]]:
         if reason:
             groups[reason].append(printable(path.name))
     return dict(groups)
-
-
-def printable(path: str | os.PathLike) -> str:
-    """A path as it can be printed anywhere, on one line."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def _candidates(sources) -> Iterator[tuple[pathlib.Path, str]]:

@@ -14,8 +14,9 @@ import tensorflow as tf
 from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.coco import pictures
 from mask_rcnn_tf.coco import results as coco_results
+from mask_rcnn_tf.coco.errors import printable
 from mask_rcnn_tf.config import ModelConfig
-from mask_rcnn_tf.evaluation.image_files import ImageFile, printable
+from mask_rcnn_tf.evaluation.image_files import ImageFile
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
 
 LOG = logging.getLogger("mask_rcnn_tf")

@@ -79,7 +79,8 @@ def read_bytes(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> bytes:
         try:
             return tf.io.read_file(os.fspath(path)).numpy()
         except tf.errors.OpError as error:
-            raise ValueError(f"cannot be read: {error.message.splitlines()[0]:.120}.") from None
+            reason = error.message.splitlines()[0].split("}} ")[-1]  # behind the operator's name
+            raise ValueError(f"cannot be read: {reason:.120}.") from None
     most = 8 * max_pixels + 2**24  # four channels of 16 bits, uncompressed
     try:
         state = os.stat(path)

@@ -46,6 +46,8 @@ def load_model(path: str | os.PathLike, with_optimizer: bool = False) -> MaskRCN
       ValueError: in one line: there is no such file, it is damaged, it holds something else, or asks for anything but
         a `MaskRCNN` with finite weights.
     """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise ValueError(f"model is a {type(path).__name__}; allowed: the path of a .keras file.")
     with _one_line(path), KerasFile(path) as archive, tempfile.TemporaryDirectory(prefix="mask_rcnn_tf_") as folder:
         return _load(archive, pathlib.Path(folder), with_optimizer)
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mask_rcnn_tf.coco import pictures
-from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.coco.errors import Rejected, printable
 from mask_rcnn_tf.ops import stored_images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (15, 20, 3), np.uint8)
@@ -75,3 +75,12 @@ def test_what_is_told():
     assert "2 of 3 images of 16 bits have levels up to 3900 only" in pictures.fact_lines(facts)[-1]
     assert pictures.fact_lines(facts, 1023)[-1].endswith("white_level=1023 become white")
     assert pictures.fact_lines(deep(60000)) == [] == pictures.fact_lines({})
+
+
+def test_a_name_that_is_no_line(tmp_path):
+    path = tmp_path / "a\n\x1b[31mb.png"
+    for read in (pictures.read_pixels, lambda path: pictures.read_picture(path, (15, 20))):
+        with pytest.raises((ValueError, Rejected), match="there is no such file") as error:
+            read(path)
+        assert r"a\n\x1b[31mb.png" in str(error.value) and str(error.value).isprintable()
+    assert printable("x" * 5000, 100) == "x" * 50 + "..." + "x" * 50

@@ -231,6 +231,8 @@ def test_other_bad_input():
         ({"results": None}, "results is a NoneType; allowed: a list of COCO results"),
         ({"results": "results.json"}, "results is a str; allowed: a list of COCO results"),
         ({"iou_types": None}, "iou_types is None; allowed: a tuple of"),
+        ({"max_dets": ("1",)}, "max_dets is .'1',.; allowed: ascending whole numbers"),
+        ({"max_dets": (1.5,)}, "max_dets is .1.5,.; allowed: ascending whole numbers"),
         ({"max_dets": 100}, "max_dets is 100; allowed: ascending whole numbers"),
     ],
 )

@@ -234,7 +234,7 @@ MISTAKES = [  # command line, exit status, words of the message
     (with_flag(EVALUATE, "output", "m.keras"), 1, "model and output are one place"),
     (EVALUATE + " --results=out.json", 1, "output and results are one place"),
     (with_flag(COMPARE, "output", "m.keras"), 1, "a and b and output are one place"),
-    (BENCHMARK + " --weights=m.keras --output=m.keras", 1, "output and weights are one place"),
+    (BENCHMARK + " --weights=m.keras --output=m.keras", 1, "weights and output are one place"),
     (CHECK + " --output=images/", 1, "images and output are one place"),
     (CHECK + " --usable=a.json", 1, "annotations and usable are one place"),
     (with_flag(PREDICT, "output", "images"), 1, "input and output are one place"),

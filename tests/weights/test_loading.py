@@ -233,6 +233,8 @@ def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.keras")
     refused(tmp_path, "it is not a file")
     refused(tmp_path / "pipe.keras", "it is not a file")
+    with pytest.raises(ValueError, match="^model is a NoneType; allowed: the path of a .keras file"):
+        mrcnn.load_model(None)
     with pytest.raises(ValueError, match=r"^model is '.*none.keras'; there is no such file\.$"):
         mrcnn.load_model(tmp_path / "none.keras")
 
