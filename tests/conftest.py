@@ -18,20 +18,26 @@ SHARED_DATA = pathlib.Path(
 
 # The files that take longest, longest first: a file stays in one process, and what starts last leaves the other idle.
 FIRST = (
-    "test_mask_rcnn.py",
     "test_readme.py",
-    "test_golden_inference.py",
+    "test_golden_keypoints.py",
+    "test_mask_rcnn.py",
     "test_to_saved_model.py",
-    "test_xla.py",
-    "test_replicas.py",
+    "test_keypoints.py",
     "test_to_tflite.py",
-    "test_golden_training.py",
+    "test_xla.py",
+    "test_golden_inference.py",
     "test_openness.py",
-    "test_pipeline.py",
-    "test_to_onnx.py",
-    "test_golden_padded.py",
-    "test_export.py",
+    "test_every_preset.py",
+    "test_golden_training.py",
     "test_roi_align.py",
+    "test_to_onnx.py",
+    "test_assumptions.py",
+    "test_replicas.py",
+    "test_pipeline.py",
+    "test_golden_padded.py",
+    "test_rpn_finite.py",
+    "test_export.py",
+    "test_malformed.py",
     "test_clients.py",
     "test_benchmark.py",
 )
@@ -65,7 +71,6 @@ def served_models(tmp_path_factory):
     from tiny import finding_model
 
     from mask_rcnn_tf.export.check_images import drawn_scenes
-    from mask_rcnn_tf.export.to_saved_model import saved_model
 
     run = tmp_path_factory.getbasetemp()
     run = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run  # one for all processes of the run
@@ -75,7 +80,7 @@ def served_models(tmp_path_factory):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "mask_rcnn" / "1").exists():  # it appears whole
             model = finding_model()
-            saved_model(model, folder / "mask_rcnn" / "1", drawn_scenes(model.config, 1))
+            model.export(folder / "mask_rcnn" / "1", images=drawn_scenes(model.config, 1))
     return folder
 
 

@@ -16,7 +16,7 @@ from mask_rcnn_tf.export.folding import fold
 from mask_rcnn_tf.export.labels import label_map
 from mask_rcnn_tf.export.output import written_whole
 from mask_rcnn_tf.export.runners.saved_model import SavedModelRunner
-from mask_rcnn_tf.export.verification import check_runner, verify
+from mask_rcnn_tf.export.verification import check_runner
 from mask_rcnn_tf.export.warm_up import write_warm_up
 from mask_rcnn_tf.models.inference import output_names
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -60,10 +60,14 @@ def saved_model(
     with written_whole(path) as place:
         _save(folded, place, pasted, {"labels.json": labels, "config.json": to_dict(model.config)})
         write_warm_up(model.config, place / "assets.extra")
-        least, paste = LEAST_AGREEMENT[dtype], model.config.detection.paste if pasted else "continuous"
-        verify(place, model, images, least, paste)
-        # The same network again: what this adds is the way from the file to the pixels.
-        check_runner(SavedModelRunner(place, "serving_bytes"), model, images[:FILES_CHECKED], least, paste)
+        _check(place, model, images, LEAST_AGREEMENT[dtype], model.config.detection.paste if pasted else "continuous")
+
+
+def _check(place, model, images, least, paste):
+    runner = SavedModelRunner(place)
+    check_runner(runner, model, images, least, paste)
+    # The same network again: what this adds is the way from the file to the pixels.
+    check_runner(runner.by("serving_bytes"), model, images[:FILES_CHECKED], least, paste)
 
 
 def _save(model, path, pasted, assets):

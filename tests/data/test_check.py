@@ -1,8 +1,8 @@
 import json
 import pathlib
-import subprocess
 import sys
 
+import forked
 import numpy as np
 import pytest
 from PIL import Image
@@ -91,7 +91,7 @@ def test_tool(files):
     runs = [[f"--annotations={files / name}.json", images] for name in ("none", "good", "bad")]
     runs[-1] += [output, f"--usable={files / 'usable.json'}"]
     command = [sys.executable, "-c", RUNS, str(TOOL), json.dumps(runs)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = forked.run(command, check=True).stdout
     assert found.startswith("<check_data: annotations is ") and "none.json'; there is no such file.>\n" in found
     assert found.count("0 bad records\n<0>\n") == 1  # the good file
     assert found.endswith(f"2 pictures in {files / 'out'}\n<1>\n")

@@ -2,9 +2,9 @@
 
 import copy
 import json
-import subprocess
 import sys
 
+import forked
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
@@ -108,6 +108,6 @@ def test_tool(tmp_path):
     paths[0].write_text(json.dumps([result()]))
     paths[1].write_text(json.dumps([other]))
     command = [sys.executable, "tools/compare_results.py", f"--results={paths[0]}", f"--reference={paths[1]}"]
-    run = subprocess.run(command, capture_output=True, text=True)
+    run = forked.run(command)
     assert run.returncode == 1 and "1 differences" in run.stderr
     assert "1 detections in both" in run.stdout and "0.2 in score" in run.stdout

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -162,25 +163,31 @@ def test_threads(model, folder, signature):
     assert_threads_get_the_results_of_one(SavedModelRunner(folder, signature), drawn_scenes(model.config, 8))
 
 
-def test_a_model_that_finds_nothing_is_refused(tmp_path):
-    blind = finding_model(score_threshold=0.99999)
-    with pytest.raises(ExportError, match="the model finds nothing on any of 2 images"):
-        saved_model(blind, tmp_path / "1", drawn_scenes(blind.config, 2))
-    assert list(tmp_path.iterdir()) == []
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """(SavedModel of a model that finds nothing, kept before it was refused; the error; what is left in its place)."""
+    blind, kept, there = finding_model(score_threshold=0.99999), *map(tmp_path_factory.mktemp, ("kept", "refused"))
+
+    def check(place, *arguments):
+        shutil.copytree(place, kept / "1")
+        original(place, *arguments)
+
+    original = to_saved_model._check
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ExportError) as error:
+        patch.setattr(to_saved_model, "_check", check)
+        saved_model(blind, there / "1", drawn_scenes(blind.config, 2))
+    return kept / "1", str(error.value), list(there.iterdir())
 
 
-def leave_out_the_check(monkeypatch):
-    for name in ("verify", "check_runner"):
-        monkeypatch.setattr(to_saved_model, name, lambda *_: None)
+def test_a_model_that_finds_nothing_is_refused(refused):
+    _, message, left = refused
+    assert "the model finds nothing on any of 2 images" in message and left == []
 
 
-def test_images_without_detections(alone, model, tmp_path, monkeypatch):
-    blind = finding_model(score_threshold=0.99999)
-    leave_out_the_check(monkeypatch)
-    saved_model(blind, tmp_path / "1")
+def test_images_without_detections(alone, model, refused, tmp_path):
     images = np.stack(drawn_scenes(model.config, 1) * 2)
     requests = {"serving_default-2": images, "serving_bytes-2": np.array([png(image) for image in images], object)}
-    for outputs in run_alone(alone, tmp_path / "1", tmp_path, requests).values():
+    for outputs in run_alone(alone, refused[0], tmp_path, requests).values():
         assert not outputs.pop("num_detections").any()
         outputs.pop("original_shape", None)
         assert all(not value.any() and value.shape[:2] == (2, 10) for value in outputs.values())
@@ -227,24 +234,24 @@ def test_pasted_masks(alone, model, tmp_path):
 
 
 def test_bfloat16_halves_the_weights(model, folder, tmp_path, monkeypatch):
-    leave_out_the_check(
-        monkeypatch
-    )  # which random weights fail by rounding; tests/test_deploy_docs.py has trained ones
+    # Random weights fail it by rounding; tests/test_deploy_docs.py has trained ones.
+    monkeypatch.setattr(to_saved_model, "_check", lambda *_: None)
     saved_model(model, tmp_path / "1", dtype="bfloat16")
     sizes = [sum(file.stat().st_size for file in (path / "variables").iterdir()) for path in (tmp_path / "1", folder)]
     assert sizes[0] < 0.6 * sizes[1]
 
 
-def test_a_difference_is_refused(model, tmp_path, monkeypatch):
-    def fold_wrongly(model, dtype):
-        folded = original(model, dtype)
-        folded.box_head.classes.bias.assign_add([0.0, 0.3, 0.0, 0.0])
-        return folded
+def test_a_difference_is_refused(folder, tmp_path, monkeypatch):
+    """The SavedModel of another model, written before, is taken for that of a changed one."""
 
-    original = to_saved_model.fold
-    monkeypatch.setattr(to_saved_model, "fold", fold_wrongly)
+    def write(model, path, *_):
+        shutil.copytree(folder, path, ignore=shutil.ignore_patterns("assets.extra"))
+
+    changed = finding_model()
+    changed.box_head.classes.bias.assign_add([0.0, 0.3, 0.0, 0.0])
+    monkeypatch.setattr(to_saved_model, "_save", write)
     with pytest.raises(ExportError, match=r"the exported model differs from the Keras model in \d+ of \d+ detections"):
-        saved_model(model, tmp_path / "1")
+        saved_model(changed, tmp_path / "1")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -37,7 +37,7 @@ def cases(golden):
 
 
 def compute(kernels, masks, shapes, rois, images, matched):
-    function = tf.function(kernels.canvas_targets, jit_compile=kernels.compiled)
+    function = tf.function(kernels.canvas_targets, jit_compile=kernels.compiled, autograph=False)
     return function(*map(tf.constant, (masks, shapes, rois, images, matched)), 28).numpy()
 
 

@@ -69,14 +69,13 @@ def test_predictors_compute_in_float32_under_bfloat16():
         assert np.abs(tensors[name] - rounded).max() > 0, name  # none is a bfloat16 in a float32's clothes
 
 
-def test_export_is_keras_idiom(tmp_path):
+def test_export_is_keras_idiom(served_signatures, tmp_path):
+    """`served_models` was written by `model.export`."""
     model = finding_model()
-    model.export(tmp_path / "1")
     image = tf.constant(np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3)), tf.uint8)
-    signatures = tf.saved_model.load(tmp_path / "1").signatures
-    assert set(signatures) == {"serving_default", "serving_bytes"}
+    assert set(served_signatures) == {"serving_default", "serving_bytes"}
     expected = model(image)["num_detections"]
-    np.testing.assert_array_equal(signatures["serving_default"](images=image)["num_detections"], expected)
+    np.testing.assert_array_equal(served_signatures["serving_default"](images=image)["num_detections"], expected)
     assert expected[0] > 0
     with pytest.raises(ValueError, match="format is 'openvino'; allowed: 'tf_saved_model', 'onnx', 'tflite'"):
         model.export(tmp_path / "2", format="openvino")

@@ -29,7 +29,7 @@ def propose(logits, deltas, kernels, ranking, before=12):
         level = (logits[None], deltas[None], tf.constant(ANCHORS))
         return select_proposals([level], tf.constant([IMAGE]), rpn, get_kernels(kernels))
 
-    select = tf.function(select, jit_compile=get_kernels(kernels).compiled)
+    select = tf.function(select, jit_compile=get_kernels(kernels).compiled, autograph=False)
     proposals, counts = (value.numpy()[0] for value in select(tf.constant(logits), tf.constant(deltas)))
     assert not proposals[counts:].any() and np.isfinite(proposals).all()
     rows = [np.flatnonzero((ANCHORS == box).all(1)) for box in proposals[:counts]]
@@ -109,7 +109,7 @@ def test_padding_is_no_proposal_under_sigmoid():
     rpn.ranking, rpn.pre_nms_top_n_test, rpn.post_nms_top_n_test = "sigmoid", 20, 20
     one = tf.TensorSpec([1, None], tf.float32), tf.TensorSpec([1, None, 4], tf.float32)
 
-    @tf.function(input_signature=[*one, tf.TensorSpec([None, 4], tf.float32)])
+    @tf.function(input_signature=[*one, tf.TensorSpec([None, 4], tf.float32)], autograph=False)
     def select(logits, deltas, anchors):
         level = (logits, deltas, anchors)
         return select_proposals([level], tf.constant([IMAGE]), rpn, get_kernels("native"))

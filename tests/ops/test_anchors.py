@@ -49,7 +49,7 @@ def test_unrounded_anchors_equal_detectron2(golden):
 def test_grid_shape_may_come_from_a_tensor(jit_compile):
     cells = anchor_ops.cell_anchors((32.0,), RATIOS, rounded=False)
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def anchors(features):
         h, w = tf.unstack(tf.shape(features)[1:3])
         return anchor_ops.level_anchors((h, w), (80 // h, 120 // w), cells)

@@ -41,7 +41,7 @@ def test_pairwise_iou_equals_definition_batched_and_compiled():
     a, b = _boxes(0, 2, 30), _boxes(1, 2, 20)
     a[0, 3] = [50, 50, 50, 90]
     expected = np.stack([_iou_float64(p, q) for p, q in zip(a, b, strict=True)])
-    compiled = tf.function(box_ops.pairwise_iou, jit_compile=True)
+    compiled = tf.function(box_ops.pairwise_iou, jit_compile=True, autograph=False)
     np.testing.assert_allclose(box_ops.pairwise_iou(a, b), expected, atol=1e-5)
     np.testing.assert_allclose(compiled(a, b), expected, atol=1e-5)
     one_for_all = box_ops.pairwise_iou(a[0][np.newaxis], b)
@@ -95,7 +95,7 @@ def test_encode_and_decode_equal_torchvision(golden, case):
     deltas = cases[f"box_decode/{case}/in/deltas"].reshape(25, 5, 4)[..., YX]
     reference = cases[f"box_decode/{case}/in/boxes"][:, np.newaxis, YX]
     expected = cases[f"box_decode/{case}/out/boxes"][..., YX]
-    compiled = tf.function(box_ops.decode_deltas, jit_compile=True)
+    compiled = tf.function(box_ops.decode_deltas, jit_compile=True, autograph=False)
     for decode in (box_ops.decode_deltas, compiled):
         np.testing.assert_allclose(decode(deltas, reference, weights), expected, rtol=1e-5, atol=1e-3)
 

@@ -35,7 +35,7 @@ def torchvision_shape(height, width, short_side, max_side):
 @pytest.mark.parametrize("rounding,reference", [("nearest", detectron2_shape), ("floor", torchvision_shape)])
 def test_resized_shape(rounding, reference):
     rng = np.random.default_rng(0)
-    shape_of = tf.function(lambda shape, short: images.resized_shape(shape, short, 1333, rounding))
+    shape_of = tf.function(lambda shape, short: images.resized_shape(shape, short, 1333, rounding), autograph=False)
     shapes = SIZES + [tuple(int(side) for side in rng.integers(20, 2000, 2)) for _ in range(150)]
     for shape in shapes:
         for short_side in (640, 800):
@@ -72,7 +72,7 @@ def test_transform_golden_boxes_and_masks(golden, case):
     original, resized = data[f"{key}/in/masks"].shape[1:], data[f"{key}/out/image_size"]
     boxes = images.scale_boxes(yxyx(data[f"{key}/in/boxes"]), original, resized)
     np.testing.assert_allclose(boxes, yxyx(data[f"{key}/out/boxes"]), rtol=1e-6)
-    resize = tf.function(images.resize_masks_nearest)
+    resize = tf.function(images.resize_masks_nearest, autograph=False)
     masks = resize(data[f"{key}/in/masks"], tf.constant(resized))
     assert masks.dtype == tf.uint8
     np.testing.assert_array_equal(masks, data[f"{key}/out/masks"])
@@ -97,7 +97,7 @@ def test_resize_equals_pillow(from_shape, to_shape, smooth, kernels):
         image = np.asarray(Image.fromarray(image).resize((13, 11)).resize(from_shape[::-1], Image.Resampling.BICUBIC))
     expected = np.asarray(Image.fromarray(image).resize(to_shape[::-1], Image.Resampling.BILINEAR)).astype(np.float32)
     resize = tf.function(
-        lambda image: kernel_resize(image, to_shape, True, True, kernels), jit_compile=kernels == "xla"
+        lambda image: kernel_resize(image, to_shape, True, True, kernels), jit_compile=kernels == "xla", autograph=False
     )
     np.testing.assert_array_equal(resize(tf.constant(image)), expected)
 
@@ -111,6 +111,7 @@ def test_resize_takes_batches_of_unknown_size():
     function = tf.function(
         lambda image: images.pad_to(images.resize(image, [20, 30], True, True), 32, 32),
         input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)],
+        autograph=False,
     )
     batch = np.random.default_rng(0).integers(0, 256, [2, 40, 50, 3]).astype(np.uint8)
     result = function(batch)

@@ -91,7 +91,9 @@ def test_peaks_by_definition(smooth):
 def test_a_grid_finds_the_same(smooth, grid):
     maps, rois = smooth
     exact = keypoints.find_peaks_native(tf.constant(maps), tf.constant(rois), 1)
-    found = tf.function(keypoints.find_peaks_grid, jit_compile=True)(tf.constant(maps), tf.constant(rois), grid)
+    found = tf.function(keypoints.find_peaks_grid, jit_compile=True, autograph=False)(
+        tf.constant(maps), tf.constant(rois), grid
+    )
     np.testing.assert_allclose(found.logits, exact.logits, atol=1e-5)
     clear = definition(maps, rois)[2] > 1e-5  # the others are ties of float32
     np.testing.assert_allclose(found.points.numpy()[clear], exact.points.numpy()[clear], atol=1e-3)

@@ -61,7 +61,7 @@ def jittered(rng, box):
 
 def disagreement(rng, count, smallest, largest):
     """Mean share of target pixels that differ from the polygon rasterised in the RoI."""
-    frame = tf.function(lambda mask, box: masks.mask_to_box_frame(mask, box, 112))
+    frame = tf.function(lambda mask, box: masks.mask_to_box_frame(mask, box, 112), autograph=False)
     gt_masks, boxes, rois, expected = [], [], [], []
     while len(rois) < count:
         polygon = random_polygon(rng, ("convex", "star", "concave")[len(rois) % 3], rng.uniform(smallest, largest))
@@ -102,7 +102,7 @@ def test_box_frame_targets_are_zero_outside_and_for_padding():
     np.testing.assert_array_equal(targets[0], expected)
     np.testing.assert_array_equal(targets[1], 0)
     assert np.isfinite(targets).all()
-    compiled = tf.function(lambda *args: masks.box_frame_targets(*args, 28), jit_compile=True)
+    compiled = tf.function(lambda *args: masks.box_frame_targets(*args, 28), jit_compile=True, autograph=False)
     np.testing.assert_array_equal(compiled(gt_masks, gt_boxes, rois), targets)
 
 
@@ -136,7 +136,9 @@ def test_canvas_frame_targets_golden(golden, kernels, size):
     stack = np.zeros([2, 5, *gt_masks.shape[1:]], np.uint8)
     stack[1, : len(gt_masks)] = gt_masks * 255
     indices = data[f"{case}/in/matched_idxs"].astype(np.int32)
-    function = tf.function(lambda *args: canvas_frame_targets(*args, size, kernels), jit_compile=kernels == "xla")
+    function = tf.function(
+        lambda *args: canvas_frame_targets(*args, size, kernels), jit_compile=kernels == "xla", autograph=False
+    )
     targets = function(stack, np.int32([stack.shape[2:]] * 2), rois, np.ones_like(indices), indices)
     np.testing.assert_allclose(targets, data[f"{case}/out/targets"], rtol=0, atol=1e-5)
 

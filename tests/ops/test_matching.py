@@ -7,7 +7,7 @@ import tensorflow as tf
 from mask_rcnn_tf.ops.boxes import pairwise_iou
 from mask_rcnn_tf.ops.matching import match
 
-COMPILED = tf.function(match, jit_compile=True)
+COMPILED = tf.function(match, jit_compile=True, autograph=False)
 
 
 def _match(iou, *args, valid=None):
@@ -70,7 +70,7 @@ def test_match_together_with_iou_finds_the_ties(jit_compile):
     gt_boxes = np.stack([anchors[:40] + 3.3, anchors[40:80] * 1.01]).astype(np.float32)
     valid = np.arange(40) < np.array([[25], [40]])
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def labels(anchors, gt_boxes, valid):
         return match(pairwise_iou(anchors[tf.newaxis], gt_boxes), valid, 0.7, 0.3, True)[0]
 
@@ -87,6 +87,7 @@ def test_unknown_sizes_are_accepted():
     traced = tf.function(
         lambda iou, valid: match(iou, valid, 0.5, 0.5, True),
         input_signature=[tf.TensorSpec([None, None, None]), tf.TensorSpec([None, None], tf.bool)],
+        autograph=False,
     )
     np.testing.assert_array_equal(traced(np.float32([[[0.6], [0.2]]]), [[True]])[0], [[1, 0]])
     np.testing.assert_array_equal(traced(np.zeros([1, 2, 0], np.float32), np.zeros([1, 0], bool))[0], [[0, 0]])

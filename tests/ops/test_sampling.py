@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.ops.sampling import pack, sample
 
-COMPILED = tf.function(sample, jit_compile=True)
+COMPILED = tf.function(sample, jit_compile=True, autograph=False)
 SAMPLERS = ["random", "evenly"]
 
 
@@ -79,7 +79,7 @@ def test_random_compiled_equals_plain(fraction):
 def test_random_is_uniform():
     """Chi-square of how often each of 100 negatives is among 20 chosen, over 2000 seeds."""
     seeds = tf.constant([(step, image) for step in range(40) for image in range(50)], tf.int64)
-    _, negative = tf.function(sample)(np.zeros([2000, 100], np.int32), seeds, 20, 0.5, "random")
+    _, negative = tf.function(sample, autograph=False)(np.zeros([2000, 100], np.int32), seeds, 20, 0.5, "random")
     times = np.sum(negative, axis=0)
     assert times.sum() == 2000 * 20
     # A draw without replacement has variance n p (1 - p); 99 degrees of freedom: mean 99, standard deviation 14.
@@ -92,6 +92,7 @@ def test_sample_accepts_fewer_than_asked_and_unknown_sizes(sampler):
     traced = tf.function(
         lambda labels, seeds: sample(labels, seeds, 64, 0.5, sampler),
         input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, 2], tf.int64)],
+        autograph=False,
     )
     positive, negative = traced([[1, 0, -1, 0, 1]], _seeds(0))
     np.testing.assert_array_equal(positive, [[True, False, False, False, True]])
@@ -110,7 +111,7 @@ def test_pack_equals_definition(jit_compile, size):
     first, then = np.random.default_rng(5).random((2, 4, 60)) < 0.3
     first[1], then[2] = False, False
     first[3] = then[3] = False
-    indices, count = tf.function(pack, jit_compile=jit_compile)(first, then, size)
+    indices, count = tf.function(pack, jit_compile=jit_compile, autograph=False)(first, then, size)
     for image in range(4):
         chosen = np.concatenate([np.flatnonzero(first[image]), np.flatnonzero(then[image] & ~first[image])])[:size]
         assert count[image] == len(chosen)

@@ -2,9 +2,9 @@
 
 import json
 import pathlib
-import subprocess
 import sys
 
+import forked
 from dark_boxes import write_images, write_saved_model
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools" / "compare_exports.py"
@@ -12,7 +12,7 @@ TOOL = pathlib.Path(__file__).parents[2] / "tools" / "compare_exports.py"
 
 def run(**arguments):
     flags = [f"--{name}={value}" for name, values in arguments.items() for value in values]
-    return subprocess.run([sys.executable, str(TOOL), *flags], capture_output=True, text=True, check=False)
+    return forked.run([sys.executable, str(TOOL), *flags])
 
 
 def test_table_and_lines(tmp_path):

@@ -1,9 +1,9 @@
 """tools/export.py: one format as a process, and what it says of wrong arguments."""
 
 import pathlib
-import subprocess
 import sys
 
+import forked
 import pytest
 from tiny import finding_model, tiny_model
 
@@ -27,9 +27,7 @@ def folder(tmp_path_factory):
 
 def run(folder, **flags):
     arguments = [f"--{name}={value}" for name, value in flags.items()]
-    return subprocess.run(
-        [sys.executable, str(TOOL), *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    return forked.run([sys.executable, str(TOOL), *arguments], cwd=folder)
 
 
 def test_file_appears(folder):

@@ -2,9 +2,9 @@
 
 import json
 import pathlib
-import subprocess
 import sys
 
+import forked
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +18,7 @@ TOOL = pathlib.Path(__file__).parents[2] / "tools" / "write_shapes.py"
 
 def test_files_hold_the_scenes(tmp_path):
     command = [sys.executable, str(TOOL), "--split=val", f"--output={tmp_path / 'scenes'}", "--count=2"]
-    subprocess.run(command, check=True)
+    forked.run(command, check=True)
     truth = coco.COCO(tmp_path / "scenes" / "annotations.json")
     options = load_config("mask_rcnn_shapes").data.shapes
     assert [image["file_name"] for image in truth.imgs.values()] == ["val_000001.png", "val_000002.png"]

@@ -3,9 +3,9 @@
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
+import forked
 import keras
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ def test_a_checkpoint_of_something_else_is_refused_by_every_source(tmp_path):
 def run(tool, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(TOOLS.parent)}
     command = [sys.executable, str(TOOLS / tool), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return forked.run(command, env=environment)
 
 
 def test_tools_there_and_back(tmp_path, model):

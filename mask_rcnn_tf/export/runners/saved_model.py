@@ -1,5 +1,6 @@
 """SavedModels, run by TensorFlow from what is in their folder."""
 
+import copy
 import os
 import pathlib
 
@@ -42,6 +43,12 @@ class SavedModelRunner:
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise ExportError(f"model is '{path}'; it does not load: {str(error).splitlines()[0]}") from None
         self._signature, self._detect = signature, self._loaded.signatures[signature]
+
+    def by(self, signature: str) -> "SavedModelRunner":
+        """The same SavedModel, which is not loaded again, by another signature."""
+        runner = copy.copy(self)
+        runner._signature, runner._detect = signature, self._loaded.signatures[signature]
+        return runner
 
     def predict(self, images: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
         """Detections of uint8 [h, w, 3] images, one by one; see `mask_rcnn_tf.predict_images`."""

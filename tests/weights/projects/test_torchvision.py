@@ -237,6 +237,6 @@ def test_converted_model_predicts_at_once_with_its_names(tmp_path):
     loaded = keras.models.load_model(tmp_path / "m.keras")
     assert loaded.config.class_names == ("a", "b", "c") and loaded.config.category_ids == (7, 8, 30)
     image = np.random.default_rng(0).integers(0, 255, (1, 90, 120, 3), np.uint8)
-    ours, theirs = model.predict(image, verbose=0), loaded.predict(image, verbose=0)
+    ours, theirs = model(image), loaded(image)
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
