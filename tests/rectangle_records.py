@@ -19,7 +19,7 @@ CASES = [  # scale, place of the window, flips
 def jitter_config():
     """A configuration with large-scale jitter on one small canvas, whose pixels stay as they are."""
     config = Config()
-    config.model.preprocess.short_side, config.model.preprocess.max_side = 64, 96
+    config.model.preprocess.short_side = config.model.preprocess.max_side = 64
     config.model.preprocess.mean, config.model.preprocess.channel_order = (0.0, 0.0, 0.0), "RGB"
     config.data.canvases, config.data.scale_jitter = (CANVAS,), (0.1, 2.0)
     config.data.max_gt, config.data.gt_mask_size = 6, 28

