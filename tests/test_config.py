@@ -145,7 +145,7 @@ def test_a_bad_value_is_named_with_what_came_and_what_is_allowed(name, value):
         ("model.backbone.out_levels", ("C2", "C4"), "levels that follow each other, where fpn.enabled"),
         ("model.backbone.out_levels", ("C1",), "'C2', 'C3', 'C4', 'C5'"),
         ("model.backbone.c5_dilation", 2, "1, where fpn.enabled: C5 needs twice C4's stride"),
-        ("model.roi.body", "C5", "'none', unless fpn is not enabled"),
+        ("model.roi.body", "C5", "'none', unless fpn is not enabled, and C5 not dilated or in out_levels"),
         ("data.cache", 1, "True or False"),
         ("data.val_images", 3, "text"),
         ("data.canvases", ((5, 5),), "one or more values, each at least 32, a multiple of 32"),

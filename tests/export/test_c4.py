@@ -31,7 +31,6 @@ WRITERS = {
     "canvas.onnx": lambda model, path, images: onnx(model, path, images, canvas=CANVAS),
     "model.tflite": lambda model, path, images: tflite(model, path, images, canvas=(128, 128)),
     "heads.tflite": lambda model, path, images: tflite(model, path, images, canvas=(128, 128), heads_only=True),
-    "int8.tflite": lambda model, path, images: tflite(model, path, images, canvas=(128, 128), quantization="int8"),
     "program": lambda model, path, images: stablehlo(model, path, images, CANVAS, 1),
 }
 

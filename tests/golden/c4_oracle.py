@@ -41,8 +41,12 @@ OPTIONS = {
 
 
 def subsample_evenly(labels, count, fraction, background):
-    positive = torch.where((labels != -1) & (labels != background))[0]
-    negative = torch.where(labels == background)[0]
+    order = torch.arange(len(labels))
+    if background == 0:  # anchors, which this package counts for each ratio, for each size: its samples are the same
+        order = order.reshape(-1, 5, 3).transpose(1, 2).flatten()
+    labels = labels[order]
+    positive = order[torch.where((labels != -1) & (labels != background))[0]]
+    negative = order[torch.where(labels == background)[0]]
     foreground = min(len(positive), int(count * fraction))
     rest = min(len(negative), count - foreground)
     return (rows[torch.from_numpy(evenly(len(rows), n))] for rows, n in ((positive, foreground), (negative, rest)))

@@ -19,7 +19,7 @@ BOTTOM_UP = "backbone.bottom_up."
 def put(tensors, config=None):
     tensors = detectron2.prepare(tensors)
     config = config or detectron2.make_config(tensors)
-    if "backbone.fpn_lateral2.weight" not in tensors:  # a backbone's heads are the preset's
+    if not detectron2.is_detector(tensors):  # a backbone's heads are the preset's
         config.model.fpn.channels = config.model.rpn.channels = config.model.mask_head.channels = 16
         config.model.box_head.conv_channels, config.model.box_head.fc_channels = 16, 24
     model = mrcnn.MaskRCNN(config.model)
