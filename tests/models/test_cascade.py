@@ -7,12 +7,15 @@ import tensorflow as tf
 from tiny import enliven, finding_config, finding_model, tiny_batch
 
 import mask_rcnn_tf as mrcnn
+from mask_rcnn_tf.benchmark import scenes
 from mask_rcnn_tf.models import inference
 from mask_rcnn_tf.models.heads.box import BoxHead
 from mask_rcnn_tf.models.heads.cascade import CascadeBoxHead, scale_gradient
 from mask_rcnn_tf.models.roi_rows import RoiRows
 from mask_rcnn_tf.models.steps import networks, run_steps
 from mask_rcnn_tf.models.targets import relabel_rois
+from mask_rcnn_tf.weights.errors import CheckpointError
+from mask_rcnn_tf.weights.exporter import to_torchvision
 
 WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
 
@@ -220,6 +223,21 @@ def test_names_of_a_cascade(model, tmp_path):
     assert before["num_detections"][0] > 0
     for name, value in before.items():
         np.testing.assert_array_equal(after[name], value, name)
+
+
+def test_the_benchmark_s_weights_spread_every_stage():
+    model = finding_model(config=cascade_config())
+    image, shape = tf.random.stateless_normal([1, 96, 128, 3], [3, 4]), tf.constant([[96, 128]])
+    scenes.spread_predictions(model, image, shape)
+    tensors = model.trace(image, shape)
+    for number in (1, 2, 3):
+        np.testing.assert_allclose(np.std(tensors[f"class_logits_{number}"]), 2.5, rtol=0.02)
+        np.testing.assert_allclose(np.std(tensors[f"box_deltas_{number}"]), 0.5, rtol=0.02)
+
+
+def test_torchvision_has_no_cascade(model):
+    with pytest.raises(CheckpointError, match="class-agnostic or a cascade, which torchvision has not"):
+        to_torchvision(model)
 
 
 @pytest.mark.parametrize(
