@@ -1,8 +1,7 @@
 """Mask R-CNN, ResNet-50 with a dilated C5: stride 16 with the weights of stride 32.
 
 The command and the recipe are those of `mask_rcnn_r50_c5`, with this name. Not a row of the paper; Detectron2's zoo has
-it as `mask_rcnn_R_50_DC5_3x` (`detectron2_mask_rcnn_r50_dc5`). Not yet trained here: TensorFlow has
-no gradient of a dilated convolution on CPUs.
+it as `mask_rcnn_R_50_DC5_3x` (`detectron2_mask_rcnn_r50_dc5`). Not trained here.
 """
 
 from mask_rcnn_tf.configs import mask_rcnn_r50_c5

@@ -52,14 +52,9 @@ def labelled(config):
     return batch
 
 
-NO_GRADIENT = pytest.mark.xfail(reason="TensorFlow has no gradient of a dilated convolution on CPUs", strict=False)
-
-
-def marks(name):
-    return [pytest.mark.slow] * (name not in FAMILIES) + [NO_GRADIENT] * name.endswith("_dc5")
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in NAMES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FAMILIES else [pytest.mark.slow]) for name in NAMES]
+)
 def test_preset(name, tmp_path):
     config = narrow(name)
     keras.utils.set_random_seed(5)

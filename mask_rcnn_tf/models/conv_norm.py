@@ -76,13 +76,17 @@ class ConvNorm(keras.layers.Layer):
         Returns:
           [n, ceil(h / stride), ceil(w / stride), filters].
         """
+        kernel, dilation = self.kernel, self.dilation
+        if training and dilation > 1 and not tf.config.get_visible_devices("GPU"):
+            # On a CPU TensorFlow's dilated convolution has no gradient.
+            kernel, dilation = with_holes(tf.convert_to_tensor(kernel), dilation), 1
         if self.norm is None:
-            outputs = self._convolve(inputs, self.kernel, self.bias)
+            outputs = self._convolve(inputs, kernel, dilation, self.bias)
         elif self._folds(training):
             scale, shift = scale_and_shift(self.norm)
-            outputs = self._convolve(inputs, self.kernel * scale, shift)
+            outputs = self._convolve(inputs, kernel * scale, dilation, shift)
         else:
-            outputs = self._convolve(inputs, self.kernel)
+            outputs = self._convolve(inputs, kernel, dilation)
             if isinstance(self.norm, keras.layers.GroupNormalization):
                 outputs = self.norm(outputs)
             else:
@@ -94,7 +98,7 @@ class ConvNorm(keras.layers.Layer):
             return False
         return isinstance(self.norm, FrozenBatchNorm) or not (training and self.norm.trainable)
 
-    def _convolve(self, inputs, kernel, bias=None):
+    def _convolve(self, inputs, kernel, dilation, bias=None):
         pad, stride = self.kernel_size // 2, self.stride
         if stride > 1 and pad:
             inputs = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
@@ -106,12 +110,12 @@ class ConvNorm(keras.layers.Layer):
         padding = "SAME" if stride == 1 else "VALID"
         kernel = tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
         if self.groups == 1 or not self.splits_groups:
-            outputs = tf.nn.conv2d(inputs, kernel, stride, padding, dilations=self.dilation)
+            outputs = tf.nn.conv2d(inputs, kernel, stride, padding, dilations=dilation)
         else:
             # On a CPU TensorFlow's own grouped convolution has no gradient, and is three times slower than its parts.
             parts = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
             outputs = tf.concat(
-                [tf.nn.conv2d(part, weights, stride, padding, dilations=self.dilation) for part, weights in parts], -1
+                [tf.nn.conv2d(part, weights, stride, padding, dilations=dilation) for part, weights in parts], -1
             )
         return outputs if bias is None else tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(bias), inputs.dtype))
 
@@ -136,3 +140,16 @@ class ConvNorm(keras.layers.Layer):
             "dilation": self.dilation,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+def with_holes(kernel: tf.Tensor, dilation: int) -> tf.Tensor:
+    """The kernel [k, k, i, o] of a dilated convolution as that of a plain one, k + (k - 1) * (dilation - 1) a side."""
+    side, _, inputs, outputs = kernel.shape
+    cells = tf.reshape(kernel, [side, 1, side, 1, inputs, outputs])
+    apart = [0, dilation - 1]
+    wide = tf.reshape(
+        tf.pad(cells, [[0, 0], apart, [0, 0], apart, [0, 0], [0, 0]]),
+        [side * dilation, side * dilation, inputs, outputs],
+    )
+    wide_side = side * dilation - (dilation - 1)
+    return wide[:wide_side, :wide_side]

@@ -106,6 +106,11 @@ def test_dilation_is_a_kernel_with_holes():
     wide.build((None, None, None, 4))
     wide.kernel.assign(holes)
     np.testing.assert_allclose(layer(values), wide(values), rtol=1e-5, atol=1e-5)
+    with tf.GradientTape(persistent=True) as tape:
+        ours, theirs = tf.reduce_sum(layer(values, training=True) ** 2), tf.reduce_sum(wide(values) ** 2)
+    kernels = tape.gradient(ours, layer.kernel), tape.gradient(theirs, wide.kernel)[::2, ::2]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(*kernels, rtol=1e-4, atol=1e-4)
     blocks = ResNet(stage_blocks=(1, 1, 1, 2), stage_channels=(8,) * 4, c5_dilation=2).blocks
     assert [conv.dilation for block in blocks for conv in block.convs] == [1] * 9 + [1, 2, 1] * 2
     assert [block.stride for block in blocks] == [1, 2, 2, 1, 1]
