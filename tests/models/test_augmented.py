@@ -66,7 +66,8 @@ def view_of(model, image, side, mirrored):
     scale = min(side / min(image.shape[:2]), side / 96 * 128 / max(image.shape[:2]))
     height, width = (int(length * scale + 0.5) for length in image.shape[:2])
     pixels = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-    pixels = (pixels[:, ::-1] if mirrored else pixels)[..., ::-1] if preprocess.channel_order == "BGR" else pixels
+    pixels = pixels[:, ::-1] if mirrored else pixels
+    pixels = pixels[..., ::-1] if preprocess.channel_order == "BGR" else pixels
     levels = (pixels * preprocess.pixel_scale - np.array(preprocess.mean)) / np.array(preprocess.std)
     canvas = np.pad(levels, [(0, -height % 32), (0, -width % 32), (0, 0)]).astype(np.float32)
     return model.trace(tf.constant(canvas[None]), tf.constant([[height, width]])), (height, width)

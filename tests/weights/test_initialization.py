@@ -142,6 +142,7 @@ def changed(name):
         "stride_in_1x1": False,
         "norm_epsilon": 0.0,
         "delta_weights": (1.0, 1.0, 1.0, 1.0),
+        "cascade_delta_weights": ((1.0, 1.0, 1.0, 1.0), (30.0, 30.0, 15.0, 15.0)),
         "norm": "group_norm",
     }[field]
     setattr(getattr(config, section), field, value)

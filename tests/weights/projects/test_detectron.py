@@ -153,7 +153,7 @@ def test_the_shift_of_several_sizes_is_in_the_order_of_our_anchors():
         (lambda t: t.update({"conv_rpn_w": np.zeros(1)}), "a C4 model"),
         (lambda t: t.update({"retnet_cls_conv_n0_fpn3_w": np.zeros(1)}), "a RetinaNet"),
         (lambda t: t.update({"_[mask]_res5_0_branch2a_w": np.zeros(1)}), "C4 model"),
-        (lambda t: t.update({"bbox_pred_w": np.zeros((8, 24))}), "class-agnostic"),
+        (lambda t: t.update({"bbox_pred_w": np.zeros((8, 24))}), r"bbox_pred\.bias has shape \[24\]"),
         (lambda t: t.pop("conv1_w"), "no 'conv1_w'"),
         (lambda t: (t.pop("conv1_w"), t.update({"roi_heads.x": 0})), "is read as 'detectron2'"),
         (lambda t: t.pop("res3_1_branch2b_bn_s"), r"1 missing: .*res3\.1\.conv2\.affine\.weight"),
