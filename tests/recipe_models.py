@@ -8,10 +8,9 @@ import recipe
 import tensorflow as tf
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.models import mask_rcnn, stages
+from mask_rcnn_tf.models import stages
 from mask_rcnn_tf.weights.projects import torchvision
 
-PROPOSALS = 150  # an image, in training
 SWAP = [1, 0, 3, 2]  # x1, y1, x2, y2 <-> y1, x1, y2, x2
 TOP_N = {  # case: before NMS a level, proposals, detections, short side, max side
     "maskA": (300, 150, 30, 320, 416),
@@ -62,7 +61,7 @@ def training_model(kernels, sides=None, case="maskA"):
     config = golden_config(case)
     if sides is not None:
         config.preprocess.short_side, config.preprocess.max_side = sides
-    config.rpn.pre_nms_top_n_train, config.rpn.post_nms_top_n_train = 300, PROPOSALS
+    config.rpn.pre_nms_top_n_train, config.rpn.post_nms_top_n_train = 300, 150
     config.roi.samples, config.sampler, config.backbone.frozen_stages = 64, "evenly", 0
     config.kernels = kernels
     return fill(mrcnn.MaskRCNN(config))
@@ -87,15 +86,8 @@ def losses_of(model, batch, compiled):
     return tf.function(step, jit_compile=compiled, autograph=False)(batch)
 
 
-def losses_and_gradients(model, batch, compiled, proposals):
-    """Losses by name, and the gradients of their sum as torchvision has them, by torchvision's names.
-
-    The RoIs come from `proposals`, torchvision's [n, 4] (x1, y1, x2, y2) of each image. A proposal 3e-5 pixels aside,
-    as another machine's float32 puts it, can open a ReLU that was shut and move a norm by 2e-3 (measured); 3e-7 of
-    noise in pooled features moves none by 1e-4. Our own proposals are in the losses' test.
-    """
-    boxes = np.stack([np.pad(rows, [(0, PROPOSALS - len(rows)), (0, 0)]) for rows in proposals])[..., SWAP]
-    given = tf.constant(boxes, tf.float32), tf.constant([len(rows) for rows in proposals], tf.int32)
+def losses_and_gradients(model, batch, compiled):
+    """Losses by name, and the gradients of their sum as torchvision has them, by torchvision's names."""
 
     def step(batch):
         with tf.GradientTape() as tape:
@@ -103,18 +95,32 @@ def losses_and_gradients(model, batch, compiled, proposals):
             total = tf.add_n(list(losses.values()))
         return losses, tape.gradient(total, model.trainable_variables)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mask_rcnn, "select_proposals", lambda *args: given)
-        losses, gradients = tf.function(step, jit_compile=compiled, autograph=False)(batch)
+    losses, gradients = tf.function(step, jit_compile=compiled, autograph=False)(batch)
+    return losses, named_gradients(model, torchvision.all_entries(model), gradients)
+
+
+def given_proposals(proposals):
+    """What `select_proposals` returns, of another program's boxes [n, 4] (x1, y1, x2, y2) of each image."""
+    return stacked([rows[:, SWAP].astype(np.float32) for rows in proposals]), tf.constant([len(p) for p in proposals])
+
+
+def stacked(arrays, count=None):
+    """Arrays as one, each padded with rows of zeros to `count`, or to the longest."""
+    count = max(map(len, arrays)) if count is None else count
+    return tf.constant(np.stack([np.pad(a, [(0, count - len(a)), *[(0, 0)] * (a.ndim - 1)]) for a in arrays]))
+
+
+def named_gradients(model, entries, gradients):
+    """{another program's name: the gradient as it has it, float64} of what trains."""
     pairs = zip(model.trainable_variables, gradients, strict=True)
     ours = {id(variable): tf.convert_to_tensor(gradient).numpy() for variable, gradient in pairs}
     named = {
         entry.sources[0].name: entry.to_theirs(ours[id(entry.variable)]).astype(np.float64)
-        for entry in torchvision.all_entries(model)
+        for entry in entries
         if id(entry.variable) in ours  # not the frozen norms
     }
     assert len(named) == len(ours)
-    return losses, named
+    return named
 
 
 def check_losses(losses, golden):

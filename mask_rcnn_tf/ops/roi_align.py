@@ -1,4 +1,4 @@
-"""RoIAlign over a feature pyramid: one canvas of all levels, sampled by a single `tf.image.crop_and_resize`.
+"""RoIAlign over a feature pyramid: one canvas of all levels, sampled by a single `crop_and_resize`.
 
 `prepare` lays the levels out once an image; `pool` samples them for as many sets of RoIs as there are heads. Forms
 with the same results are in `roi_gather` (XLA, TFLite) and `roi_onnx`; `kernels` has the table.
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.crop_and_resize import crop_and_resize
 from mask_rcnn_tf.ops.roi_regions import Regions, RoiAlignOptions, adaptive_grid, level_limits, to_regions
 
 
@@ -98,7 +99,7 @@ def _crop_bins(canvas, origin, regions: Regions, output_size, grid, reduction) -
     last = regions.start + regions.size - 0.5 * step
     span = tf.cast(tf.shape(canvas)[1:3] - 1, tf.float32)
     boxes = tf.concat([(first + origin) / span, (last + origin) / span], axis=1)
-    samples = tf.image.crop_and_resize(canvas, boxes, regions.images, counts)
+    samples = crop_and_resize(canvas, boxes, regions.images, counts)
     samples = _zero_outside(samples, first, last, step, counts, regions.limit)
     if isinstance(grid_y, int):  # many times faster on CPUs than one mean over two axes
         pool_bins = tf.nn.max_pool2d if reduction == "max" else tf.nn.avg_pool2d

@@ -93,8 +93,7 @@ def test_losses(kernels, golden):
 
 def test_gradients(kernels, golden):
     model, golden = float64_training_model(kernels, case="kpA"), golden("golden_train_kp")
-    proposals = [golden[f"rpn/{image}/proposals"] for image in range(2)]
-    losses, gradients = losses_and_gradients(model, training_batch(model), False, proposals)
+    losses, gradients = losses_and_gradients(model, training_batch(model), False)
     check_losses(losses, golden)
     assert len(gradients) == len(golden["grad/names"]) == len(model.trainable_variables)
     for row, name in enumerate(golden["grad/names"]):
