@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import enliven, tiny_batch
+from tiny import enliven, tiny_batch, with_keypoints
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.export import saved_model
@@ -45,11 +45,7 @@ def labelled(config):
     side = batch["image"].shape[1]
     if config.masks_on_canvas:
         batch["gt_masks"] = tf.fill([2, 5, side, side], tf.constant(255, tf.uint8))
-    if config.has_keypoints:
-        centres = (batch["gt_boxes"][..., :2] + batch["gt_boxes"][..., 2:]) / 2
-        points = tf.concat([centres[..., ::-1], tf.ones_like(centres[..., :1]) * 2], -1)
-        batch["gt_keypoints"] = tf.repeat(points[:, :, None], config.keypoint_head.num_keypoints, axis=2)
-    return batch
+    return with_keypoints(batch, config.keypoint_head.num_keypoints) if config.has_keypoints else batch
 
 
 @pytest.mark.parametrize(

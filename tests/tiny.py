@@ -92,3 +92,10 @@ def tiny_batch(batch=2, size=96, seed=0, objects=None):
         "gt_classes": tf.constant(gt_classes),
         "gt_masks": tf.fill([batch, 5, 28, 28], tf.constant(255, tf.uint8)),
     }
+
+
+def with_keypoints(batch, count):
+    """The batch with `count` visible keypoints of each object, all in the middle of its box."""
+    centres = (batch["gt_boxes"][..., :2] + batch["gt_boxes"][..., 2:]) / 2
+    points = tf.concat([centres[..., ::-1], tf.ones_like(centres[..., :1]) * 2], -1)
+    return batch | {"gt_keypoints": tf.repeat(points[:, :, None], count, axis=2)}

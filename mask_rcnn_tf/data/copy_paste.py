@@ -14,7 +14,7 @@ from mask_rcnn_tf.data import transforms
 from mask_rcnn_tf.data.placement import Placement
 from mask_rcnn_tf.ops import masks as mask_ops
 
-PASTE_SEED = 2**41  # added to the seed of the other draws
+PASTE_SEED = (0, 2**41)  # added to the seed of the other draws
 
 
 def paste_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
@@ -28,9 +28,7 @@ def paste_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> tf.Ten
     Returns:
       bool [max_gt]; those that do not exist count for nothing.
     """
-    seed = tf.stack(
-        [tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed, tf.cast(image_id, tf.int64) + PASTE_SEED]
-    )
+    seed = transforms.draw_seed(config, image_id, epoch) + PASTE_SEED
     draws = tf.random.stateless_uniform([1 + config.data.max_gt], seed, alg="philox")
     return (draws[0] < config.data.copy_paste) & (draws[1:] < 0.5)
 

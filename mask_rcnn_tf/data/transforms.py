@@ -103,6 +103,11 @@ def _box_frame_masks(counts: tf.RaggedTensor, boxes: tf.Tensor, image_shape: tf.
     return tf.map_fn(frame, (counts, boxes), fn_output_signature=signature)
 
 
+def draw_seed(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    """Seed int64 [2] of what is drawn for an image in an epoch; arguments as in `augment_draws`."""
+    return tf.stack([tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed, tf.cast(image_id, tf.int64)])
+
+
 def augment_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> dict[str, tf.Tensor]:
     """Draws the augmentation of one image in one epoch.
 
@@ -115,7 +120,7 @@ def augment_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> dict
       `short_side` int32 [] pixels, `flip_horizontal` and `flip_vertical` bool []; with jitter `scale` float32 [] and
       `window` float32 [2], see `placement`.
     """
-    seed = tf.stack([tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed, tf.cast(image_id, tf.int64)])
+    seed = draw_seed(config, image_id, epoch)
     draws = tf.random.stateless_uniform([3], seed, alg="philox")
     sides = tf.constant(config.data.train_short_sides, tf.int32)
     side = tf.minimum(tf.cast(draws[0] * len(config.data.train_short_sides), tf.int32), tf.size(sides) - 1)

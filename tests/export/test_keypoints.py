@@ -1,15 +1,13 @@
 """Exports of a model with masks and keypoints: every exporter compares keypoints with the Keras model's."""
 
-import numpy as np
 import pytest
+from export_writers import WRITERS, two_images
 from tiny import finding_config, finding_model
 
 from mask_rcnn_tf.config import KeypointHeadConfig
 from mask_rcnn_tf.evaluation.compare_results import Tolerance, compare
-from mask_rcnn_tf.export import onnx, runners, saved_model, stablehlo, tflite
+from mask_rcnn_tf.export import runners
 from mask_rcnn_tf.export.agreement import agreement
-
-CANVAS = (96, 128)
 
 
 @pytest.fixture(scope="module")
@@ -21,27 +19,12 @@ def model():
     return finding_model(config=config)
 
 
-@pytest.fixture(scope="module")
-def images():
-    random = np.random.default_rng(0)
-    return [random.integers(0, 256, shape).astype(np.uint8) for shape in ((72, 96, 3), (120, 90, 3))]
-
-
-WRITERS = {
-    "model": lambda model, path, images: saved_model(model, path, images),
-    "model.onnx": lambda model, path, images: onnx(model, path, images),
-    "canvas.onnx": lambda model, path, images: onnx(model, path, images, canvas=CANVAS),
-    "model.tflite": lambda model, path, images: tflite(model, path, images, canvas=(128, 128)),
-    "program": lambda model, path, images: stablehlo(model, path, images, CANVAS, 1),
-    "heads.tflite": lambda model, path, images: tflite(model, path, images, canvas=(128, 128), heads_only=True),
-}
-
-
 SLOW = ("canvas.onnx", "program", "heads.tflite")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in WRITERS])
-def test_exports(model, images, tmp_path, name):
+def test_exports(model, tmp_path, name):
+    images = two_images()
     WRITERS[name](model, tmp_path / name, images)
     if name not in ("heads.tflite", "program"):  # the program runs where jax is
         found = runners.load(tmp_path / name).predict(images[:1])[0]

@@ -9,71 +9,20 @@ Needs what `references/detectron2_results.py` names; PYTHONPATH with Detectron2'
 import json
 
 import cascade_scene as scene
+import detectron2_oracle as oracle
 import numpy as np
 import torch
-from detectron2 import model_zoo
-from detectron2.modeling import build_model, sampling
-from detectron2.modeling.proposal_generator import proposal_utils, rpn
-from detectron2.modeling.roi_heads import cascade_rcnn, fast_rcnn, roi_heads
-from detectron2.structures import Boxes, Instances, pairwise_iou
+from detectron2.modeling.roi_heads import cascade_rcnn, roi_heads
+from detectron2.structures import Boxes, pairwise_iou
 from detectron2.utils.events import EventStorage
-from recipe import evenly
-from torchvision.ops import batched_nms
 
 RECIPE = "Misc/cascade_mask_rcnn_R_50_FPN_1x.yaml"
-OPTIONS = {
-    "MODEL.DEVICE": "cpu",
-    "MODEL.MASK_ON": False,
-    "MODEL.BACKBONE.FREEZE_AT": 0,
-    "MODEL.PIXEL_STD": list(scene.STD),
-    "MODEL.RESNETS.STEM_OUT_CHANNELS": scene.STEM,
-    "MODEL.RESNETS.RES2_OUT_CHANNELS": scene.RES2,
-    "MODEL.RESNETS.WIDTH_PER_GROUP": scene.WIDTH,
-    "MODEL.FPN.OUT_CHANNELS": scene.FPN,
-    "MODEL.ROI_BOX_HEAD.FC_DIM": scene.FC,
-    "MODEL.ROI_HEADS.NUM_CLASSES": scene.NUM_CLASSES,
-    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": scene.SAMPLES,
-    "MODEL.RPN.PRE_NMS_TOPK_TRAIN": scene.TOP_N[0],
-    "MODEL.RPN.PRE_NMS_TOPK_TEST": scene.TOP_N[0],
-    "MODEL.RPN.POST_NMS_TOPK_TRAIN": scene.TOP_N[1],
-    "MODEL.RPN.POST_NMS_TOPK_TEST": scene.TOP_N[1],
-    "TEST.DETECTIONS_PER_IMAGE": scene.DETECTIONS,
-}
-
-
-def subsample_evenly(labels, count, fraction, background):
-    positive = torch.where((labels != -1) & (labels != background))[0]
-    negative = torch.where(labels == background)[0]
-    foreground = min(len(positive), int(count * fraction))
-    rest = min(len(negative), count - foreground)
-    return (rows[torch.from_numpy(evenly(len(rows), n))] for rows, n in ((positive, foreground), (negative, rest)))
-
-
-def build(dtype):
-    config = model_zoo.get_config(RECIPE)
-    config.merge_from_list([item for pair in OPTIONS.items() for item in pair])
-    model = build_model(config)
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if name.startswith(("backbone.", "proposal_generator.rpn_head.", "roi_heads.")):
-                value.copy_(torch.from_numpy(scene.fill_array(name, value.shape)))
-    return model.to(dtype)
-
-
-def batch_of(scenes):
-    batch = []
-    for one in scenes:
-        height, width = one["image"].shape[:2]
-        found = Instances((height, width), gt_boxes=Boxes(torch.from_numpy(one["boxes"])))
-        found.gt_classes = torch.from_numpy(one["labels"]) - 1
-        image = torch.from_numpy(one["image"][..., ::-1].copy()).permute(2, 0, 1)  # BGR
-        batch.append({"image": image, "instances": found, "height": height, "width": width})
-    return batch
+OPTIONS = oracle.options_of(scene, **{"MODEL.MASK_ON": False, "MODEL.FPN.OUT_CHANNELS": scene.FPN})
 
 
 def train(dtype, batch):
     """Losses, what each stage trained on, gradients."""
-    model, found, stages = build(dtype).train(), {}, []
+    model, found, stages = oracle.build(RECIPE, scene, OPTIONS, dtype).train(), {}, []
     run_stage, sample = cascade_rcnn.CascadeROIHeads._run_stage, roi_heads.ROIHeads.label_and_sample_proposals
 
     def spy_stage(self, features, proposals, stage):
@@ -98,10 +47,8 @@ def train(dtype, batch):
         for b, each in enumerate(proposals):
             found[f"stage{k}/{b}/boxes"] = each.proposal_boxes.tensor.numpy()
             found[f"stage{k}/{b}/classes"] = each.gt_classes.numpy()  # C is background
-    parameters = dict(model.named_parameters())
-    found["grad/names"] = np.array(list(parameters))
-    gradients = [parameter.grad.double() for parameter in parameters.values()]
-    found["grad/l2"] = np.array([float(gradient.norm()) for gradient in gradients])
+    norms, gradients = oracle.gradients_of(model)
+    found |= norms
     samples = [gradient.flatten()[:: max(1, gradient.numel() // 8)][:8].numpy() for gradient in gradients]
     found["grad/sample8"] = np.stack([np.pad(sample, (0, 8 - len(sample))) for sample in samples]).astype(np.float32)
     return found
@@ -127,7 +74,7 @@ def margins(found, batch):
 
 @torch.no_grad()
 def detect(dtype, batch):
-    outputs = build(dtype).eval()(batch)
+    outputs = oracle.build(RECIPE, scene, OPTIONS, dtype).eval()(batch)
     found = {}
     for b, output in enumerate(outputs):
         each = output["instances"]
@@ -138,11 +85,8 @@ def detect(dtype, batch):
 
 
 def main():
-    for module in (sampling, rpn, roi_heads):
-        module.subsample_labels = subsample_evenly
-    for module in (proposal_utils, fast_rcnn):  # its own makes boxes float32, and then wants float32 scores
-        module.batched_nms = lambda boxes, scores, groups, iou: batched_nms(boxes.double(), scores.double(), groups, iou)
-    batch = batch_of(scene.scenes())
+    oracle.prepare((1, 3))
+    batch = oracle.batch_of(scene.scenes())
     found, single = train(torch.float64, batch), train(torch.float32, batch)
     found |= detect(torch.float64, batch)
     report = margins(found, batch)
@@ -151,8 +95,7 @@ def main():
     print(report, "float32 beside float64:", differences, [len(found[f"final/{b}/scores"]) for b in range(len(batch))])
     print("gradients", np.abs(single["grad/l2"] / np.maximum(found["grad/l2"], 1e-30) - 1).max())
     assert min(each["iou"] for each in report.values()) > 1e-3 and min(each["side"] for each in report.values()) > 1e-2
-    options = {name: value for name, value in OPTIONS.items() if name != "MODEL.DEVICE"}
-    meta = {"recipe": RECIPE, "options": options, "margins": report, "torch": torch.__version__, "detectron2": "02b5c4e2"}
+    meta = {"recipe": RECIPE, "options": OPTIONS, "margins": report, "torch": torch.__version__, "detectron2": "02b5c4e2"}
     np.savez_compressed("golden_cascade.npz", **found, meta=np.array(json.dumps(meta)))
 
 

@@ -3,20 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import c4_config, enliven, finding_model, tiny_batch, tiny_config
+from tiny import c4_config, enliven, finding_model, tiny_batch, tiny_config, with_keypoints
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.models import steps
 from mask_rcnn_tf.models.backbones.resnet import ResNet
 from mask_rcnn_tf.models.conv_norm import ConvNorm
-
-
-def batch_with_keypoints():
-    batch = dict(tiny_batch())
-    centres = (batch["gt_boxes"][..., :2] + batch["gt_boxes"][..., 2:]) / 2
-    points = tf.concat([centres[..., ::-1], tf.ones_like(centres[..., :1]) * 2], -1)
-    batch["gt_keypoints"] = tf.repeat(points[:, :, None], 2, axis=2)
-    return batch
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +22,7 @@ def losses(model, batch):
 
 def test_the_body_runs_once_in_training_for_all_heads(model, monkeypatch):
     """And gives what running it on each head's RoIs gives, in kernels of constant shapes too."""
-    batch, calls, call = batch_with_keypoints(), [], type(model.roi_body).call
+    batch, calls, call = with_keypoints(tiny_batch(), 2), [], type(model.roi_body).call
 
     def counted(self, pooled, **options):
         calls.append(int(tf.shape(pooled)[0]))

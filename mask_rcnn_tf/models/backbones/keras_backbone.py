@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
+from mask_rcnn_tf.models.backbones.levels import level_shapes
 from mask_rcnn_tf.models.sublayers import sublayers
 
 PROBE = (256, 320)  # a canvas of the least common multiples of strides
@@ -72,11 +73,7 @@ class KerasBackbone(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> dict[str, tuple]:
         """Shapes of the levels, sizes rounded up."""
-        batch, *sides, _ = input_shape
-        return {
-            name: (batch, *(None if side is None else -(-side // stride) for side in sides), channels)
-            for name, (stride, channels) in self.spec.items()
-        }
+        return level_shapes(self.spec, input_shape)
 
     def get_config(self) -> dict[str, Any]:
         """Keras's configuration; weights are saved with the model."""

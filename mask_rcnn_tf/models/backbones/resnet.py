@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mask_rcnn_tf.models.backbones.levels import level_shapes
 from mask_rcnn_tf.models.conv_norm import ConvNorm
 
 EXPANSION = 4  # output channels of a bottleneck over its inner channels
@@ -197,11 +198,7 @@ class ResNet(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> dict[str, tuple]:
         """Shapes of the levels."""
-        batch, *sides, _ = input_shape
-        return {
-            name: (batch, *(None if side is None else -(-side // stride) for side in sides), channels)
-            for name, (stride, channels) in self.spec.items()
-        }
+        return level_shapes(self.spec, input_shape)
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
