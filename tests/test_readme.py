@@ -5,10 +5,10 @@ import os
 import pathlib
 import re
 import shlex
-import subprocess
 import sys
 
 import checkpoint_files
+import forked
 import numpy as np
 import pytest
 import recipe
@@ -74,9 +74,7 @@ def run(command, folder, overrides=()):
     arguments = shlex.split(command)[1:] + ([*SHORT, *overrides] if "train.py" in command else [])
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path, "TFDS_DATA_DIR": str(folder / "cache")}
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    done = forked.run([sys.executable, *arguments], cwd=folder, env=environment)
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
     return done.stdout + done.stderr
 

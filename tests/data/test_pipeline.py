@@ -130,7 +130,7 @@ def test_resumed_run_continues_exactly(config, images, cache, canvases):
         assert_same(first(pipeline.train_dataset(config, start_step), 2), batches[start_step : start_step + 2])
 
 
-@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("cache", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_copy_paste_resumes_exactly(config, images, cache):
     """Large-scale jitter and objects of other images: the batches of an uninterrupted run, on other images' pixels."""
     config.data.cache, config.data.canvases = cache, CANVASES[2:]

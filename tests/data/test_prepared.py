@@ -4,10 +4,11 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
+import signal
 import sys
 
 import coco_files
+import forked
 import pytest
 
 from mask_rcnn_tf.config import Config, ShapesConfig
@@ -104,10 +105,10 @@ def test_tool_removes_by_name(cache):
         prepared.remove(str(cache), [ours.name, "all"])
     assert len(listed(cache)) == 2
     command = [sys.executable, str(TOOL), f"--data_dir={cache}", f"--remove={ours.name}"]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    printed = forked.run(command, check=True).stdout
     assert printed.startswith("removed:") and ours.name in printed and scenes.name not in printed
     assert set(listed(cache)) == {"mrcnn_shapes"} and (cache.parent / "data" / "1.bmp").is_file()
-    failed = subprocess.run([*command[:2], "--data_dir=nowhere"], capture_output=True, text=True)
+    failed = forked.run([*command[:2], "--data_dir=nowhere"])
     assert failed.returncode == 1 and "data_cache: data_dir is 'nowhere'; there is no such folder." in failed.stderr
 
 
@@ -119,13 +120,15 @@ def test_what_a_process_reads_or_prepares_stays(cache):
         lock.parent.mkdir(exist_ok=True)
         take = locks.share if what else locks.take
         program = (
-            f"from mask_rcnn_tf.data import locks; locks.{take.__name__}({str(lock)!r}); print(flush=True); input()"
+            "import time; from mask_rcnn_tf.data import locks; "
+            f"locks.{take.__name__}({str(lock)!r}); print(flush=True); time.sleep(60)"
         )
-        holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        holder.stdout.readline()
+        holder = forked.Process([sys.executable, "-c", program])
+        holder.wait_for_line()
         with pytest.raises(ValueError, match=f"^remove is '{name}'; process {holder.pid} on .* {does} it; allowed"):
             prepared.remove(str(cache), [name, "stale"])
-        holder.communicate(b"\n")
+        holder.send_signal(signal.SIGTERM)
+        holder.communicate()
     assert set(listed(cache)) == {"coco_json", "mrcnn_shapes"}
     assert [found.name for found in prepared.remove(str(cache), [name])] == [name]
 

@@ -18,7 +18,8 @@ def model():
 NETWORKS = {"network", "box_head_1", "box_head_2", "box_head_3", "mask_head"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "model")) for name in WRITERS])
+@pytest.mark.slow  # test_every_preset.py has a SavedModel of one
+@pytest.mark.parametrize("name", WRITERS)
 def test_exports(model, tmp_path, name):
     images = two_images()
     WRITERS[name](model, tmp_path / name, images)

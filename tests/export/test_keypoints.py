@@ -19,7 +19,7 @@ def model():
     return finding_model(config=config)
 
 
-SLOW = ("canvas.onnx", "program", "heads.tflite")
+SLOW = ("model", "canvas.onnx", "program", "heads.tflite")  # test_every_preset.py has a SavedModel
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in WRITERS])

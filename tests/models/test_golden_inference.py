@@ -29,7 +29,7 @@ KERNELS = [
     pytest.param(("maskB", "native"), id="maskB"),
     pytest.param(("maskC", "native"), id="maskC"),
     pytest.param(("maskA", "xla"), id="maskA-xla"),
-    pytest.param(("maskC", "xla"), id="maskC-xla"),
+    pytest.param(("maskC", "xla"), id="maskC-xla", marks=pytest.mark.slow),
 ]
 
 

@@ -22,7 +22,7 @@ BOX, SCORE, PLACE = 1e-2, 1e-4, 1e-2
 NO_GRADIENT = "roi_heads.keypoint_predictor.kps_score_lowres.bias"  # a softmax does not see it
 
 
-@pytest.fixture(scope="module", params=["native", "xla"])
+@pytest.fixture(scope="module", params=["native", pytest.param("xla", marks=pytest.mark.slow)])
 def found(request):
     """What the model finds and passes on the way, without its batch axis."""
     model = golden_model("kpA", request.param)
@@ -91,6 +91,7 @@ def test_losses(kernels, golden):
     check_losses(losses, golden("golden_train_kp"))
 
 
+@pytest.mark.slow
 def test_gradients(kernels, golden):
     model, golden = float64_training_model(kernels, case="kpA"), golden("golden_train_kp")
     losses, gradients = losses_and_gradients(model, training_batch(model), False)

@@ -47,6 +47,7 @@ def test_losses(kernels, golden):
     check_losses(losses_of(model, padded_batch(model), kernels == "xla"), golden("golden_train_padded"))
 
 
+@pytest.mark.slow
 def test_gradients(kernels, golden):
     model, golden = float64_training_model(kernels, SIDES), golden("golden_train_padded")
     # Not compiled: XLA's float64 convolutions on a CPU are plain loops.

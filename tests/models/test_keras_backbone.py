@@ -49,6 +49,7 @@ def test_features_are_those_of_the_layers():
     assert not any("classifier" in variable.path for variable in backbone.weights)
 
 
+@pytest.mark.slow
 def test_a_model_on_it_trains_is_saved_and_exported(tmp_path):
     model = finding_model(config=plain_pixels(), backbone=KerasBackbone(small_model(), LAYERS, channels=16))
     norm = model.backbone.body.get_layer("norm")

@@ -106,8 +106,7 @@ def test_saved_file_gives_identical_outputs(trained, tmp_path, when):
     loaded = keras.models.load_model(tmp_path / "m.keras")
     assert loaded.config == model.config
     assert len(loaded.weights) == len(model.weights) > 50
-    ours, theirs = model.predict(dataset(batch), verbose=0), loaded.predict(dataset(batch), verbose=0)
-    assert_same_detections(ours, theirs, 0, 0, 0)
+    assert_same_detections(model(batch), loaded(batch), 0, 0, 0)
     if when == "after":
         loaded.run_eagerly = True  # for one step, tracing takes ten times as long
         loaded.fit(dataset(batch), verbose=0)  # compiled with its optimizer

@@ -1,5 +1,6 @@
 """A photo of 60 megapixels in torchvision's resize, which Pillow does not do: the boxes, and what it costs."""
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -30,6 +31,7 @@ print(usage("VmHWM") - before)
 """
 
 
+@functools.cache
 def torchvision_model():
     """A model that finds things, with the preprocessing of the torchvision preset at a small size."""
     config, preset = finding_config(), mrcnn.load_config("torchvision_mask_rcnn_r50_fpn").model

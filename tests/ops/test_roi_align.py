@@ -30,7 +30,9 @@ def nhwc(array):
 def call(kernels, features, *args, **kwargs):
     """roi_align in a tf.function, compiled by XLA for the xla kernels."""
     function = tf.function(
-        lambda features: roi_align(features, *args, kernels=kernels, **kwargs), jit_compile=kernels == "xla"
+        lambda features: roi_align(features, *args, kernels=kernels, **kwargs),
+        jit_compile=kernels == "xla",
+        autograph=False,
     )
     return function([tf.constant(level) for level in features])
 
@@ -77,13 +79,13 @@ def test_golden_gradient(golden, ratio, aligned, kernels, in_graph):
         with tf.GradientTape() as tape:
             tape.watch([feature, rois])
             boxes = tf.gather(rois[:, 1:], [1, 0, 3, 2], axis=1)
-            images, levels = tf.cast(rois[:, 0], tf.int32), tf.zeros([len(rois)], tf.int32)
+            images, levels = tf.cast(rois[:, 0], tf.int32), tf.zeros([rois.shape[0]], tf.int32)
             out = roi_align([feature], [4], boxes, images, levels, 7, ratio, bool(aligned), kernels, max_sampling=5)
         return tape.gradient(out, [feature, rois], nhwc(data[f"{case}/in/dy"]))
 
     if in_graph:
         feature_gradient, _ = tf.function(
-            lambda feature, rois: (gradients(feature, rois)[0], 0), jit_compile=kernels == "xla"
+            lambda feature, rois: (gradients(feature, rois)[0], 0), jit_compile=kernels == "xla", autograph=False
         )(feature, rois)
     else:
         feature_gradient, roi_gradient = gradients(feature, rois)
@@ -174,6 +176,7 @@ def test_unknown_sizes_no_rois_and_bfloat16():
         function = tf.function(
             lambda *args, ratio=ratio: pool(*args, ratio),
             input_signature=[level, level, tf.TensorSpec([None, 4]), index, index],
+            autograph=False,
         )
         fine = tf.cast(tf.random.stateless_normal([1, 10, 12, 3], [0, 1]), tf.bfloat16)
         coarse = tf.cast(tf.random.stateless_normal([1, 5, 6, 3], [0, 2]), tf.bfloat16)
@@ -209,7 +212,9 @@ def test_assign_levels_at_boundaries():
     boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(1)]
     for jit in (False, True):
         assign = tf.function(
-            lambda rois: assign_levels(rois, 224, 4, min_level=2, max_level=5, rule="detectron2"), jit_compile=jit
+            lambda rois: assign_levels(rois, 224, 4, min_level=2, max_level=5, rule="detectron2"),
+            jit_compile=jit,
+            autograph=False,
         )
         np.testing.assert_array_equal(assign(boxes), detectron2_levels(boxes))
 

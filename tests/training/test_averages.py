@@ -82,6 +82,7 @@ def test_without_averages_nothing_happens():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_run_saves_the_averages_and_stores_both(tmp_path, monkeypatch):
     """Of the last checkpoint the weights go on and the averages are `model.keras`, which is what was scored."""
     seen, predict_results = [], callback.predict_results

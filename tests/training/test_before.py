@@ -39,6 +39,7 @@ def run(tmp_path):
     return config, tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_resumes(run):
     config, folder = run
     before = tf.train.load_checkpoint(str(folder / "checkpoints" / "step-4"))

@@ -2,9 +2,9 @@
 
 import os
 import pathlib
-import subprocess
 import sys
 
+import forked
 import numpy as np
 import pytest
 
@@ -17,7 +17,7 @@ def run_both(folder, *cases):
     environment = os.environ | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
     for replicas in (1, 2):
         command = [sys.executable, str(SCRIPT), str(replicas), str(folder / f"{replicas}.npz"), *cases]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = forked.run(command, env=environment)
         assert done.returncode == 0, done.stderr[-3000:]
     return [np.load(folder / f"{replicas}.npz") for replicas in (1, 2)]
 

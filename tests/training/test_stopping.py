@@ -7,11 +7,11 @@ import os
 import pathlib
 import resource
 import signal
-import subprocess
 import sys
 import threading
 import types
 
+import forked
 import keras
 import numpy as np
 import pytest
@@ -163,19 +163,19 @@ def test_fit_ends_after_the_step_with_a_checkpoint_of_it(tmp_path):
 def test_a_second_run_is_refused_and_a_dead_one_is_not(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", HOLD, str(tmp_path / run_lock.LOCK_FILE)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as holder:
-        holder.stdout.readline()
-        taken = f"model_dir is '{tmp_path}', in which process {holder.pid} on .* trains; allowed: another folder"
-        with pytest.raises(ValueError, match=taken), run_lock.locked(tmp_path):
+    holder = forked.Process(command, env=environment)
+    holder.wait_for_line()
+    taken = f"model_dir is '{tmp_path}', in which process {holder.pid} on .* trains; allowed: another folder"
+    with pytest.raises(ValueError, match=taken), run_lock.locked(tmp_path):
+        pass
+    with pytest.raises(ValueError, match=taken):
+        checkpointing(tmp_path)[1].on_step(1, {})
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+    with run_lock.locked(tmp_path):
+        checkpointing(tmp_path)[1].on_step(1, {})
+        with pytest.raises(ValueError, match="this one, trains"), run_lock.locked(tmp_path):
             pass
-        with pytest.raises(ValueError, match=taken):
-            checkpointing(tmp_path)[1].on_step(1, {})
-        holder.kill()
-        holder.wait()
-        with run_lock.locked(tmp_path):
-            checkpointing(tmp_path)[1].on_step(1, {})
-            with pytest.raises(ValueError, match="this one, trains"), run_lock.locked(tmp_path):
-                pass
     with run_lock.locked(tmp_path):
         pass
 
