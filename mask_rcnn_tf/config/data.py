@@ -47,5 +47,9 @@ class DataConfig(Section):
     skip_empty: bool = True  # leave images without annotations out of training, counted
     shuffle_buffer: int = field(1000, above=0)
     cache: bool = False  # keep decoded examples in memory
+    # pairs of keypoints, from 0, that change places when an image is mirrored; (): by the data's names
     keypoint_flip_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
+    # in an image turned upside down, for keypoints that are places in it (its top), not parts of an object (a left
+    # eye); (): keypoint_flip_pairs
+    keypoint_vertical_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
     keypoint_sigmas: tuple[float, ...] = field((), above=0)
