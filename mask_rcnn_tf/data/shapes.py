@@ -24,6 +24,10 @@ from mask_rcnn_tf.data import contents, preparation, shape_drawing
 SPLITS = ("train", "val")
 VERSION = "1.0.0"  # raise it when the same options draw other scenes
 
+# Of OKS. Labels are exact, but where a round shape ends is a matter of its last row: half of a fingertip's, as
+# `keypoint_rcnn_glue_tubes` has it
+SIGMA = 0.05
+
 
 def draw_scene(options: ShapesConfig, split: str, index: int) -> dict[str, np.ndarray]:
     """Draws one scene with its annotations, objects from the lowest to the topmost.
@@ -251,7 +255,9 @@ def _coco_dictionary(config: Config, split: str, scenes: Iterable[tuple[dict, li
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
     category = {"supercategory": "shape"}
     if keypoints(config).count:
-        category |= {"keypoints": list(shape_drawing.KEYPOINT_NAMES[: keypoints(config).count]), "skeleton": []}
+        found = keypoints(config)
+        joined = [[first + 1, second + 1] for first, second in found.skeleton]  # COCO counts them from 1
+        category |= {"keypoints": list(found.names), "skeleton": joined, "sigmas": list(found.sigmas)}
     ids, names = categories(config)
     listed = [{"id": number, "name": name, **category} for number, name in zip(ids, names, strict=True)]
     return {"images": images, "annotations": annotations, "categories": listed}
@@ -302,8 +308,10 @@ def check(config: Config) -> dict:
 def keypoints(config: Config) -> KeypointSet:
     """The keypoints of an object: the first J of `shape_drawing.KEYPOINT_NAMES`.
 
+    They are places in the image: a mirror exchanges left and right, one on its side top and bottom.
+
     Raises:
-      ValueError: more are asked for than the shapes have, or they would be flipped upside down.
+      ValueError: more are asked for than the shapes have, or a flip needs one that is not among them.
     """
     count = config.data.shapes.num_keypoints
     if not 0 <= count <= len(shape_drawing.KEYPOINT_NAMES):
@@ -311,8 +319,13 @@ def keypoints(config: Config) -> KeypointSet:
             f"config.data.shapes.num_keypoints is {count}; allowed: 0 to {len(shape_drawing.KEYPOINT_NAMES)}"
             f" ({', '.join(shape_drawing.KEYPOINT_NAMES)})."
         )
-    if count and config.data.flip_vertical:
-        raise ValueError(
-            "config.data.flip_vertical is True; allowed with keypoints of shapes: False (top is not bottom)."
-        )
-    return KeypointSet(count, shape_drawing.KEYPOINT_NAMES[:count])
+    names = shape_drawing.KEYPOINT_NAMES[:count]
+    for flip, pair in (("flip_horizontal", ("right", "left")), ("flip_vertical", ("top", "bottom"))):
+        if getattr(config.data, flip) and sum(name in names for name in pair) == 1:
+            raise ValueError(
+                f"config.data.{flip} is True; allowed with {count} keypoints of shapes ({', '.join(names)}): False, "
+                f"{' is not '.join(pair)}, or a num_keypoints with both of them."
+            )
+    skeleton = tuple(pair for pair in shape_drawing.SKELETON if max(pair) < count)
+    vertical = ((names.index("top"), names.index("bottom")),) if "bottom" in names else ()
+    return KeypointSet(count, names, skeleton, (SIGMA,) * count, vertical)
