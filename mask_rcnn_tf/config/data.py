@@ -18,6 +18,8 @@ class ShapesConfig(Section):
     max_side: int = field(96, above=0)
     num_keypoints: int = field(0, at_least=0)  # 0: no keypoints
     seed: int = field(0, at_least=0)
+    # all shapes are of one class: finding and outlining them is learnt long before telling them apart
+    one_class: bool = False
 
 
 @dataclasses.dataclass

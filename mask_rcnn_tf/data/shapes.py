@@ -88,9 +88,11 @@ class ShapesBuilderConfig(tfds.core.BuilderConfig):
 
 def builder_config(options: ShapesConfig) -> ShapesBuilderConfig:
     """Names the options by their hash, so that scenes of other options are never read by mistake."""
-    encoded = json.dumps(dataclasses.asdict(options), sort_keys=True).encode()
+    drawn = dataclasses.asdict(options)
+    del drawn["one_class"]  # a matter of reading
+    name = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:12]
     return ShapesBuilderConfig(
-        name=f"shapes{options.size}_{hashlib.sha256(encoded).hexdigest()[:12]}", options=dataclasses.replace(options)
+        name=f"shapes{options.size}_{name}", options=dataclasses.replace(options, one_class=False)
     )
 
 
@@ -178,10 +180,11 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
       ValueError: the split is unknown, or the options ask for what cannot be drawn.
     """
 
-    side = tf.constant(config.data.shapes.size)
+    side, one_class = tf.constant(config.data.shapes.size), config.data.shapes.one_class
 
     def as_record(scene):
         record = scene | {"height": side, "width": side}
+        record["classes"] = tf.ones_like(scene["classes"]) if one_class else scene["classes"]
         record["mask_counts"] = tf.RaggedTensor.from_row_lengths(scene["mask_counts"], record.pop("mask_lengths"))
         return record
 
@@ -252,6 +255,7 @@ def _coco_dictionary(config: Config, split: str, scenes: Iterable[tuple[dict, li
         images.append({"id": image_id, "file_name": _file_name(split, image_id), "height": size, "width": size})
         for position, runs in enumerate(counts):
             annotation = _annotation(scene, position, runs, size)
+            annotation["category_id"] = 1 if config.data.shapes.one_class else annotation["category_id"]
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
     category = {"supercategory": "shape"}
     if keypoints(config).count:
@@ -284,7 +288,8 @@ def _annotation(scene: dict, position: int, runs: np.ndarray, size: int) -> dict
 
 def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Category ids 1..C and class names, in the order of classes 1..C."""
-    del config  # the classes do not depend on the options
+    if config.data.shapes.one_class:
+        return (1,), ("shape",)
     return tuple(range(1, len(shape_drawing.CLASS_NAMES) + 1)), shape_drawing.CLASS_NAMES
 
 

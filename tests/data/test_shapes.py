@@ -230,3 +230,17 @@ def check_extremes(mask, points):
     assert mask[inside[:, 1], inside[:, 0]].all()
     middle = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
     assert np.abs(centre - middle).max() <= 0.5
+
+
+def test_one_class_is_the_same_scenes_read_otherwise(config):
+    plain = list(shapes.dataset(config, "val").as_numpy_iterator())
+    one = dataclasses.replace(config, data=dataclasses.replace(config.data))
+    one.data.shapes = dataclasses.replace(config.data.shapes, one_class=True)
+    assert shapes.builder_config(one.data.shapes).name == shapes.builder_config(config.data.shapes).name
+    for record, other in zip(plain, shapes.dataset(one, "val").as_numpy_iterator(), strict=True):
+        assert set(other["classes"]) == {1} and other["classes"].dtype == np.int32
+        np.testing.assert_array_equal(record["boxes"], other["boxes"])
+    assert shapes.categories(one) == ((1,), ("shape",)) and shapes.category_ids(one, "val") == (1,)
+    truth, other = shapes.ground_truth(config, "val"), shapes.ground_truth(one, "val")
+    assert [category["name"] for category in other["categories"]] == ["shape"]
+    assert [row | {"category_id": 1} for row in truth["annotations"]] == other["annotations"]
