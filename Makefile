@@ -59,12 +59,12 @@ test-all: lint
 	$(RUN) -m pytest $(WORKERS)
 
 demo: $(READY)
-	$(RUN) tools/train.py --config mask_rcnn_shapes --model_dir runs/demo --config.data.data_dir=runs/data
+	$(RUN) tools/train.py --config mask_keypoint_rcnn_shapes --model_dir runs/demo --config.data.data_dir=runs/data
 
 # The same path in a minute: it shows that everything runs, not that anything is learnt.
 demo-short: $(READY)
 	rm -rf runs/demo_short
-	$(RUN) tools/train.py --config mask_rcnn_shapes --model_dir runs/demo_short --config.data.data_dir=runs/data \
+	$(RUN) tools/train.py --config mask_keypoint_rcnn_shapes --model_dir runs/demo_short --config.data.data_dir=runs/data \
 	  --config.train.steps=40 --config.train.evaluate_every=40 --config.train.checkpoint_every=20 \
 	  --config.data.shapes.train_scenes=64 --config.data.shapes.val_scenes=16
 

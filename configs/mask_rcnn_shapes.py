@@ -1,4 +1,4 @@
-"""A small Mask R-CNN that learns synthetic shapes from scratch on two CPU cores in minutes: what `make demo` trains.
+"""A small Mask R-CNN that learns synthetic shapes from scratch on two CPU cores in minutes.
 
     python tools/train.py --config mask_rcnn_shapes --model_dir runs/shapes
 

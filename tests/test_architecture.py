@@ -31,6 +31,7 @@ ALL = (
     "export",
     "training",
     "benchmark",
+    "experiments",
 )
 
 # What a part of the package may import besides itself. The longest key that fits a module counts.
@@ -68,6 +69,7 @@ IMPORTS = {
         "export",
     ),
     "benchmark": ALL,
+    "experiments": ("config", "whole_files", "visualize", "training"),
 }
 BANNED = {
     "tensorflow_addons": "it ended in May 2024 and does not import beside Keras 3",

@@ -13,12 +13,16 @@ from mask_rcnn_tf.training.flags import run
 
 SPLIT = flags.DEFINE_enum("split", "val", shapes.SPLITS, "Scenes of training or of validation.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder that is to be; must not exist, or be empty.", required=True)
+KEYPOINTS = flags.DEFINE_integer("keypoints", 0, "Of every object, in this order: top, right, bottom, left, centre.")
 COUNT = flags.DEFINE_integer("count", None, "The first scenes only; all without it.")
 
 
 def main(_):
     """Writes and says where."""
-    shapes.write_folder(load_config("mask_rcnn_shapes"), SPLIT.value, OUTPUT.value, COUNT.value)
+    config = load_config("mask_rcnn_shapes")
+    config.data.shapes.num_keypoints = KEYPOINTS.value
+    config.data.flip_horizontal = config.data.flip_vertical = False  # of whoever reads the folder
+    shapes.write_folder(config, SPLIT.value, OUTPUT.value, COUNT.value)
     print(OUTPUT.value)
 
 

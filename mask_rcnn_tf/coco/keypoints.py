@@ -19,12 +19,15 @@ class KeypointSet:
       names: J names, or () where the categories do not name them.
       skeleton: pairs of keypoints, from 0, that are joined in pictures.
       sigmas: J numbers of the file's own ("sigmas" of a category), or ().
+      vertical_pairs: pairs that an image turned upside down exchanges, where keypoints are places in the image and not
+        parts of an object; () for `flip_pairs`.
     """
 
     count: int = 0
     names: tuple[str, ...] = ()
     skeleton: tuple[tuple[int, int], ...] = ()
     sigmas: tuple[float, ...] = ()
+    vertical_pairs: tuple[tuple[int, int], ...] = ()
 
     @property
     def flip_pairs(self) -> tuple[tuple[int, int], ...]:

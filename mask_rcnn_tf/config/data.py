@@ -18,6 +18,8 @@ class ShapesConfig(Section):
     max_side: int = field(96, above=0)
     num_keypoints: int = field(0, at_least=0)  # 0: no keypoints
     seed: int = field(0, at_least=0)
+    # all shapes are of one class: finding and outlining them is learnt long before telling them apart
+    one_class: bool = False
 
 
 @dataclasses.dataclass
@@ -47,5 +49,9 @@ class DataConfig(Section):
     skip_empty: bool = True  # leave images without annotations out of training, counted
     shuffle_buffer: int = field(1000, above=0)
     cache: bool = False  # keep decoded examples in memory
+    # pairs of keypoints, from 0, that change places when an image is mirrored; (): by the data's names
     keypoint_flip_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
+    # in an image turned upside down, for keypoints that are places in it (its top), not parts of an object (a left
+    # eye); (): keypoint_flip_pairs
+    keypoint_vertical_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
     keypoint_sigmas: tuple[float, ...] = field((), above=0)

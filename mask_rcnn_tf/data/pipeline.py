@@ -82,18 +82,22 @@ def val_images(config: Config) -> tf.data.Dataset:
 def _check(config: Config):
     transforms.check_canvases(config)
     num_keypoints = sources.keypoints(config).count
-    indices = [index for pair in config.data.keypoint_flip_pairs for index in pair]
-    if num_keypoints and not all(0 <= index < num_keypoints for index in indices):
-        raise ValueError(
-            f"config.data.keypoint_flip_pairs is {config.data.keypoint_flip_pairs}; allowed: pairs of indices below "
-            f"the {num_keypoints} keypoints of an object."
-        )
+    for name in ("keypoint_flip_pairs", "keypoint_vertical_pairs"):
+        pairs = getattr(config.data, name)
+        if num_keypoints and not all(0 <= index < num_keypoints for pair in pairs for index in pair):
+            raise ValueError(
+                f"config.data.{name} is {pairs}; allowed: pairs of indices below the {num_keypoints} keypoints of an "
+                "object."
+            )
 
 
 def _with_flip_pairs(config: Config) -> Config:
-    """The configuration with the pairs of keypoints that the data's own names give, where it names none."""
+    """The configuration with the pairs of keypoints that the data itself gives, where it names none."""
+    found, data = sources.keypoints(config), config.data
     return _replaced(
-        config, keypoint_flip_pairs=config.data.keypoint_flip_pairs or sources.keypoints(config).flip_pairs
+        config,
+        keypoint_flip_pairs=data.keypoint_flip_pairs or found.flip_pairs,
+        keypoint_vertical_pairs=data.keypoint_vertical_pairs or found.vertical_pairs,
     )
 
 

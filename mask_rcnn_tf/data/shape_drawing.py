@@ -10,6 +10,7 @@ import numpy as np
 
 CLASS_NAMES = ("disc", "rectangle", "triangle", "star", "cross", "ring")  # in the order of classes 1..C
 KEYPOINT_NAMES = ("top", "right", "bottom", "left", "centre")  # extreme pixels of the whole, unoccluded shape
+SKELETON = ((4, 0), (4, 1), (4, 2), (4, 3))  # pairs of keypoints: the centre and each side
 MIN_VISIBLE = 0.5  # share of its own area that every object keeps
 
 _SUBROWS = 4  # scan lines a pixel row; coverage along x is exact

@@ -24,6 +24,10 @@ from mask_rcnn_tf.data import contents, preparation, shape_drawing
 SPLITS = ("train", "val")
 VERSION = "1.0.0"  # raise it when the same options draw other scenes
 
+# Of OKS. Labels are exact, but where a round shape ends is a matter of its last row: half of a fingertip's, as
+# `keypoint_rcnn_glue_tubes` has it
+SIGMA = 0.05
+
 
 def draw_scene(options: ShapesConfig, split: str, index: int) -> dict[str, np.ndarray]:
     """Draws one scene with its annotations, objects from the lowest to the topmost.
@@ -84,9 +88,11 @@ class ShapesBuilderConfig(tfds.core.BuilderConfig):
 
 def builder_config(options: ShapesConfig) -> ShapesBuilderConfig:
     """Names the options by their hash, so that scenes of other options are never read by mistake."""
-    encoded = json.dumps(dataclasses.asdict(options), sort_keys=True).encode()
+    drawn = dataclasses.asdict(options)
+    del drawn["one_class"]  # a matter of reading
+    name = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:12]
     return ShapesBuilderConfig(
-        name=f"shapes{options.size}_{hashlib.sha256(encoded).hexdigest()[:12]}", options=dataclasses.replace(options)
+        name=f"shapes{options.size}_{name}", options=dataclasses.replace(options, one_class=False)
     )
 
 
@@ -174,10 +180,11 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
       ValueError: the split is unknown, or the options ask for what cannot be drawn.
     """
 
-    side = tf.constant(config.data.shapes.size)
+    side, one_class = tf.constant(config.data.shapes.size), config.data.shapes.one_class
 
     def as_record(scene):
         record = scene | {"height": side, "width": side}
+        record["classes"] = tf.ones_like(scene["classes"]) if one_class else scene["classes"]
         record["mask_counts"] = tf.RaggedTensor.from_row_lengths(scene["mask_counts"], record.pop("mask_lengths"))
         return record
 
@@ -248,10 +255,13 @@ def _coco_dictionary(config: Config, split: str, scenes: Iterable[tuple[dict, li
         images.append({"id": image_id, "file_name": _file_name(split, image_id), "height": size, "width": size})
         for position, runs in enumerate(counts):
             annotation = _annotation(scene, position, runs, size)
+            annotation["category_id"] = 1 if config.data.shapes.one_class else annotation["category_id"]
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
     category = {"supercategory": "shape"}
     if keypoints(config).count:
-        category |= {"keypoints": list(shape_drawing.KEYPOINT_NAMES[: keypoints(config).count]), "skeleton": []}
+        found = keypoints(config)
+        joined = [[first + 1, second + 1] for first, second in found.skeleton]  # COCO counts them from 1
+        category |= {"keypoints": list(found.names), "skeleton": joined, "sigmas": list(found.sigmas)}
     ids, names = categories(config)
     listed = [{"id": number, "name": name, **category} for number, name in zip(ids, names, strict=True)]
     return {"images": images, "annotations": annotations, "categories": listed}
@@ -278,7 +288,8 @@ def _annotation(scene: dict, position: int, runs: np.ndarray, size: int) -> dict
 
 def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Category ids 1..C and class names, in the order of classes 1..C."""
-    del config  # the classes do not depend on the options
+    if config.data.shapes.one_class:
+        return (1,), ("shape",)
     return tuple(range(1, len(shape_drawing.CLASS_NAMES) + 1)), shape_drawing.CLASS_NAMES
 
 
@@ -302,8 +313,10 @@ def check(config: Config) -> dict:
 def keypoints(config: Config) -> KeypointSet:
     """The keypoints of an object: the first J of `shape_drawing.KEYPOINT_NAMES`.
 
+    They are places in the image: a mirror exchanges left and right, one on its side top and bottom.
+
     Raises:
-      ValueError: more are asked for than the shapes have, or they would be flipped upside down.
+      ValueError: more are asked for than the shapes have, or a flip needs one that is not among them.
     """
     count = config.data.shapes.num_keypoints
     if not 0 <= count <= len(shape_drawing.KEYPOINT_NAMES):
@@ -311,8 +324,13 @@ def keypoints(config: Config) -> KeypointSet:
             f"config.data.shapes.num_keypoints is {count}; allowed: 0 to {len(shape_drawing.KEYPOINT_NAMES)}"
             f" ({', '.join(shape_drawing.KEYPOINT_NAMES)})."
         )
-    if count and config.data.flip_vertical:
-        raise ValueError(
-            "config.data.flip_vertical is True; allowed with keypoints of shapes: False (top is not bottom)."
-        )
-    return KeypointSet(count, shape_drawing.KEYPOINT_NAMES[:count])
+    names = shape_drawing.KEYPOINT_NAMES[:count]
+    for flip, pair in (("flip_horizontal", ("right", "left")), ("flip_vertical", ("top", "bottom"))):
+        if getattr(config.data, flip) and sum(name in names for name in pair) == 1:
+            raise ValueError(
+                f"config.data.{flip} is True; allowed with {count} keypoints of shapes ({', '.join(names)}): False, "
+                f"{' is not '.join(pair)}, or a num_keypoints with both of them."
+            )
+    skeleton = tuple(pair for pair in shape_drawing.SKELETON if max(pair) < count)
+    vertical = ((names.index("top"), names.index("bottom")),) if "bottom" in names else ()
+    return KeypointSet(count, names, skeleton, (SIGMA,) * count, vertical)

@@ -324,13 +324,16 @@ def _canvas_masks(mask_counts: tf.RaggedTensor, placement: Placement, canvas: tu
 
 def _keypoints(config: Config, keypoints: tf.Tensor, placement: Placement) -> tf.Tensor:
     """Keypoints [g, J, 3] (x, y, v) moved and flipped; unlabelled ones (v = 0) stay at (0, 0)."""
-    moved = placement.points(keypoints)
-    order = list(range(keypoints.shape[1]))
-    for left, right in config.data.keypoint_flip_pairs:
-        order[left], order[right] = right, left
-    # a mirrored person's left eye is a right eye, whichever axis the mirror stands on; two mirrors are a rotation
-    mirrored = placement.flip_horizontal != placement.flip_vertical
-    moved = tf.cond(mirrored, lambda: tf.gather(moved, order, axis=1), lambda: moved)
+    moved, data = placement.points(keypoints), config.data
+    # a mirrored person's left eye is a right eye, whichever axis the mirror stands on: two mirrors are a rotation
+    for mirrored, pairs in (
+        (placement.flip_horizontal, data.keypoint_flip_pairs),
+        (placement.flip_vertical, data.keypoint_vertical_pairs or data.keypoint_flip_pairs),
+    ):
+        order = list(range(keypoints.shape[1]))
+        for first, second in pairs:
+            order[first], order[second] = second, first
+        moved = tf.where(mirrored, tf.gather(moved, order, axis=1), moved)
     return tf.where(moved[..., 2:] > 0, moved, 0.0)
 
 

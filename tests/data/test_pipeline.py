@@ -257,11 +257,14 @@ def test_bad_arguments_are_errors(config, images, monkeypatch):
     config.data.keypoint_flip_pairs = ((0, 2),)
     with pytest.raises(ValueError, match="keypoint_flip_pairs"):
         pipeline.train_dataset(config)
+    config.data.keypoint_flip_pairs, config.data.keypoint_vertical_pairs = (), ((1, 2),)
+    with pytest.raises(ValueError, match=r"keypoint_vertical_pairs is \(\(1, 2\),\); allowed: pairs of indices below"):
+        pipeline.train_dataset(config)
     config.data.canvases = CANVASES[:1]
     with pytest.raises(ValueError, match="config.data.canvases"):
         pipeline.val_dataset(config)
     images["number"] = 0
-    config.data.canvases, config.data.keypoint_flip_pairs = CANVASES, ()
+    config.data.canvases, config.data.keypoint_vertical_pairs = CANVASES, ()
     with pytest.raises(ValueError, match="no images to train on"):
         pipeline.train_dataset(config)
     config.data.dataset = "other"

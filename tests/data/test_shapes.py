@@ -177,6 +177,70 @@ def test_what_cannot_be_drawn_is_an_error(config):
     with pytest.raises(ValueError, match="split is 'test'"):
         shapes.dataset(config, "test")
 
-    asked.data.shapes.num_keypoints, asked.data.flip_vertical = 3, True
-    with pytest.raises(ValueError, match="flip_vertical is True"):
-        shapes.keypoints(asked)
+    for count, flips, wrong in ((3, (True, True), "flip_horizontal"), (2, (False, True), "flip_vertical")):
+        asked.data.shapes.num_keypoints = count
+        asked.data.flip_horizontal, asked.data.flip_vertical = flips
+        with pytest.raises(ValueError, match=f"{wrong} is True; allowed with {count} keypoints of shapes"):
+            shapes.keypoints(asked)
+
+
+def test_keypoints_leave_the_scenes_alone():
+    """Numbers of the first scene before there were keypoints; with them it is the same."""
+    plain, with_points = (shapes.draw_scene(ShapesConfig(num_keypoints=count), "val", 0) for count in (0, 5))
+    for key in ("image", "masks", "boxes", "classes"):
+        np.testing.assert_array_equal(plain[key], with_points[key])
+    assert plain["classes"].tolist() == [6, 2, 1, 4, 3, 3]
+    assert plain["masks"].sum((1, 2)).tolist() == [234, 291, 1685, 276, 853, 561]
+    rows, columns = [[141, 162], [134, 158], [0, 33], [68, 96], [101, 144], [53, 93]], [35, 13, 29, 148, 97, 0]
+    np.testing.assert_array_equal(plain["boxes"][:, ::2], rows)
+    np.testing.assert_array_equal(plain["boxes"][:, 1], columns)
+    assert shapes.builder_config(ShapesConfig()).name == "shapes192_2d40e2fa0be8"
+    assert plain["keypoints"].shape == (6, 0, 3) and shapes.VERSION == "1.0.0"
+
+
+def test_keypoints_agree_with_the_whole_shape_and_its_mirrors():
+    """A scene's objects one by one: the same keypoints are found again in the mask alone, and in mirrored masks."""
+    config = Config()
+    config.data.shapes.num_keypoints = 5
+    found = shapes.keypoints(config)
+    assert found.names == ("top", "right", "bottom", "left", "centre") and len(found.sigmas) == 5
+    assert (found.flip_pairs, found.vertical_pairs) == (((1, 3),), ((0, 2),))
+    assert {tuple(found.names[end] for end in pair) for pair in found.skeleton} == {
+        ("centre", name) for name in found.names[:4]
+    }
+    for index in range(6):
+        scene = shapes.draw_scene(ShapesConfig(num_keypoints=5), "val", index)
+        for mask, points in zip(scene["masks"], scene["keypoints"], strict=True):
+            if (points[:, 2] == 2).all() and mask[points[:4, 1].astype(int), points[:4, 0].astype(int)].all():
+                check_extremes(mask, points)
+                for axis, pairs in ((1, found.flip_pairs), (0, found.vertical_pairs)):
+                    order = list(range(5))
+                    for first, second in pairs:
+                        order[first], order[second] = second, first
+                    mirrored = points.copy()
+                    mirrored[:, 1 - axis] = 192 - mirrored[:, 1 - axis]
+                    check_extremes(np.flip(mask, axis), mirrored[order])
+
+
+def check_extremes(mask, points):
+    """Top, right, bottom, left and centre of a mask of which all four sides are seen."""
+    rows, columns = np.nonzero(mask)
+    (top, right, bottom, left, centre), inside = points[:, 1::-1] - 0.5, points[:4].astype(int)
+    assert (top[0], right[1], bottom[0], left[1]) == (rows.min(), columns.max(), rows.max(), columns.min())
+    assert mask[inside[:, 1], inside[:, 0]].all()
+    middle = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
+    assert np.abs(centre - middle).max() <= 0.5
+
+
+def test_one_class_is_the_same_scenes_read_otherwise(config):
+    plain = list(shapes.dataset(config, "val").as_numpy_iterator())
+    one = dataclasses.replace(config, data=dataclasses.replace(config.data))
+    one.data.shapes = dataclasses.replace(config.data.shapes, one_class=True)
+    assert shapes.builder_config(one.data.shapes).name == shapes.builder_config(config.data.shapes).name
+    for record, other in zip(plain, shapes.dataset(one, "val").as_numpy_iterator(), strict=True):
+        assert set(other["classes"]) == {1} and other["classes"].dtype == np.int32
+        np.testing.assert_array_equal(record["boxes"], other["boxes"])
+    assert shapes.categories(one) == ((1,), ("shape",)) and shapes.category_ids(one, "val") == (1,)
+    truth, other = shapes.ground_truth(config, "val"), shapes.ground_truth(one, "val")
+    assert [category["name"] for category in other["categories"]] == ["shape"]
+    assert [row | {"category_id": 1} for row in truth["annotations"]] == other["annotations"]

@@ -89,10 +89,11 @@ def test_boxes_are_scaled_by_each_axis_true_ratio(config):
 
 @pytest.mark.parametrize("horizontal", [False, True])
 @pytest.mark.parametrize("vertical", [False, True])
-@pytest.mark.parametrize("frame", ["box", "canvas"])
-def test_flips_equal_their_definition(config, horizontal, vertical, frame):
+@pytest.mark.parametrize("frame, places", [("box", False), ("canvas", False), ("box", True)])
+def test_flips_equal_their_definition(config, horizontal, vertical, frame, places):
     config.model.mask_head.mask_frame = frame
     config.data.keypoint_flip_pairs = ((0, 2),)
+    config.data.keypoint_vertical_pairs = ((0, 1),) if places else ()
     record, _ = make_record(height=64, width=90, keypoints=True)
     plain = build(config, record, draw(64))
     flipped = build(config, record, draw(64, horizontal, vertical))
@@ -114,7 +115,10 @@ def test_flips_equal_their_definition(config, horizontal, vertical, frame):
         points[..., 0] = width - points[..., 0]
     if vertical:
         points[..., 1] = height - points[..., 1]
-    if horizontal != vertical:
+    if places:  # of the image: each mirror has pairs of its own
+        points = points[:, [2, 1, 0]] if horizontal else points
+        points = points[:, [1, 0, 2]] if vertical else points
+    elif horizontal != vertical:
         points = points[:, [2, 1, 0]]
     points[points[..., 2] == 0] = 0
     np.testing.assert_allclose(flipped["gt_keypoints"][:3], points, atol=1e-5)

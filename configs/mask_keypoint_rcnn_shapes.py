@@ -1,0 +1,23 @@
+"""Masks and keypoints of synthetic shapes together, from scratch on two CPU cores: what `make demo` trains.
+
+    python tools/train.py --config mask_keypoint_rcnn_shapes --model_dir runs/shapes
+
+`mask_rcnn_shapes` and a small keypoint head. Every shape has five keypoints: its topmost, rightmost, lowest and
+leftmost pixel, and its centre. One task alone: `--config.model.keypoint_head.enabled=False` or
+`--config.model.mask_head.enabled=False`.
+"""
+
+from mask_rcnn_tf.configs import mask_rcnn_shapes
+
+from mask_rcnn_tf import config as c
+
+
+def get_config() -> c.Config:
+    """The preset of the shapes, and a keypoint head that costs next to nothing: two narrow layers on 7 x 7 cells."""
+    config = mask_rcnn_shapes.get_config()
+    config.name = "mask_keypoint_rcnn_shapes"
+    config.data.shapes.num_keypoints = 5
+    config.model.keypoint_head = c.KeypointHeadConfig(
+        enabled=True, num_keypoints=5, num_convs=2, channels=64, pool_size=7
+    )
+    return config
