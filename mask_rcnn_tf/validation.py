@@ -4,6 +4,7 @@ from typing import Any
 
 from mask_rcnn_tf.fields import check_fields, fail
 
+MOST_ANCHORS = 1000  # of a cell
 NORMS = ("none", "frozen_batch_norm", "batch_norm", "sync_batch_norm", "group_norm")
 
 
@@ -78,6 +79,8 @@ def _validate_levels(model: Any):
     if len(sizes) != len(levels) or not all(sizes):
         allowed = f"{len(levels)} tuples of sizes, one for each of rpn.levels, and at least one ratio"
         fail("model.anchors", model.anchors, allowed)
+    if len(sizes[0]) * len(model.anchors.ratios) > MOST_ANCHORS:
+        fail("model.anchors", model.anchors, f"at most {MOST_ANCHORS} anchors a cell, sizes times ratios")
     if len({len(of_level) for of_level in sizes}) != 1:
         fail("model.anchors.sizes", sizes, "as many sizes on every level: the RPN head is shared")
 
