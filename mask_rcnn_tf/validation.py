@@ -50,6 +50,11 @@ def _validate_backbone(backbone: Any):
     prefix = "model.backbone"
     if (backbone.groups, backbone.width_per_group) != (1, 64) and backbone.block != "bottleneck":
         fail(f"{prefix}.groups", backbone.groups, "1, with width_per_group 64, where block is 'basic'")
+    last = int(backbone.out_levels[-1][1])
+    blocks = [f"c{level}_{i}" for level, count in enumerate(backbone.stage_blocks[: last - 1], 2) for i in range(count)]
+    names = backbone.non_local_after
+    if len(set(names)) < len(names) or not set(names) <= set(blocks):
+        fail(f"{prefix}.non_local_after", names, f"blocks that are built, {blocks[0]} to {blocks[-1]}, none twice")
     if any(channels * backbone.width_per_group % 64 for channels in backbone.stage_channels):
         fail(f"{prefix}.width_per_group", backbone.width_per_group, "stage_channels * width_per_group divide by 64")
 

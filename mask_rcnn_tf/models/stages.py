@@ -18,7 +18,13 @@ from mask_rcnn_tf.models.heads.keypoint import KeypointHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.rpn import RpnHead
 
-NOT_OF_A_BODY = ("stem_channels", "stem_kernel", "out_levels", "c5_dilation")  # among the backbone's fields
+NOT_OF_A_BODY = (
+    "stem_channels",
+    "stem_kernel",
+    "out_levels",
+    "c5_dilation",
+    "non_local_after",
+)  # among the backbone's fields
 # Names of the configuration's heads: attributes of the model, None where it has none.
 HEADS = ("box_head", "mask_head", "keypoint_head")
 
