@@ -7,6 +7,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from mask_rcnn_tf.arguments import shown
+
 
 class Section:
     """Base of the configuration's dataclasses: a misspelt field is an error where it is written."""
@@ -30,6 +32,7 @@ def field(
     odd: bool = False,
     one_of: tuple[str, ...] | None = None,
     length: int | None = None,
+    most: int | None = None,
     some: bool = False,
     weights: str = "",
 ) -> Any:
@@ -41,6 +44,7 @@ def field(
       multiple_of, odd: of whole numbers.
       one_of: the words that are allowed.
       length: of a tuple.
+      most: of a tuple, the highest length.
       some: whether a tuple or string must not be empty.
       weights: "same" where the weights of a model mean something else under another value; "norm" where the value is a
         kind of norm, whose weights some other kinds share; "" where they do not depend on it.
@@ -54,6 +58,7 @@ def field(
         "odd": odd or None,
         "one_of": one_of,
         "length": length,
+        "most": most,
         "some": some or None,
         "weights": weights or None,
     }
@@ -68,15 +73,6 @@ def section(cls: type) -> Any:
 def fail(name: str, came: Any, allowed: str):
     """Raises the ValueError of every wrong value, in one line."""
     raise ValueError(f"config.{name} is {shown(came)}; allowed: {allowed}.")
-
-
-def shown(value: Any) -> str:
-    """A value as messages show it: in one line, and not the whole of it where it is long."""
-    try:
-        text = repr(value)
-    except ValueError:  # of a whole number with more digits than Python prints
-        return "a number of thousands of digits"
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def check_fields(values: Any, path: str):
@@ -113,7 +109,6 @@ WORDS = {"above": "above {}", "at_least": "at least {}", "at_most": "at most {}"
 WORDS |= {"multiple_of": "a multiple of {}", "odd": "odd"}
 TYPES = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
 WHOLE_LIMIT = 2**63  # of every whole number: they become int64
-LONGEST = 200  # characters of a value in a message
 
 
 def _check_bounds(name, value, bounds):
@@ -125,6 +120,7 @@ def _check_bounds(name, value, bounds):
     good &= all(TESTS[kind](number, bound) for kind, bound in bounds.items() if kind in TESTS for number in numbers)
     good &= all(leaf in bounds["one_of"] for leaf in leaves) if "one_of" in bounds else True
     good &= len(value) == bounds["length"] if "length" in bounds else True
+    good &= len(value) <= bounds["most"] if "most" in bounds else True
     good &= bool(value) or "some" not in bounds
     if not good:
         fail(name, value, _allowed(value, bounds))
@@ -147,6 +143,7 @@ def _allowed(value, bounds):
         word = "a number of" if text.startswith("at ") else "a number"
         return f"{word} {text}" if text else "text that is not empty" if "some" in bounds else "a finite number"
     count = bounds.get("length", "one or more" if "some" in bounds else "any number of")
+    count = f"at most {bounds['most']}" if "most" in bounds else count
     return f"{count} values, each {text or 'finite'}"
 
 

@@ -3,11 +3,11 @@
 import copy
 import importlib
 import importlib.util
-import os
 import pathlib
 import pkgutil
 import traceback
 
+from mask_rcnn_tf.arguments import PATH, check_kind
 from mask_rcnn_tf.config import Config
 
 
@@ -26,8 +26,7 @@ def load_config(name_or_path: str) -> Config:
     Raises:
       ValueError: no such preset or file, the file fails, or what `get_config` returns does not validate.
     """
-    if not isinstance(name_or_path, (str, os.PathLike)):
-        raise ValueError(f"config is a {type(name_or_path).__name__}; allowed: the name of a preset, or a path.")
+    check_kind("config", name_or_path, PATH, "the name of a preset, or a path")
     path = pathlib.Path(name_or_path)
     if path.suffix == ".py":
         if not path.is_file():

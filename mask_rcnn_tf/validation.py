@@ -4,6 +4,7 @@ from typing import Any
 
 from mask_rcnn_tf.fields import check_fields, fail
 
+MOST_ANCHORS = 1000  # of a cell
 NORMS = ("none", "frozen_batch_norm", "batch_norm", "sync_batch_norm", "group_norm")
 
 
@@ -49,6 +50,11 @@ def _validate_backbone(backbone: Any):
     prefix = "model.backbone"
     if (backbone.groups, backbone.width_per_group) != (1, 64) and backbone.block != "bottleneck":
         fail(f"{prefix}.groups", backbone.groups, "1, with width_per_group 64, where block is 'basic'")
+    last = int(backbone.out_levels[-1][1])
+    blocks = [f"c{level}_{i}" for level, count in enumerate(backbone.stage_blocks[: last - 1], 2) for i in range(count)]
+    names = backbone.non_local_after
+    if len(set(names)) < len(names) or not set(names) <= set(blocks):
+        fail(f"{prefix}.non_local_after", names, f"blocks that are built, {blocks[0]} to {blocks[-1]}, none twice")
     if any(channels * backbone.width_per_group % 64 for channels in backbone.stage_channels):
         fail(f"{prefix}.width_per_group", backbone.width_per_group, "stage_channels * width_per_group divide by 64")
 
@@ -78,6 +84,8 @@ def _validate_levels(model: Any):
     if len(sizes) != len(levels) or not all(sizes):
         allowed = f"{len(levels)} tuples of sizes, one for each of rpn.levels, and at least one ratio"
         fail("model.anchors", model.anchors, allowed)
+    if len(sizes[0]) * len(model.anchors.ratios) > MOST_ANCHORS:
+        fail("model.anchors", model.anchors, f"at most {MOST_ANCHORS} anchors a cell, sizes times ratios")
     if len({len(of_level) for of_level in sizes}) != 1:
         fail("model.anchors.sizes", sizes, "as many sizes on every level: the RPN head is shared")
 

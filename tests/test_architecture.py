@@ -14,6 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = "mask_rcnn_tf"
 ALL = (
+    "arguments",
     "config",
     "fields",
     "strict_json",
@@ -38,22 +39,24 @@ ALL = (
 IMPORTS = {
     "__init__": ALL,
     "config": ("fields", "validation"),
-    "fields": (),
+    "arguments": (),
+    "fields": ("arguments",),
     "validation": ("fields",),
-    "presets": ("config", "configs"),  # load_config finds the presets
+    "presets": ("arguments", "config", "configs"),  # load_config finds the presets
     "configs": ("config",),
     "ops": (),
     "strict_json": (),
     "whole_files": (),
     "starting": (),
-    "coco": ("ops", "strict_json", "whole_files"),
-    "data": ("ops", "coco", "config", "strict_json"),
-    "models": ("ops", "config"),
-    "weights": ("models", "config", "fields", "presets", "strict_json", "whole_files"),
-    "evaluation": ("ops", "coco", "config", "weights", "whole_files"),  # loads the model that it runs
-    "visualize": ("ops", "coco"),
-    "export": ("models", "ops", "coco", "config", "strict_json", "whole_files", "evaluation", "data"),
+    "coco": ("arguments", "ops", "strict_json", "whole_files"),
+    "data": ("arguments", "ops", "coco", "config", "strict_json"),
+    "models": ("arguments", "ops", "config"),
+    "weights": ("arguments", "models", "config", "fields", "presets", "strict_json", "whole_files"),
+    "evaluation": ("arguments", "ops", "coco", "config", "weights", "whole_files"),  # loads the model that it runs
+    "visualize": ("arguments", "ops", "coco"),
+    "export": ("arguments", "models", "ops", "coco", "config", "strict_json", "whole_files", "evaluation", "data"),
     "training": (
+        "arguments",
         "config",
         "strict_json",
         "whole_files",

@@ -26,6 +26,8 @@ def narrow(name):
         config.preprocess.std = (58.0,) * 3  # levels of 255 through random weights decode to boxes without area
     backbone, groups = config.backbone, config.backbone.groups
     backbone.stage_blocks, backbone.stage_channels, backbone.stem_channels = (1,) * 4, (32, 32, 32, 32), 32
+    if backbone.non_local_after:
+        backbone.stage_blocks, backbone.non_local_after = (1, 1, 2, 1), ("c4_0",)
     backbone.groups = min(groups, 4)
     backbone.width_per_group = 64 if groups == 1 else 8
     if "norm" in backbone.norm and backbone.norm.startswith("frozen"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mask_rcnn_tf.arguments import shown
 from mask_rcnn_tf.coco import boxes, rle
 from mask_rcnn_tf.coco.errors import Rejected
 from mask_rcnn_tf.coco.segmentation import has_segmentation, has_stray_parts, mask_runs, numbers
@@ -100,7 +101,7 @@ def is_crowd(row: dict) -> bool:
         return False
     number = {"0": 0, "1": 1}.get(value.strip(), value) if isinstance(value, str) else value
     if not isinstance(number, int | float) or number not in (0, 1):
-        raise Rejected("iscrowd is not 0 or 1", f"it is {value!r:.60}")
+        raise Rejected("iscrowd is not 0 or 1", f"it is {shown(value):.60}")
     return bool(number)
 
 
@@ -152,9 +153,9 @@ def clipped_box(
     if may_be_empty and not is_negative:
         return box
     if has_size and ((corners[:2] >= (height, width)) | (corners[2:] <= 0)).any():
-        raise Rejected("box lies outside the image", f"{form} = {bbox!r:.60}")
+        raise Rejected("box lies outside the image", f"{form} = {shown(bbox):.60}")
     if not has_size or not (box[2:] > box[:2]).all():
-        raise Rejected("box has no area", f"{form} = {bbox!r:.60}")
+        raise Rejected("box has no area", f"{form} = {shown(bbox):.60}")
     return box
 
 
@@ -200,14 +201,14 @@ def judge_result(result: Any) -> dict:
       Rejected: with the reason.
     """
     if not isinstance(result, dict):
-        raise Rejected("result is not a table", f"it is {result!r:.60}")
+        raise Rejected("result is not a table", f"it is {shown(result):.60}")
     for key in ("image_id", "category_id"):
         if not isinstance(result.get(key), int | np.integer) or isinstance(result[key], bool):
-            raise Rejected(f"{key} is not a whole number", f"it is {result.get(key)!r:.60}")
+            raise Rejected(f"{key} is not a whole number", f"it is {shown(result.get(key)):.60}")
     if not is_number(result.get("score")) or abs(result["score"]) > HIGHEST_SCORE:
-        raise Rejected("score is not a finite number", f"it is {result.get('score')!r:.60}")
+        raise Rejected("score is not a finite number", f"it is {shown(result.get('score')):.60}")
     if "bbox" in result and (boxes.check_box(result["bbox"])[2:] < 0).any():
-        raise Rejected("box has a negative side", f"{boxes.XYWH} = {result['bbox']!r:.60}")
+        raise Rejected("box has a negative side", f"{boxes.XYWH} = {shown(result['bbox']):.60}")
     if "keypoints" in result:
         _check_result_keypoints(result["keypoints"])
     return result | {"segmentation": _checked_rle(result["segmentation"])} if "segmentation" in result else result
@@ -222,7 +223,7 @@ def _check_result_keypoints(keypoints: Any):
 def _checked_rle(segmentation: Any) -> dict:
     size = segmentation.get("size") if isinstance(segmentation, dict) else None
     if not isinstance(size, list | tuple) or len(size) != 2:
-        raise Rejected("segmentation is no RLE with a size", f"it is {segmentation!r:.60}")
+        raise Rejected("segmentation is no RLE with a size", f"it is {shown(segmentation):.60}")
     height, width = boxes.image_size({"height": size[0], "width": size[1]})
     runs = rle.runs_of_rle(segmentation, height, width)
     return rle.encode(runs, height, width)

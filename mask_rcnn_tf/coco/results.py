@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from mask_rcnn_tf import whole_files
+from mask_rcnn_tf.arguments import PATH, check_kind
 from mask_rcnn_tf.coco.rle import encode_crop
 from mask_rcnn_tf.ops.masks import paste_bitmap
 
@@ -52,8 +53,10 @@ def to_results(
       where the detections have them. `json.dump` takes it as it is.
 
     Raises:
-      ValueError: a class has no category id.
+      ValueError: an argument is of another kind, or a class has no category id.
     """
+    check_kind("detections", detections, dict, "the arrays of one image by name")
+    check_kind("category_ids", category_ids, (list, tuple), "a list or tuple of the file's ids")
     classes = np.asarray(detections["detection_classes"])
     if classes.size and not 1 <= classes.min() <= classes.max() <= len(category_ids):
         raise ValueError(
@@ -99,7 +102,9 @@ def unpad(detections: dict[str, np.ndarray], index: int) -> dict[str, np.ndarray
 
 
 def write_json(value: list | dict, path: str | pathlib.Path):
-    """Writes COCO results or metrics as JSON, making the folder."""
+    """Writes COCO results or metrics as JSON, making the folder. Raises ValueError: an argument is of another kind."""
+    check_kind("value", value, (list, dict), "a list or a dict")
+    check_kind("path", path, PATH, "a path")
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_files.replacing(path) as partial:

@@ -43,6 +43,7 @@ __all__ = [
     "RpnConfig",
     "ShapesConfig",
     "TrainConfig",
+    "check_fields",
     "from_dict",
     "person_keypoints",
     "to_dict",

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mask_rcnn_tf.config.limits import CELLS, LAYERS, PARTS
+from mask_rcnn_tf.config.limits import CELLS, LAYERS, PARTS, STAGES
 from mask_rcnn_tf.fields import Section, field
 from mask_rcnn_tf.validation import NORMS
 
@@ -24,10 +24,10 @@ class BoxHeadConfig(Section):
     class_agnostic: bool = False  # one box for all classes (Detectron2's CLS_AGNOSTIC_BBOX_REG)
     # Cascade R-CNN: the IoU from which a box of the stage before is foreground, for each stage after the first, whose
     # IoU is roi.positive_iou; (): no cascade. Detectron2's: (0.6, 0.7)
-    cascade_ious: tuple[float, ...] = field((), at_least=0, at_most=1)
+    cascade_ious: tuple[float, ...] = field((), at_least=0, at_most=1, most=STAGES)
     # delta_weights of each stage after the first
     cascade_delta_weights: tuple[tuple[float, ...], ...] = field(
-        ((20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0)), above=0, weights="same"
+        ((20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0)), above=0, most=STAGES, weights="same"
     )
 
     @property

@@ -55,6 +55,8 @@ class BackboneConfig(Section):
     out_levels: tuple[str, ...] = field(("C2", "C3", "C4", "C5"), some=True, one_of=("C2", "C3", "C4", "C5"))
     # of C5's 3x3; 2: C5 has stride 16, and sees as far as with 32, whose weights it starts from (Detectron2's DC5)
     c5_dilation: int = field(1, at_least=1, at_most=2)
+    # blocks of a stage, such as "c4_4", which a non-local block follows (paper, Table 8: the last but one of C4)
+    non_local_after: tuple[str, ...] = ()
     # 0: all trains; 1: the stem is frozen; 2: stem and C2; ... 5: the whole backbone
     frozen_stages: int = field(2, at_least=0, at_most=5)
 

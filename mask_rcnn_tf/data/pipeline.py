@@ -6,9 +6,11 @@ from the stream, canvas by canvas, what earlier steps have used.
 """
 
 import dataclasses
+from numbers import Integral
 
 import tensorflow as tf
 
+from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import copy_paste, records, sources, transforms
 
@@ -28,8 +30,9 @@ def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
     """
     _check(config)
     config = _with_flip_pairs(config)
+    check_kind("start_step", start_step, Integral, "a whole number from 0")
     if start_step < 0:
-        raise ValueError(f"start_step is {start_step}; allowed: 0 or more.")
+        raise ValueError(f"start_step is {start_step}; allowed: a whole number from 0.")
     stored = sources.dataset(config, "train")
     num_images = int(stored.cardinality())
     if num_images < 1:
@@ -70,7 +73,11 @@ def val_images(config: Config) -> tf.data.Dataset:
 
     Returns:
       Elements with `image` uint8 [h, w, 3] and `image_id` int64 [], in file order.
+
+    Raises:
+      ValueError: `config` is none.
     """
+    check_kind("config", config, Config, "a Config")
 
     def build(record):
         decoded = records.decoded(record, config.model.preprocess.white_level)
@@ -80,6 +87,7 @@ def val_images(config: Config) -> tf.data.Dataset:
 
 
 def _check(config: Config):
+    check_kind("config", config, Config, "a Config")
     transforms.check_canvases(config)
     num_keypoints = sources.keypoints(config).count
     for name in ("keypoint_flip_pairs", "keypoint_vertical_pairs"):

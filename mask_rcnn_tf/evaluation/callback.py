@@ -3,18 +3,21 @@
 import logging
 import pathlib
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import keras
 import numpy as np
 import tensorflow as tf
 from pycocotools import coco
 
+from mask_rcnn_tf.arguments import PATH, check_kind
 from mask_rcnn_tf.coco import categories
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import coco_metrics
 from mask_rcnn_tf.ops import images as image_ops
 
 LOG = logging.getLogger("mask_rcnn_tf")
+DATASET = "a tf.data.Dataset, such as val_dataset(config)"
 Predict = Callable[[list[np.ndarray]], list[dict]]
 
 
@@ -39,8 +42,9 @@ def predict_results(
       COCO results of all images, in the dataset's order.
 
     Raises:
-      ValueError: the dataset is infinite, or a class has no category id.
+      ValueError: an argument is of another kind, the dataset is infinite, or a class has no category id.
     """
+    _check_kinds(model, dataset)
     cardinality = int(dataset.cardinality())
     if cardinality == tf.data.INFINITE_CARDINALITY:
         raise ValueError("dataset is infinite; allowed: a dataset that ends, such as val_dataset(config).")
@@ -55,6 +59,12 @@ def predict_results(
             )
         progress.add(1)
     return results
+
+
+def _check_kinds(model: keras.Model, dataset: tf.data.Dataset):
+    if not hasattr(model, "config"):  # `evaluation` does not know models
+        raise ValueError(f"model is a {type(model).__name__}; allowed: a MaskRCNN.")
+    check_kind("dataset", dataset, tf.data.Dataset, DATASET)
 
 
 def _predict_image(predict: Predict, record: dict[str, tf.Tensor]) -> tuple[int, tuple[int, int], dict]:
@@ -106,6 +116,7 @@ def evaluate(
     Raises:
       ValueError: see `predict_results` and `coco_metrics.score`.
     """
+    _check_kinds(model, dataset)
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas)
     results = predict_results(model, dataset, category_ids or _matched_ids(model, truth), verbose)
     return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results
@@ -152,9 +163,15 @@ class CocoEvaluation(keras.callbacks.Callback):
             `functools.partial(mask_rcnn_tf.make_predictor, augmentation=config.eval.augmentation)`.
 
         Raises:
-          ValueError: `every` is below 1, or an annotation cannot be scored: now, not at the end of an epoch.
+          ValueError: an argument is of another kind, `every` is below 1, or an annotation cannot be scored: now, not at
+            the end of an epoch.
         """
         super().__init__()
+        check_kind("dataset", dataset, tf.data.Dataset, DATASET)
+        check_kind("category_ids", category_ids, (list, tuple), "a list or tuple of the file's ids")
+        check_kind("every", every, Integral, "a whole number of epochs")
+        check_kind("output", output, (*PATH, type(None)), "a path, or None")
+        check_kind("make_predictor", make_predictor, (Callable, type(None)), "a function, or None")
         if every < 1:
             raise ValueError(f"every is {every!r}; allowed: 1 or more epochs.")
         self.dataset, self.every, self.category_ids, self.verbose = dataset, every, category_ids, verbose

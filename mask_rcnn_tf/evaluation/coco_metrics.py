@@ -3,13 +3,13 @@
 import contextlib
 import io
 import logging
-import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 from pycocotools import coco, cocoeval
 
+from mask_rcnn_tf.arguments import PATH, check_kind, shown
 from mask_rcnn_tf.coco import completion, reader
 from mask_rcnn_tf.coco.boxes import XYWH, judge_boxes
 from mask_rcnn_tf.coco.segmentation import has_segmentation
@@ -92,7 +92,8 @@ def score_truth(
 
 
 def format_table(metrics: dict[str, dict]) -> str:
-    """The tables of `score` as text, a line each, in per cent as papers print them."""
+    """The tables of `score` as text, a line each, in per cent as papers print. Raises ValueError: it is no dict."""
+    check_kind("metrics", metrics, dict, "the tables of `score`")
     lines = []
     for kind, table in metrics.items():
         if kind != "per_category":
@@ -104,10 +105,10 @@ def format_table(metrics: dict[str, dict]) -> str:
 def check_arguments(iou_types: Sequence[str], max_dets: Sequence[int]):
     """Raises ValueError where `iou_types` or `max_dets` of `score` are not what is allowed."""
     if not isinstance(iou_types, (list, tuple)) or not iou_types or any(kind not in RESULT_KEY for kind in iou_types):
-        raise ValueError(f"iou_types is {iou_types!r}; allowed: a tuple of {', '.join(map(repr, RESULT_KEY))}.")
+        raise ValueError(f"iou_types is {shown(iou_types)}; allowed: a tuple of {', '.join(map(repr, RESULT_KEY))}.")
     whole = isinstance(max_dets, (list, tuple)) and all(isinstance(count, (int, np.integer)) for count in max_dets)
     if not whole or not max_dets or min(max_dets) < 1 or list(max_dets) != sorted(set(max_dets)):
-        raise ValueError(f"max_dets is {max_dets!r}; allowed: ascending whole numbers above 0.")
+        raise ValueError(f"max_dets is {shown(max_dets)}; allowed: ascending whole numbers above 0.")
 
 
 def load_truth(
@@ -132,8 +133,9 @@ def load_truth(
       ValueError: the file or dict is not in COCO format, an annotation cannot be used or lacks what a type needs, or
         the number of sigmas is not that of the keypoints.
     """
-    if not isinstance(ground_truth, (dict, str, os.PathLike)):
-        raise ValueError(f"ground_truth is a {type(ground_truth).__name__}; allowed: a COCO-format dict, or its path.")
+    check_kind("ground_truth", ground_truth, (dict, *PATH), "a COCO-format dict, or its path")
+    if sigmas is not None:
+        check_kind("sigmas", sigmas, (list, tuple), "a list or tuple of numbers, or None")
     where = where or ("ground_truth" if isinstance(ground_truth, dict) else f"ground_truth {ground_truth}")
     table = ground_truth if isinstance(ground_truth, dict) else reader.read_truth(ground_truth)
     reader.check_scored(table)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.ops import images as image_ops
@@ -21,6 +22,7 @@ def default_canvas(config: ModelConfig) -> Canvas:
 def check_canvas(config: ModelConfig, canvas: Canvas) -> Canvas:
     """Returns (H, W) as it came. Raises ExportError unless both are positive multiples of `preprocess.size_divisor`."""
     divisor = config.preprocess.size_divisor
+    check_kind("canvas", canvas, (list, tuple), "(H, W)", ExportError)
     if len(canvas) != 2 or any(not isinstance(side, int) or side <= 0 or side % divisor for side in canvas):
         raise ExportError(f"canvas is {canvas!r}; allowed: (H, W), positive multiples of {divisor}.")
     return canvas

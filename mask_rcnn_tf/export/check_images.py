@@ -1,9 +1,11 @@
 """Images that an export is checked on."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
+from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import ModelConfig, ShapesConfig
 from mask_rcnn_tf.data import shape_drawing
 from mask_rcnn_tf.evaluation.image_files import find_images, read_image
@@ -37,6 +39,28 @@ def drawn_scenes(config: ModelConfig, count: int = 4) -> list[np.ndarray]:
         top, left = (side - height) // 2, (side - width) // 2
         scenes.append(shape_drawing.paint(rng, side, shapes)[top : top + height, left : left + width].copy())
     return scenes
+
+
+def images_to_compare(config: ModelConfig, images: Sequence[np.ndarray] | None) -> list[np.ndarray]:
+    """The images that an exporter was given, or drawn ones; wrong ones are refused before minutes of work.
+
+    Args:
+      config: the model's.
+      images: uint8 [h, w, 3] RGB, each; None: `drawn_scenes`.
+
+    Raises:
+      ExportError: it is no list of such arrays, or an empty one.
+    """
+    if images is None:
+        return drawn_scenes(config)
+    check_kind("images", images, (list, tuple), "a list of uint8 arrays [h, w, 3], or None", ExportError)
+    if not images:
+        raise ExportError("images is []; allowed: one or more, or None.")
+    for i, image in enumerate(images):
+        check_kind(f"images[{i}]", image, np.ndarray, "a uint8 array [h, w, 3]", ExportError)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+            raise ExportError(f"images[{i}] is {image.dtype} {list(image.shape)}; allowed: uint8 [h, w, 3], RGB.")
+    return list(images)
 
 
 def read_folder(folder: str | os.PathLike, limit: int | None = None, white_level: int = FULL_RANGE) -> list[np.ndarray]:

@@ -4,6 +4,7 @@ import copy
 
 import tensorflow as tf
 
+from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.models.conv_norm import ConvNorm
 from mask_rcnn_tf.models.dtypes import resolve_dtype
@@ -32,8 +33,7 @@ def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> Ma
     Raises:
       ExportError: the model is no `MaskRCNN`.
     """
-    if not isinstance(model, MaskRCNN):
-        raise ExportError(f"model is a {type(model).__name__}; allowed: a MaskRCNN.")
+    check_kind("model", model, MaskRCNN, "a MaskRCNN", ExportError)
     config = copy.deepcopy(model.config)
     config.dtype, config.kernels = dtype, kernels
     pairs = config.rpn.post_nms_top_n_test * config.num_classes

@@ -14,7 +14,7 @@ import tensorflow as tf
 from mask_rcnn_tf.config import to_dict
 from mask_rcnn_tf.export import signatures
 from mask_rcnn_tf.export.canvas import Canvas, check_canvas, image_dtype
-from mask_rcnn_tf.export.check_images import drawn_scenes
+from mask_rcnn_tf.export.check_images import images_to_compare
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.folding import fold
 from mask_rcnn_tf.export.labels import label_map
@@ -71,8 +71,8 @@ def onnx(
     if canvas is not None:
         canvas = check_canvas(model.config, canvas)
     metadata = {"config": to_dict(model.config), "labels": label_map(model.config), "canvas": canvas}
-    images = drawn_scenes(model.config) if images is None else images
-    with written_whole(path) as place:
+    images = images_to_compare(model.config, images)
+    with written_whole(path, ".onnx") as place:
         _write(_convert_model(folded, canvas), metadata, place)
         verify(place, model, images)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.config import to_dict
 from mask_rcnn_tf.export import signatures
-from mask_rcnn_tf.export.check_images import drawn_scenes
+from mask_rcnn_tf.export.check_images import images_to_compare
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.folding import fold
 from mask_rcnn_tf.export.labels import label_map
@@ -56,7 +56,7 @@ def saved_model(
     if pasted and "detection_masks" not in output_names(folded.config, folded.stages):
         raise ExportError("pasted is True and the model has no mask head; allowed: False.")
     labels = label_map(model.config)
-    images = drawn_scenes(model.config) if images is None else images
+    images = images_to_compare(model.config, images)
     with written_whole(path) as place:
         _save(folded, place, pasted, {"labels.json": labels, "config.json": to_dict(model.config)})
         write_warm_up(model.config, place / "assets.extra")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from mask_rcnn_tf.config import to_dict
 from mask_rcnn_tf.export import signatures
 from mask_rcnn_tf.export.canvas import Canvas, check_canvas, default_canvas, image_dtype
-from mask_rcnn_tf.export.check_images import drawn_scenes
+from mask_rcnn_tf.export.check_images import images_to_compare
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.folding import fold
 from mask_rcnn_tf.export.labels import label_map
@@ -59,7 +59,7 @@ def stablehlo(
     folded = fold(model, kernels="xla")
     canvas = check_canvas(model.config, canvas or default_canvas(model.config))
     labels = label_map(model.config)
-    images = drawn_scenes(model.config) if images is None else images
+    images = images_to_compare(model.config, images)
     detect = tf.function(
         lambda image, image_shape, original_shape: signatures.detect_canvas(folded, image, image_shape, original_shape),
         jit_compile=True,

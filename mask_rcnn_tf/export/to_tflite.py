@@ -12,7 +12,7 @@ import tensorflow as tf
 from mask_rcnn_tf.config import to_dict
 from mask_rcnn_tf.export import tflite_file, tflite_merge, tflite_metadata, tflite_stages
 from mask_rcnn_tf.export.canvas import Canvas, check_canvas, default_canvas
-from mask_rcnn_tf.export.check_images import drawn_scenes
+from mask_rcnn_tf.export.check_images import images_to_compare
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.folding import fold
 from mask_rcnn_tf.export.labels import label_map
@@ -109,11 +109,11 @@ def tflite(
         folded.pyramid.upsample = lambda level, shape: tf.image.resize(level, shape, "nearest")
     files = _files(model, check_canvas(model.config, default_canvas(model.config) if canvas is None else canvas))
     canvas = tuple(json.loads(files["canvas.json"]))
-    images = drawn_scenes(model.config) if images is None else images
+    images = images_to_compare(model.config, images)
     calibration = images if calibration is None else calibration
     if quantization == "int8" and not len(calibration):
         raise ExportError("calibration is []; allowed: at least one image, better some tens.")
-    with written_whole(path) as place:
+    with written_whole(path, ".tflite") as place:
         if heads_only:
             graphs = tflite_stages.network_graphs(folded, canvas, True)
             converted = tflite_merge.gather(_networks(folded, canvas, graphs, quantization, calibration))

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
+from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models import criterion, inference
 from mask_rcnn_tf.models import targets as target_ops
@@ -44,7 +45,7 @@ class MaskRCNN(keras.Model):
       roi_operator: a `RoiOperator` in the place of RoIAlign.
 
     Raises:
-      ValueError: the configuration does not validate, or the parts do not fit it.
+      ValueError: an argument is of another kind, the configuration does not validate, or the parts do not fit it.
     """
 
     # Set by the package's face: exporters build on models, so models cannot import them.
@@ -62,10 +63,9 @@ class MaskRCNN(keras.Model):
     ):
         # Boxes reach the model: bfloat16 would round 1001.3 to 1000. The layers inside get their dtype one by one.
         super().__init__(dtype="float32", autocast=False, **kwargs)
-        if not isinstance(config, ModelConfig):
-            raise ValueError(
-                f"config is a {type(config).__name__}; allowed: a ModelConfig, e.g. load_config(...).model."
-            )
+        check_kind("config", config, ModelConfig, "a ModelConfig, e.g. load_config(...).model")
+        check_kind("stages", stages, (Stages, type(None)), "Stages, or None")
+        check_kind("roi_operator", roi_operator, (RoiOperator, type(None)), "a RoiOperator, or None")
         self._config = configuration.validate_model(copy.deepcopy(config))
         kernels = get_kernels(config.kernels)
         self.supports_jit = kernels.compiled

@@ -8,8 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mask_rcnn_tf.config import AugmentationConfig
+from mask_rcnn_tf.arguments import check_kind
+from mask_rcnn_tf.config import AugmentationConfig, check_fields
 from mask_rcnn_tf.models.augmented import AugmentedPredictor
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.preprocessing import shrunk
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import stored_images
@@ -36,8 +38,8 @@ def predict_images(
       head, `detection_keypoints` float32 [n, J, 3] (x, y, score).
 
     Raises:
-      ValueError: an image does not decode, or an array is not uint8 [h, w, 3]; the message says which. Or `images` is
-        no list.
+      ValueError: see `make_predictor`; `images` is no list, an image does not decode, or an array is not uint8
+        [h, w, 3]; the message says which.
     """
     return make_predictor(model, augmentation)(images)
 
@@ -50,8 +52,13 @@ def make_predictor(model: keras.Model, augmentation: AugmentationConfig | None =
       augmentation: see `predict_images`.
 
     Raises:
-      ValueError: see `AugmentedPredictor`.
+      ValueError: an argument is of another kind, a field of `augmentation` is not what is allowed, or see
+        `AugmentedPredictor`.
     """
+    check_kind("model", model, MaskRCNN, "a MaskRCNN")
+    check_kind("augmentation", augmentation, (AugmentationConfig, type(None)), "an AugmentationConfig, or None")
+    if augmentation is not None:
+        check_fields(augmentation, "eval.augmentation")
     augmented = augmentation is not None and len(augmentation.short_sides) > 0
     find = AugmentedPredictor(model, augmentation) if augmented else functools.partial(_predict, model)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
 from mask_rcnn_tf.models.backbones.resnet import ResNet, RoiBody
@@ -17,7 +18,13 @@ from mask_rcnn_tf.models.heads.keypoint import KeypointHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.rpn import RpnHead
 
-NOT_OF_A_BODY = ("stem_channels", "stem_kernel", "out_levels", "c5_dilation")  # among the backbone's fields
+NOT_OF_A_BODY = (
+    "stem_channels",
+    "stem_kernel",
+    "out_levels",
+    "c5_dilation",
+    "non_local_after",
+)  # among the backbone's fields
 # Names of the configuration's heads: attributes of the model, None where it has none.
 HEADS = ("box_head", "mask_head", "keypoint_head")
 
@@ -63,8 +70,10 @@ def make_stages(
       heads: None for those of the configuration (`make_heads`).
 
     Raises:
-      ValueError: levels of the configuration do not suit the backbone, or two heads have one name.
+      ValueError: a part is of another kind, levels of the configuration do not suit the backbone, or two heads have
+        one name.
     """
+    _check_parts(backbone, heads)
     dtype, pyramid = resolve_dtype(config.dtype), None
     if backbone is None:
         backbone = ResNet(**vars(config.backbone), name="backbone", dtype=dtype)
@@ -81,6 +90,18 @@ def make_stages(
         raise ValueError(f"heads have the names {', '.join(names)}; allowed: a name of its own for each.")
     _build(config, stages)
     return stages
+
+
+def _check_parts(backbone, heads):
+    if backbone is not None and not (isinstance(backbone, keras.layers.Layer) and hasattr(backbone, "spec")):
+        came = f"a {type(backbone).__name__} without `spec`"
+        raise ValueError(
+            f"backbone is {came}; allowed: a layer with one, such as KerasBackbone makes of a Keras model."
+        )
+    if heads is not None:
+        check_kind("heads", heads, (list, tuple), "a list of RoiHead")
+        for i, head in enumerate(heads):
+            check_kind(f"heads[{i}]", head, RoiHead, "a RoiHead")
 
 
 def _roi_body(config, spec, dtype):

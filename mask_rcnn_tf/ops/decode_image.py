@@ -6,6 +6,7 @@ MAX_SIDE = 2**16  # of an image, pixels: JPEG's own limit is one less
 MAX_PIXELS = 2**26  # a photo of 64 megapixels passes
 FULL_RANGE = 2**16 - 1  # the highest level of 16 bits
 BITFIELDS = 3  # a BMP with masks of its colours: of red, green and blue, the lowest byte first
+ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # APP14: version 100, no flags, inks as they are, inverted
 BGR_MASKS = (0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0)
 
 
@@ -30,7 +31,7 @@ def decode_image(content: tf.Tensor, white_level: int = FULL_RANGE) -> tf.Tensor
         + [
             (
                 tf.io.is_jpeg(content),
-                lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+                lambda: tf.io.decode_jpeg(_with_inverted_inks(content), channels=3, dct_method="INTEGER_ACCURATE"),
             ),
             (
                 _is_webp_with_alpha(content),
@@ -44,6 +45,19 @@ def decode_image(content: tf.Tensor, white_level: int = FULL_RANGE) -> tf.Tensor
     image = _refused(image, is_cut, "the first frame of the GIF does not cover it; allowed: one that does.")
     image.set_shape([None, None, 3])
     return image
+
+
+def _with_inverted_inks(jpeg):
+    """The same, with a marker of Adobe's where there are four inks, which a marker of the file's own overrides.
+
+    Without one TensorFlow takes them as they are. Pillow, which others train with, inverts them always.
+    """
+
+    def marked():
+        start, rest = tf.strings.substr(jpeg, 0, 2), tf.strings.substr(jpeg, 2, tf.strings.length(jpeg))
+        return tf.strings.join([start, ADOBE, rest])
+
+    return tf.cond(tf.io.extract_jpeg_shape(jpeg)[2] == 4, marked, lambda: jpeg)
 
 
 def _refused(value, condition, reason):

@@ -154,13 +154,19 @@ def _described(image: Image.Image, content: bytes, form: str) -> StoredImage:
         orientation=1 if is_tiff else int(_orientation(content)),  # Pillow applies a TIFF's by itself
         pages=image.n_frames if is_tiff else 1,
         deep=image.mode.startswith("I;16") if is_tiff else form == "PNG" and content[24:25] == b"\x10",
-        by_pillow=form in BY_PILLOW or form == "WEBP" and image.is_animated or form == "GIF" and _is_cut(image),
+        by_pillow=_is_read_otherwise(image, form),
     )
 
 
-def _is_cut(gif: Image.Image) -> bool:
-    """Whether the first frame does not cover the image: TensorFlow gives the frame alone."""
-    return tuple(gif.tile[0][1]) != (0, 0, *gif.size) if gif.tile else False
+def _is_read_otherwise(image: Image.Image, form: str) -> bool:
+    """Whether TensorFlow does not decode an image, or to other pixels than Pillow, which others train with.
+
+    Of a GIF it gives the first frame alone where that does not cover the image, and black for what is transparent.
+    """
+    if form == "GIF":
+        is_cut = bool(image.tile) and tuple(image.tile[0][1]) != (0, 0, *image.size)
+        return is_cut or "transparency" in image.info
+    return form in BY_PILLOW or form == "WEBP" and image.is_animated
 
 
 def _refusal(tiff: Image.Image) -> str:

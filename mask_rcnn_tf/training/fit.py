@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
+from mask_rcnn_tf.arguments import PATH, check_kind
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import pipeline, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, coco_metrics
@@ -52,14 +53,16 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
       `keras.callbacks.History` of the steps done by this call.
 
     Raises:
-      ValueError: the configuration does not validate or is not the one of the run in `model_dir`; the batch does not
-        divide by the devices; `train.init_from` cannot be loaded (it is read where there is no checkpoint yet); the
-        folder holds a run and no whole checkpoint; another process trains in it.
+      ValueError: an argument is of another kind; the configuration does not validate or is not the one of the run
+        in `model_dir`; the batch does not divide by the devices; `train.init_from` cannot be loaded (it is read where
+        there is no checkpoint yet); the folder holds a run and no whole checkpoint; another process trains in it.
       FloatingPointError: a loss or a weight is not finite.
       OSError: something cannot be written, as on a full disk.
       KeyboardInterrupt, SystemExit: Ctrl-C, SIGTERM or SIGHUP came, to the main thread; the step that was at
         work is stored.
     """
+    check_kind("config", config, Config, "a Config")
+    check_kind("model_dir", model_dir, PATH, "the path of a folder")
     folder, stopping = pathlib.Path(model_dir), Stopping()
     with stopping.handled(lambda: _where(folder, config.train.steps)):
         stopping.allow(at_once=True)

@@ -7,6 +7,7 @@ import numpy as np
 import safetensors.numpy
 
 from mask_rcnn_tf import whole_files
+from mask_rcnn_tf.arguments import PATH, check_kind
 from mask_rcnn_tf.config import to_dict
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights import mapping
@@ -18,7 +19,11 @@ def to_torchvision(model: MaskRCNN) -> dict[str, np.ndarray]:
 
     The rows of background, which torchvision has in its box deltas and masks and nobody reads, are zero. The names are
     those of v1 for a box head without convolutions, and of v2 for one with.
+
+    Raises:
+      ValueError: `model` is none.
     """
+    check_kind("model", model, MaskRCNN, "a MaskRCNN")
     return mapping.to_theirs(torchvision.all_entries(model))
 
 
@@ -26,8 +31,10 @@ def save_torchvision(model: MaskRCNN, path: str | pathlib.Path) -> None:
     """Writes `to_torchvision` as a safetensors file; its metadata has the model's configuration as JSON (`config`).
 
     Raises:
-      ValueError: the name does not end in .safetensors.
+      ValueError: an argument is of another kind, or the name does not end in .safetensors.
     """
+    check_kind("model", model, MaskRCNN, "a MaskRCNN")
+    check_kind("path", path, PATH, "a path that ends in .safetensors")
     path = pathlib.Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"path is {str(path)!r}; allowed: a name that ends in .safetensors.")

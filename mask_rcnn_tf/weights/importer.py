@@ -3,11 +3,15 @@
 import copy
 import os
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 from mask_rcnn_tf import strict_json
+from mask_rcnn_tf.arguments import PATH, check_kind, shown
 from mask_rcnn_tf.config import Config, ModelConfig, from_dict
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.weights import assumptions
+from mask_rcnn_tf.weights.counted_variables import counted_variables
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import Report, Tensors, assign, shorten
 from mask_rcnn_tf.weights.projects import detectron, detectron2, keras_applications, matterport, torchvision
@@ -22,6 +26,7 @@ SOURCES = {
     "keras": keras_applications.PROJECT,
 }
 CONFIG = "config"  # of the metadata that `exporter.save_torchvision` writes
+PRESET_BYTES = 2**28  # of the variables of a preset, of which a file may lack some
 COCO = "assumed: COCO's, by their number"
 NUMBERS = "assumed: the file has no names; give class_names"
 
@@ -55,8 +60,9 @@ def import_checkpoint(
       ValueError: `source` is none of these, or an argument does not validate.
       CheckpointError: the file cannot be read, or does not fit.
     """
-    if source not in SOURCES:
-        raise ValueError(f"source is {source!r}; allowed: {', '.join(SOURCES)}.")
+    _check_kinds(path, config, class_names, anchor_sizes, norm_epsilon)
+    if not isinstance(source, str) or source not in SOURCES:
+        raise ValueError(f"source is {shown(source)}; allowed: {', '.join(SOURCES)}.")
     project = SOURCES[source]
     given = {"class_names": tuple(class_names), "backbone.norm_epsilon": norm_epsilon}
     given["anchors.sizes"] = tuple(tuple(map(float, sizes)) for sizes in anchor_sizes)
@@ -70,7 +76,8 @@ def import_checkpoint(
         tensors = project.prepare(tensors)
         model_config, reasons, otherwise = _configure(project, tensors, checkpoint.metadata, config)
         _put(model_config, given, reasons)
-        model = MaskRCNN(model_config)
+        with counted_variables(_most_bytes(checkpoint, config)):
+            model = MaskRCNN(model_config)
         report = assign(model, project.make_entries(model, tensors), tensors, project.ignored)
     except CheckpointError as error:
         raise _located(error, source, path, f" The checkpoint's first names: {shorten(list(tensors))}.") from error
@@ -78,8 +85,28 @@ def import_checkpoint(
     return model, report
 
 
+def _check_kinds(path: Any, config: Any, class_names: Any, anchor_sizes: Any, norm_epsilon: Any):
+    check_kind("path", path, PATH, "the path of a checkpoint")
+    check_kind("config", config, (Config, type(None)), "a Config, or None")
+    for name, values in (("class_names", class_names), ("anchor_sizes", anchor_sizes)):
+        check_kind(name, values, (list, tuple), "a list or tuple")  # a text would be taken for its letters
+    for i, sizes in enumerate(anchor_sizes):
+        check_kind(f"anchor_sizes[{i}]", sizes, (list, tuple), "a list or tuple of sides in pixels")
+        for side in sizes:
+            check_kind(f"anchor_sizes[{i}]", side, Real, "a list or tuple of sides in pixels")
+    check_kind("norm_epsilon", norm_epsilon, (Real, type(None)), "a number, or None")
+
+
 def _read(project: Project, path: str | os.PathLike) -> Checkpoint:
     return Checkpoint(project.download(path)) if path in project.names else read_checkpoint(path)
+
+
+def _most_bytes(checkpoint: Checkpoint, config: Config | None) -> int:
+    """What the model's variables may take; a file that says its own configuration has all of them."""
+    if config is not None:  # the caller's wish
+        return 2**62
+    own = CONFIG in checkpoint.metadata
+    return 2 * sum(array.nbytes for array in checkpoint.arrays.values()) + (2**20 if own else PRESET_BYTES)
 
 
 def _configure(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.fields import weight_fields
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -56,8 +57,11 @@ def initialize(model: MaskRCNN, source: MaskRCNN) -> InitReport:
       `InitReport`.
 
     Raises:
-      ValueError: the models differ in a field that the weights depend on; each is named. Nothing was copied then.
+      ValueError: one is no `MaskRCNN`, or they differ in a field that the weights depend on; each is named. Nothing
+        was copied then.
     """
+    for name, given in (("model", model), ("source", source)):
+        check_kind(name, given, MaskRCNN, "a MaskRCNN")
     check_same_fields(model.config, source.config)
     names = model.config.class_names
     same_classes = bool(names) and names == source.config.class_names

@@ -9,7 +9,7 @@ import os
 import pathlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
@@ -17,7 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mask_rcnn_tf.arguments import PATH, check_kind
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.weights.counted_variables import counted_variables
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.readers.h5_files import copy_h5
 from mask_rcnn_tf.weights.readers.keras_classes import check_classes
@@ -46,8 +48,7 @@ def load_model(path: str | os.PathLike, with_optimizer: bool = False) -> MaskRCN
       ValueError: in one line: there is no such file, it is damaged, it holds something else, or asks for anything but
         a `MaskRCNN` with finite weights.
     """
-    if not isinstance(path, (str, bytes, os.PathLike)):
-        raise ValueError(f"model is a {type(path).__name__}; allowed: the path of a .keras file.")
+    check_kind("model", path, (bytes, *PATH), "the path of a .keras file")
     with _one_line(path), KerasFile(path) as archive, tempfile.TemporaryDirectory(prefix="mask_rcnn_tf_") as folder:
         return _load(archive, pathlib.Path(folder), with_optimizer)
 
@@ -62,6 +63,8 @@ def load_weights(model: MaskRCNN, path: str | os.PathLike):
     Raises:
       ValueError: see `load_model`; or they are the weights of another configuration.
     """
+    check_kind("model", model, MaskRCNN, "a MaskRCNN")
+    check_kind("path", path, PATH, "the path of a .keras or .weights.h5 file")
     with _one_line(path), tempfile.TemporaryDirectory(prefix="mask_rcnn_tf_") as folder:
         raw, copy = pathlib.Path(path), pathlib.Path(folder) / "copy.weights.h5"
         if raw.suffix == ".keras":
@@ -96,7 +99,7 @@ def _load(archive: KerasFile, folder: pathlib.Path, with_optimizer: bool) -> Mas
     archive.extract_weights(raw)
     with futures.ThreadPoolExecutor(1) as pool:
         copied = pool.submit(copy_h5, raw, copy)  # takes about as long as building does
-        with _unset_variables(raw.stat().st_size):
+        with counted_variables(raw.stat().st_size, unset=True):
             model = keras.saving.deserialize_keras_object(description, safe_mode=True)
         _check_shapes(model, copied.result())
     if with_optimizer and archive.config.get("compile_config"):
@@ -116,39 +119,6 @@ def _description(config: dict[str, Any]) -> dict[str, Any]:
     check_classes(values)
     names = {"module": MaskRCNN.__module__, "class_name": MaskRCNN.__name__, "registered_name": NAME}
     return names | {"config": values}
-
-
-@contextlib.contextmanager
-def _unset_variables(most_bytes: int) -> Iterator[None]:
-    """Variables that are made inside are NaN until they are loaded, and have at most as many bytes as their file.
-
-    Raises:
-      CheckpointError: they need more; the one that is too much is not made.
-    """
-    left, shapes_alone = most_bytes, tf.Graph()
-
-    def create(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
-        nonlocal left
-        value = arguments["initial_value"]
-        if callable(value):
-            with shapes_alone.as_default():
-                spec = tf.convert_to_tensor(value())
-            left -= spec.shape.num_elements() * spec.dtype.size
-            if left >= 0:
-                filling = float("nan") if spec.dtype.is_floating else 0
-                arguments["initial_value"] = tf.fill(spec.shape, tf.constant(filling, spec.dtype))
-        if left < 0:
-            raise CheckpointError(too_much)
-        return next_creator(**arguments)
-
-    too_much = f"its configuration needs more weights than the {most_bytes} bytes of the file"
-    try:
-        with tf.variable_creator_scope(create):
-            yield
-    except Exception as error:
-        if left < 0:  # Keras wraps what a layer raises
-            raise CheckpointError(too_much) from error
-        raise
 
 
 def _check_shapes(model: MaskRCNN, arrays: dict[str, tuple[int, ...]]):

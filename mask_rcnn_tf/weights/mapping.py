@@ -11,6 +11,7 @@ from mask_rcnn_tf.weights.errors import CheckpointError
 
 Tensors = dict[str, np.ndarray]  # a checkpoint: arrays by name
 SHOWN = 5  # differences that an error lists
+LONGEST = 200  # characters of one of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,4 +154,5 @@ def _reason(name: str, ignored: Sequence[tuple[str, str]]) -> str | None:
 
 def shorten(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    shown = [name if len(name) <= LONGEST else f"{name[:LONGEST]}..." for name in names[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

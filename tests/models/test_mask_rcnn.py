@@ -93,9 +93,9 @@ def test_predict_images_of_different_sizes_equals_one_by_one(trained, tmp_path):
         ([np.zeros((4, 4, 4), np.uint8)], r"images\[0\] is uint8 \[4, 4, 4\]"),
     ],
 )
-def test_predict_images_names_what_came(images, message):
+def test_predict_images_names_what_came(trained, images, message):
     with pytest.raises(ValueError, match=message):
-        mrcnn.predict_images(None, images)  # known before the model is asked
+        mrcnn.predict_images(trained[0], images)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

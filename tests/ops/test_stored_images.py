@@ -196,3 +196,38 @@ def test_a_gif_is_as_large_as_it_says():
     assert stored.shape == found.shape[:2] == (40, 50) and stored.by_pillow
     np.testing.assert_array_equal(found[5:25, 9:42], RGB.quantize(16).convert("RGB"))
     np.testing.assert_array_equal(decode_image(tf.constant(stored_images.graph_content(stored, found))), found)
+
+
+@pytest.mark.parametrize("mode", ["P", "L"])
+def test_what_is_transparent_in_a_gif_has_its_colour(mode):
+    """As in Pillow's `convert("RGB")`, which Detectron2 and torchvision read with; TensorFlow gives black."""
+    image = RGB.quantize(16) if mode == "P" else Image.fromarray(np.asarray(RGB)[..., 0] // 64 * 64 + 63)
+    content = encoded(image, "GIF", transparency=int(np.asarray(image)[3, 4]))
+    stored = stored_images.inspect(content)
+    found = stored_images.levels(stored)
+    np.testing.assert_array_equal(found, image.convert("RGB"))
+    np.testing.assert_array_equal(decode_image(tf.constant(stored_images.graph_content(stored, found))), found)
+    assert not decode_image(tf.constant(content)).numpy()[3, 4].any() and found[3, 4].all()
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_inks_of_a_jpeg_without_adobes_marker(orientation):
+    content = encoded(RGB.convert("CMYK"), "JPEG", exif=exif(orientation))
+    at = content.index(b"\xff\xee\0\x0eAdobe")
+    content = content[:at] + content[at + 16 :]
+    image = Image.open(io.BytesIO(content))
+    assert image.mode == "CMYK" and "adobe" not in image.info
+    stored = stored_images.inspect(content)
+    pixels, _ = stored_images.pixels(stored, stored.orientation)
+    np.testing.assert_array_equal(pixels, ImageOps.exif_transpose(image).convert("RGB"))
+    np.testing.assert_array_equal(decode_image(tf.constant(content)), image.convert("RGB"))  # as it is served
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"gAMA", b"prVt"])
+def test_a_png_whose_checksum_is_wrong_is_refused_as_by_pillow(kind):
+    """Whatever the chunk; libpng, and so `serving_bytes`, passes over what the pixels do not need."""
+    content = encoded(RGB, "PNG")
+    chunk = struct.pack(">I", 4) + kind + b"\0\1\2\3" + b"\0\0\0\0"
+    with pytest.raises(ValueError, match="does not decode as an image"):
+        stored_images.inspect(content[:33] + chunk + content[33:])
+    np.testing.assert_array_equal(decode_image(tf.constant(content[:33] + chunk + content[33:])), RGB)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import safetensors
+import safetensors.numpy
 from checkpoint_files import write_pickle, write_torch_legacy, write_torch_zip
 from tiny import tiny_config
 
@@ -81,6 +82,33 @@ def test_a_checkpoint_of_something_else_is_refused_by_every_source(tmp_path):
         with pytest.raises(CheckpointError, match=r"m\.pth") as error:
             import_checkpoint(source, tmp_path / "m.pth")
         assert "encoder.weight" in str(error.value), source
+
+
+def says(**values):
+    return {"config": json.dumps(values)}
+
+
+CLASSES = "roi_heads.box_predictor.cls_score.weight"  # by whose first axis classes are counted
+HOSTILE = {  # files of some bytes that ask for terabytes, or for minutes
+    "needs more weights than the": ({}, says(num_classes=10**9)),
+    "configuration needs more weights": ({}, says(fpn={"channels": 2**40})),
+    "weights than the .* bytes of the file": ({}, says(box_head={"fc_channels": 10**7})),
+    "cascade_ious is .*; allowed: at most 10 values": ({}, says(box_head={"cascade_ious": [0.5] * 10**5})),
+    "anchors is .*; allowed: at most 1000 anchors": ({}, says(anchors={"sizes": [[8.0] * 10**4] * 5})),
+    "more weights": ({CLASSES: np.zeros((10**9, 0), np.float32)}, None),
+    "20001 tensors in it; allowed: at most 20000": ({f"t{i}": np.zeros(0, np.float32) for i in range(20_001)}, None),
+    "unexpected: n{200}[.]{3}[.;]": ({"n" * 10**6: np.zeros(1, np.float32)}, None),
+}
+
+
+@pytest.mark.parametrize("message", HOSTILE)
+def test_what_a_small_file_asks_for_is_not_built(tmp_path, message):
+    arrays, metadata = HOSTILE[message]
+    arrays = arrays or {"a": np.zeros(1, np.float32)}
+    safetensors.numpy.save_file(arrays, tmp_path / "m.safetensors", metadata)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        import_checkpoint("torchvision", tmp_path / "m.safetensors")
+    assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) < 1500
 
 
 def run(tool, *arguments):

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.models.backbones.levels import level_shapes
+from mask_rcnn_tf.models.backbones.non_local import NonLocal
 from mask_rcnn_tf.models.conv_norm import ConvNorm
 
 EXPANSION = 4  # output channels of a bottleneck over its inner channels
@@ -110,6 +111,7 @@ class ResNet(keras.layers.Layer):
       stage_blocks, stage_channels: blocks and inner channels of C2..C5.
       out_levels: names of the stages it gives; it ends with the last of them.
       c5_dilation: of C5's 3x3s; its stride is 1 with 2.
+      non_local_after: names of blocks ("c4_4" is the fifth of C4) that a `NonLocal` follows.
       groups, width_per_group: see `ResidualBlock`; (32, 8) makes a ResNeXt 32x8d.
       stem_channels, stem_kernel: the first convolution, stride 2, followed by a 3x3 max-pool of stride 2.
       stride_in_1x1, norm, norm_epsilon, norm_momentum: see `ResidualBlock`.
@@ -124,6 +126,7 @@ class ResNet(keras.layers.Layer):
         *,
         out_levels: Sequence[str] = ("C2", "C3", "C4", "C5"),
         c5_dilation: int = 1,
+        non_local_after: Sequence[str] = (),
         stem_channels: int = 64,
         stem_kernel: int = 7,
         stride_in_1x1: bool = True,
@@ -153,6 +156,10 @@ class ResNet(keras.layers.Layer):
             strides.append(strides[-1] * stride)
             inputs = self.blocks[-1].filters
         self._strides = tuple(strides)  # of the stem and each stage
+        readers = [block for block in self.blocks if block.name in non_local_after]
+        self.non_local = [
+            NonLocal(block.filters, name=f"{block.name}_non_local", dtype=self.dtype_policy) for block in readers
+        ]
 
     @property
     def spec(self) -> dict[str, tuple[int, int]]:
@@ -170,11 +177,13 @@ class ResNet(keras.layers.Layer):
         """Builds every block for [n, h, w, 3]."""
         self.stem.build(input_shape)
         build_blocks(self.blocks, (None, None, None, self.stem.filters))
+        for layer in self.non_local:
+            layer.build((None, None, None, layer.channels))
         # Only now: variables that are made later would train all the same (Keras 3).
         frozen = self.frozen_stages
         stem = [self.stem] if frozen else []
-        for layer in stem + self.blocks[: sum(self.stage_blocks[: max(frozen - 1, 0)])]:
-            layer.trainable = False
+        for layer in stem + self.blocks[: sum(self.stage_blocks[: max(frozen - 1, 0)])] + self.non_local:
+            layer.trainable = isinstance(layer, NonLocal) and int(layer.name[1]) > frozen
 
     def call(self, image: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Runs the backbone.
@@ -189,10 +198,12 @@ class ResNet(keras.layers.Layer):
         outputs = self.stem(image, training=training)
         # Zeros are as good as -inf around the pool: ReLU came before.
         outputs = tf.nn.max_pool2d(tf.pad(outputs, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
-        features, blocks = {}, iter(self.blocks)
+        features, blocks, readers = {}, iter(self.blocks), {layer.name: layer for layer in self.non_local}
         for level, count in enumerate(self.stage_blocks, start=2):
-            for _ in range(count):
+            for i in range(count):
                 outputs = next(blocks)(outputs, training=training)
+                if f"c{level}_{i}_non_local" in readers:
+                    outputs = readers[f"c{level}_{i}_non_local"](outputs)
             features[f"C{level}"] = outputs
         return {name: features[name] for name in self.out_levels}
 

@@ -197,6 +197,9 @@ def all_entries(model: MaskRCNN) -> list[Entry]:
     """
     if model.pyramid is None:
         raise CheckpointError("config.model.fpn.enabled is False; allowed: True, as in torchvision's detectors.")
+    if model.backbone.non_local:
+        names = model.config.backbone.non_local_after
+        raise CheckpointError(f"config.model.backbone.non_local_after is {names}; allowed: none, as in torchvision.")
     parts = [_backbone(model), _pyramid(model.pyramid), _rpn(model.rpn_head)]
     parts.append(_box_head(model.box_head, model.config.box_head.pool_size))
     if model.mask_head is not None:

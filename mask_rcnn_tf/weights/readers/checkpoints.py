@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from mask_rcnn_tf.weights.errors import CheckpointError
-from mask_rcnn_tf.weights.readers import h5_files, pickled_arrays, safetensors_files, torch_files
+from mask_rcnn_tf.weights.readers import h5_files, pickled_arrays, raw_arrays, safetensors_files, torch_files
 from mask_rcnn_tf.weights.readers.raw_arrays import describe
 
 FORMATS = "torch .pth (zip or legacy), .pkl (Detectron2, Detectron, MSRA), Keras 2 .h5, .safetensors"
@@ -30,6 +30,7 @@ TEXT_PICKLE = re.compile(rb"\(d|\(l|\}[q(r}.]|c[\w.]+\n\w+\n")  # protocols 0 an
 # scripts keep the model in.
 WRAPPED = re.compile(r"(?:(?:module|_orig_mod|model|net)\.)+")
 SHOWN = 5
+PART = 2**24  # elements that are looked at at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _read_mapped(path: str, file: BinaryIO, mapped: mmap.mmap) -> tuple[dict[str
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return h5_files.read_h5(path), {}
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER:
-        return safetensors_files.read_safetensors(mapped), safetensors_files.read_metadata(mapped)
+        return safetensors_files.read_safetensors(path, mapped)
     if torch_files.LEGACY_MAGIC in start[:64]:
         return torch_files.read_torch_legacy(mapped), {}
     if (start[0] == 0x80 and start[1:2] <= b"\x05") or TEXT_PICKLE.match(start):
@@ -120,12 +121,19 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
     """The same for every format: something is there, under printable names, and finite."""
     if not arrays:
         raise CheckpointError("no tensors in it")
+    if len(arrays) > raw_arrays.MOST_TENSORS:
+        raise CheckpointError(f"{len(arrays)} tensors in it; allowed: at most {raw_arrays.MOST_TENSORS}")
     unprintable = [name for name in arrays if not name.isprintable() or not name]
     if unprintable:
         raise CheckpointError(f"{len(unprintable)} names of tensors are not printable: {_some(unprintable)}")
-    broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and not _is_finite(array)]
     if broken:
         raise CheckpointError(f"{len(broken)} tensors have values that are not finite: {_some(broken)}")
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    flat = array.reshape(-1)
+    return all(np.isfinite(flat[start : start + PART]).all() for start in range(0, flat.size, PART))
 
 
 def _some(names: list[str]) -> str:

@@ -14,6 +14,7 @@ ELEMENT_BYTES = {"bf16": 2, "b1": 1} | {
     for kind, sizes in {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}.items()
     for size in sizes
 }
+MOST_TENSORS = 20_000  # of a file; the largest models of the sources have 2000
 LARGEST_DIMENSION, MOST_DIMENSIONS = 2**48, 32
 
 

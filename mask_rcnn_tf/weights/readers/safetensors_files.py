@@ -16,33 +16,34 @@ ELEMENTS = {"BF16": "bf16", "BOOL": "b1"} | {
 }
 
 
-def read_safetensors(mapped: mmap.mmap) -> dict[str, np.ndarray]:
-    """The tensors of a .safetensors file; bfloat16, which NumPy lacks, becomes float32.
+def read_safetensors(path: str, mapped: mmap.mmap) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors of a .safetensors file, and the texts beside them.
+
+    bfloat16, which NumPy lacks, becomes float32.
 
     Args:
-      mapped: the file.
+      path: the file.
+      mapped: the same.
 
     Raises:
       CheckpointError: an element type that is no float, integer or bool.
-      safetensors.SafetensorError: it is damaged.
+      safetensors.SafetensorError: it is damaged: a header that is none, or whose tensors overlap, leave gaps or reach
+        beyond the file.
     """
-    arrays = {}
-    for name, tensor in sorted(safetensors.deserialize(mapped[:])):  # they come in any order
-        element = ELEMENTS.get(tensor["dtype"])
+    with safetensors.safe_open(path, "numpy"):  # looks at the header alone
+        pass
+    start = 8 + int.from_bytes(mapped[:8], "little")
+    header = json.loads(mapped[8:start])
+    metadata, data, arrays = header.pop("__metadata__", None) or {}, memoryview(mapped)[start:], {}
+    if len(header) > raw_arrays.MOST_TENSORS:
+        raise CheckpointError(f"{len(header)} tensors in it; allowed: at most {raw_arrays.MOST_TENSORS}")
+    for name, entry in sorted(header.items()):
+        element = ELEMENTS.get(entry["dtype"])
         if element is None:
             raise CheckpointError(
-                f"tensor {raw_arrays.describe(name)} is {tensor['dtype']}; allowed: {', '.join(ELEMENTS)}"
+                f"tensor {raw_arrays.describe(name)} is {entry['dtype']}; allowed: {', '.join(ELEMENTS)}"
             )
-        raw_arrays.count_elements(tensor["shape"])
-        view = raw_arrays.view_bytes(tensor["data"], element, False, tensor["shape"])
-        arrays[name] = raw_arrays.convert(view, element)
-    return arrays
-
-
-def read_metadata(mapped: mmap.mmap) -> dict[str, str]:
-    """The texts that a .safetensors file has beside its tensors.
-
-    Args:
-      mapped: the file, of which `read_safetensors` has read the tensors: its header is valid.
-    """
-    return json.loads(mapped[8 : 8 + int.from_bytes(mapped[:8], "little")]).get("__metadata__") or {}
+        raw_arrays.count_elements(entry["shape"])
+        view = raw_arrays.view_bytes(data[slice(*entry["data_offsets"])], element, False, entry["shape"])
+        arrays[name] = raw_arrays.convert(np.array(view), element)  # a copy: the file may change
+    return arrays, metadata

@@ -98,6 +98,11 @@ def test_safetensors(tmp_path):
         _safetensors(path, {"a": entry | {"dtype": "F8_E4M3", "shape": [8]}}, values.tobytes()), "is F8_E4M3; allowed"
     )
     _refused(_safetensors(path, {}), "no tensors in it")
+    overlapping = {"a": entry, "b": entry | {"data_offsets": [4, 12]}}
+    _refused(_safetensors(path, overlapping, bytes(12)), "SafetensorError")
+    _refused(_safetensors(path, {"a": entry | {"data_offsets": [-8, 0]}}, values.tobytes()), "SafetensorError")
+    gap = {"a": entry, "b": entry | {"data_offsets": [16, 24]}}
+    _refused(_safetensors(path, gap, bytes(24)), "SafetensorError")
 
 
 def test_a_header_that_begins_like_a_pickle(tmp_path):
