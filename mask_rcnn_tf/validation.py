@@ -42,6 +42,7 @@ def _check_model(model: Any):
     _validate_levels(model)
     _validate_rois(model)
     _validate_cascade(model.box_head)
+    _validate_proposals(model)
     _validate_keypoints(model.keypoint_head)
 
 
@@ -100,6 +101,17 @@ def _validate_cascade(head: Any):
         fail(f"{prefix}.cascade_delta_weights", head.cascade_delta_weights, f"one for each of {count} cascade_ious")
     if any(len(weights) != 4 for weights in head.cascade_delta_weights):
         fail(f"{prefix}.cascade_delta_weights", head.cascade_delta_weights, "four numbers a stage")
+
+
+def _validate_proposals(model: Any):
+    """Of a model without a box head, which is an RPN."""
+    if model.has_classes:
+        return
+    for name, enabled in (("mask_head", model.has_masks), ("keypoint_head", model.has_keypoints)):
+        if enabled:
+            fail(f"model.{name}.enabled", True, "False, where box_head.enabled is False: it needs detections")
+    if model.num_classes != 1:
+        fail("model.num_classes", model.num_classes, "1, where box_head.enabled is False: proposals have no class")
 
 
 def _validate_keypoints(head: Any):

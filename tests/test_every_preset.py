@@ -14,7 +14,13 @@ from mask_rcnn_tf.export import saved_model
 NAMES = sorted(path.stem for path in (pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 NAMES.remove("__init__")
 # One of each; the others differ in numbers.
-FAMILIES = ("mask_rcnn_r50_fpn", "mask_rcnn_r50_c4", "keypoint_rcnn_r50_fpn", "cascade_mask_rcnn_r50_fpn")
+FAMILIES = (
+    "mask_rcnn_r50_fpn",
+    "mask_rcnn_r50_c4",
+    "keypoint_rcnn_r50_fpn",
+    "cascade_mask_rcnn_r50_fpn",
+    "rpn_r50_fpn",
+)
 
 
 def narrow(name):
@@ -37,6 +43,8 @@ def narrow(name):
     config.rpn.pre_nms_top_n_train = config.rpn.pre_nms_top_n_test = 50
     config.rpn.post_nms_top_n_train = config.rpn.post_nms_top_n_test = 20
     config.roi.samples, config.detection.max_detections, config.detection.score_threshold = 16, 5, 0.0
+    if not config.has_classes:
+        config.num_classes, config.class_names = 1, ("object",)
     return config
 
 

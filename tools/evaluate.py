@@ -46,7 +46,7 @@ def main(_):
     if RESULTS.value:
         evaluation.write_json(results, RESULTS.value)
     print(evaluation.format_table(metrics))
-    if "segm" not in metrics:
+    if "segm" not in metrics and model.config.has_classes:
         print("Masks are not scored: the model has no mask head, or the annotations have no masks.")
     if failures:
         raise SystemExit(f"evaluate: {files.partial_score(failures)}")

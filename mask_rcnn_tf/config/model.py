@@ -173,6 +173,11 @@ class ModelConfig(Section):
     seed: int = field(0, at_least=0, below=2**62)  # of the random sampler
 
     @property
+    def has_classes(self) -> bool:
+        """Whether the model tells classes apart; an RPN alone does not, and has one."""
+        return self.box_head.enabled
+
+    @property
     def has_masks(self) -> bool:
         """Whether the model predicts masks, and needs them to train."""
         return self.mask_head.enabled
@@ -198,5 +203,7 @@ class ModelConfig(Section):
 
     @property
     def iou_types(self) -> tuple[str, ...]:
-        """What the model is scored by, as pycocotools calls it."""
+        """What the model is scored by, as pycocotools calls it; the recall of "proposals" for an RPN alone."""
+        if not self.has_classes:
+            return ("proposals",)
         return ("bbox", *("segm",) * self.has_masks, *("keypoints",) * self.has_keypoints)

@@ -132,7 +132,7 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
     """The builder of a split, prepared."""
     annotations, images = _source(config, split)
     known, _ = categories(config)
-    if len(known) > config.model.num_classes:
+    if config.model.has_classes and len(known) > config.model.num_classes:
         raise ValueError(
             f"config.model.num_classes is {config.model.num_classes}; {annotations} has {len(known)} categories."
         )

@@ -33,7 +33,7 @@ def evaluate_files(
 ) -> tuple[dict[str, dict], list[dict], list[str]]:
     """Scores a model on the images of a COCO file.
 
-    Masks and keypoints are scored where the model has the head and the file has them.
+    Masks and keypoints are scored where the model has the head and the file has them, of an RPN alone the recall.
 
     Args:
       predict: see `predict_files`.
@@ -55,7 +55,7 @@ def evaluate_files(
     ground_truth = reader.read_annotations(annotations)
     if not os.path.isdir(folder):
         raise ValueError(f"images is {folder!r}; there is no such folder.")
-    note = categories.match_model(config, ground_truth).note
+    note = categories.match_model(config, ground_truth).note if config.has_classes else ""
     if note:
         LOG.warning("%s", note)
     if not ground_truth["annotations"]:
@@ -85,11 +85,13 @@ def translated(results: list[dict], ground_truth: dict, config: ModelConfig) -> 
       config: the model's.
 
     Returns:
-      The results, see `categories.match_model`.
+      The results, see `categories.match_model`; proposals, which have no category, as they are.
 
     Raises:
       ValueError: the file has a category that the model does not know.
     """
+    if not config.has_classes:
+        return results
     matched = categories.match_model(config, ground_truth).ids
     ids = dict(zip(coco_results.category_ids(config), matched, strict=True))
     known = [(result, ids[result["category_id"]]) for result in results]
@@ -126,7 +128,9 @@ def score_results(
 
 
 def _iou_types(ground_truth: dict, config: ModelConfig) -> tuple[str, ...]:
-    """Boxes, and masks and keypoints where the model and the file have them."""
+    """Boxes, and masks and keypoints where the model and the file have them; proposals of an RPN alone."""
+    if not config.has_classes:
+        return config.iou_types
     has_masks = config.has_masks and any(map(has_segmentation, ground_truth["annotations"]))
     has_keypoints = config.has_keypoints and reader.keypoint_count(ground_truth) > 0
     return ("bbox", *("segm",) * has_masks, *("keypoints",) * has_keypoints)

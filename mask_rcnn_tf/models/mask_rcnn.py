@@ -268,7 +268,7 @@ class MaskRCNN(keras.Model):
         features = self.extract_features(batch["image"], training)
         levels = self._rpn_levels(features, batch["image"])
         sums = criterion.rpn_loss_sums(self._config, batch, step, levels)
-        if self.roi_heads:
+        if any(head.loss_names for head in self.roi_heads):
             sampled = self._sample_rois(batch, step, levels)
             pool = Pool(self._pooler, self._pooler.prepare(features), sampled, training)
             for head in self.roi_heads:

@@ -15,6 +15,7 @@ from mask_rcnn_tf.models.heads.box import BoxHead
 from mask_rcnn_tf.models.heads.cascade import CascadeBoxHead
 from mask_rcnn_tf.models.heads.keypoint import KeypointHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
+from mask_rcnn_tf.models.heads.proposals import ProposalHead
 from mask_rcnn_tf.models.rpn import RpnHead
 
 NOT_OF_A_BODY = ("stem_channels", "stem_kernel", "out_levels", "c5_dilation")  # among the backbone's fields
@@ -75,7 +76,8 @@ def make_stages(
     rpn_head = RpnHead(num_anchors, config.rpn.num_convs, config.rpn.channels, name="rpn_head", dtype=dtype)
     stages = Stages(backbone, pyramid, rpn_head, tuple(make_heads(config) if heads is None else heads))
     check_levels(config, stages.spec)
-    stages = stages._replace(roi_body=_roi_body(config, stages.spec, dtype))
+    if any(head.pool_size for head in stages.roi_heads):
+        stages = stages._replace(roi_body=_roi_body(config, stages.spec, dtype))
     names = [head.name for head in stages.roi_heads]
     if len(set(names)) < len(names):
         raise ValueError(f"heads have the names {', '.join(names)}; allowed: a name of its own for each.")
@@ -93,6 +95,8 @@ def _roi_body(config, spec, dtype):
 def make_heads(config: ModelConfig) -> list[RoiHead]:
     """The heads that a configuration asks for, not yet built; with others of your own they make a longer list."""
     dtype, momentum = resolve_dtype(config.dtype), config.backbone.norm_momentum
+    if not config.has_classes:
+        return [ProposalHead(name="proposal_head", dtype=dtype)]
     heads = [_box_head(config, norm_momentum=momentum, dtype=dtype)]
     if config.has_masks:
         heads.append(_mask_head(config, norm_momentum=momentum, dtype=dtype))
