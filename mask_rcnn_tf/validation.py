@@ -25,6 +25,7 @@ def check_relations(config: Any):
     """Checks what fields of a whole configuration, each good by itself, ask of each other. Raises as above."""
     _check_model(config.model)
     _check_data(config.data)
+    _check_stored_proposals(config)
     _check_train(config.train)
     _check_eval(config.eval)
 
@@ -107,6 +108,8 @@ def _validate_proposals(model: Any):
     """Of a model without a box head, which is an RPN."""
     if model.has_classes:
         return
+    if not model.rpn.enabled:
+        fail("model.rpn.enabled", False, "True, where box_head.enabled is False")
     for name, enabled in (("mask_head", model.has_masks), ("keypoint_head", model.has_keypoints)):
         if enabled:
             fail(f"model.{name}.enabled", True, "False, where box_head.enabled is False: it needs detections")
@@ -135,6 +138,18 @@ def _check_data(data: Any):
         fail("data.shapes.max_objects", shapes.max_objects, f"at least min_objects = {shapes.min_objects}")
     if not shapes.min_side <= shapes.max_side <= shapes.size:
         fail("data.shapes.max_side", shapes.max_side, f"from min_side = {shapes.min_side} to size = {shapes.size}")
+
+
+def _check_stored_proposals(config: Any):
+    for name in ("train_proposals", "val_proposals"):
+        if config.model.rpn.enabled and getattr(config.data, name):
+            fail(f"data.{name}", getattr(config.data, name), "'', where model.rpn.enabled is True")
+    if not config.model.rpn.enabled and config.data.copy_paste:
+        allowed = "0, where model.rpn.enabled is False: what is pasted has no stored proposals"
+        fail("data.copy_paste", config.data.copy_paste, allowed)
+    if not config.model.rpn.enabled and config.eval.augmentation.short_sides:
+        allowed = "(), where model.rpn.enabled is False"
+        fail("eval.augmentation.short_sides", config.eval.augmentation.short_sides, allowed)
 
 
 def _check_train(train: Any):

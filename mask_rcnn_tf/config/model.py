@@ -84,6 +84,8 @@ class AnchorConfig(Section):
 class RpnConfig(Section):
     """Region proposal network: head, targets, losses, proposals."""
 
+    # False: heads on RoIs alone, trained and run on proposals that are stored (data.train_proposals, val_proposals)
+    enabled: bool = True
     # names of the features it runs on, finest first
     levels: tuple[str, ...] = field(("P2", "P3", "P4", "P5", "P6"), some=True)
     num_convs: int = field(1, above=0, at_most=LAYERS)
@@ -163,6 +165,9 @@ class ModelConfig(Section):
     mask_head: MaskHeadConfig = section(MaskHeadConfig)
     keypoint_head: KeypointHeadConfig = section(KeypointHeadConfig)
     detection: DetectionConfig = section(DetectionConfig)
+    # parts that do not train, by name: "backbone", "pyramid", "rpn_head", "roi_body", "box_head", ...; their batch
+    # norms use running statistics. backbone.frozen_stages freezes a part of the backbone
+    frozen: tuple[str, ...] = ()
     # a set of ops.kernels: "xla" for jit_compile; "onnx", "tensorrt", "tflite" for exports
     kernels: str = field("native", one_of=("native", "xla", "onnx", "tensorrt", "tflite"))
     # Or "mixed_bfloat16", or "auto": that where the hardware has it; or "bfloat16", which keeps the weights in it too
@@ -171,6 +176,11 @@ class ModelConfig(Section):
     # "evenly": deterministic, in index order, to compare with another program
     sampler: str = field("random", one_of=("random", "evenly"))
     seed: int = field(0, at_least=0, below=2**62)  # of the random sampler
+
+    @property
+    def heads(self) -> tuple[BoxHeadConfig, MaskHeadConfig, KeypointHeadConfig]:
+        """The sections of the heads on RoIs."""
+        return self.box_head, self.mask_head, self.keypoint_head
 
     @property
     def has_classes(self) -> bool:

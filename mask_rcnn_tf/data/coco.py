@@ -29,6 +29,7 @@ class _Header:
     class_names: tuple[str, ...]
     keypoints: KeypointSet
     file_names: tuple[str, ...]
+    images: tuple[tuple[int, int, int], ...]
 
 
 def _header(path: str) -> _Header:
@@ -44,7 +45,8 @@ def _header_of_version(path: str, size: int, mtime: int) -> _Header:
     category_ids, class_names = file_categories.table(coco)
     digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
     file_names = tuple(image["file_name"] for image in coco["images"])
-    return _Header(digest, category_ids, class_names, keypoint_set(coco), file_names)
+    images = tuple((image["id"], image["height"], image["width"]) for image in coco["images"])
+    return _Header(digest, category_ids, class_names, keypoint_set(coco), file_names, images)
 
 
 def _source(config: Config, split: str) -> tuple[str, str]:
@@ -116,6 +118,11 @@ def _match(config: Config, path: str) -> file_categories.Match:
 def category_ids(config: Config, split: str) -> tuple[int | None, ...]:
     """The ids that a split's file has for classes 1..C; None where it lacks one. See `categories` for `Raises`."""
     return _match(config, _source(config, split)[0]).ids
+
+
+def images(config: Config, split: str) -> tuple[tuple[int, int, int], ...]:
+    """(id, height, width) of the images of a split's file, in its order."""
+    return _header(_source(config, split)[0]).images
 
 
 def digest(config: Config, split: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mask_rcnn_tf.coco import categories, reader
+from mask_rcnn_tf.coco import proposals as coco_proposals
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.coco.errors import SHOWN
 from mask_rcnn_tf.coco.segmentation import has_segmentation
@@ -29,6 +30,7 @@ def evaluate_files(
     max_dets: Sequence[int] = (1, 10, 100),
     *,
     sigmas: Sequence[float] | None = None,
+    proposals: str = "",
     verbose: int = 1,
 ) -> tuple[dict[str, dict], list[dict], list[str]]:
     """Scores a model on the images of a COCO file.
@@ -42,6 +44,7 @@ def evaluate_files(
       config: the model's. Of its categories those that the file lacks are left out of the results.
       max_dets: detections an image that count, ascending.
       sigmas: one of each keypoint; None are the model's, or COCO's 17.
+      proposals: path of a file of stored proposals, for a model without an RPN; "" for one that has its own.
       verbose: 0 hides the progress bar.
 
     Returns:
@@ -64,9 +67,23 @@ def evaluate_files(
     coco_metrics.check_arguments(iou_types, max_dets)
     sigmas = sigmas or _sigmas(iou_types, config)
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
-    results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
+    files = list_images(ground_truth, folder)
+    stored = _stored_proposals(proposals, ground_truth, config)
+    results, failures = predict_files(predict, files, config, verbose, stored)
     results = translated(results, ground_truth, config)
     return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results, failures
+
+
+def _stored_proposals(path: str, ground_truth: dict, config: ModelConfig) -> coco_proposals.Proposals | None:
+    """Those of all images, where the model has no RPN. Raises ValueError where it has one, or there are none."""
+    if config.rpn.enabled == bool(path):
+        allowed = "'', since the model has an RPN" if path else "a file, since the model has no RPN"
+        raise ValueError(f"proposals is {path!r}; allowed: {allowed}.")
+    if not path:
+        return None
+    stored = coco_proposals.read(path)
+    coco_proposals.check_images(stored, [(row["id"], row["height"], row["width"]) for row in ground_truth["images"]])
+    return stored
 
 
 def partial_score(failures: list[str]) -> str:

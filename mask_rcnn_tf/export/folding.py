@@ -30,10 +30,12 @@ def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> Ma
       norm, and has room for `CANDIDATES` in its NMS.
 
     Raises:
-      ExportError: the model is no `MaskRCNN`.
+      ExportError: the model is no `MaskRCNN`, or has no RPN.
     """
     if not isinstance(model, MaskRCNN):
         raise ExportError(f"model is a {type(model).__name__}; allowed: a MaskRCNN.")
+    if model.rpn_head is None:
+        raise ExportError("model has no RPN (config.model.rpn.enabled is False); allowed: one that proposes boxes.")
     config = copy.deepcopy(model.config)
     config.dtype, config.kernels = dtype, kernels
     pairs = config.rpn.post_nms_top_n_test * config.num_classes

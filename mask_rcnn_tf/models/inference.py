@@ -19,7 +19,8 @@ def inference_steps(config: ModelConfig, stages: Stages, pooler: Pooler) -> list
 
     Returns:
       Steps from `normalized` float32 [B, H, W, 3] (sides multiples of `size_divisor`) and `image_shape` int32 [B, 2] to
-      the outputs of the heads. Between them stand, by name:
+      the outputs of the heads; where there is no RPN, from `proposals` and `num_proposals` too. Between them stand, by
+      name:
         the levels of `Stages.spec` [B, h, w, c]; objectness_* [B, h * w * A] and deltas_* [B, h * w * A, 4] of each,
         in (row, column, anchor) order; `proposals` float32 [B, K, 4], `num_proposals` int32 [B], `proposal_scores`
         float32 [B, K]; `roi_features`, unless no head pools.
@@ -47,11 +48,11 @@ def inference_steps(config: ModelConfig, stages: Stages, pooler: Pooler) -> list
         return {"roi_features": pooler.prepare(tensors)}
 
     rpn_alone = tuple(name for name in stages.spec if name not in config.roi.levels)
+    has_rpn = stages.rpn_head is not None
     pools = any(head.pool_size for head in stages.roi_heads)
     steps = [
         Step("backbone_fpn", backbone, "network", ("normalized",), rpn_alone if pools else tuple(stages.spec)),
-        Step("rpn_head", rpn_head, "network"),
-        Step("proposals", proposals),
+        *[Step("rpn_head", rpn_head, "network"), Step("proposals", proposals)] * has_rpn,
         *[Step("roi_features", roi_features)] * pools,
     ]
     return steps + [step for head in stages.roi_heads for step in head.steps(config, pooler)]

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import pipeline, sources
+from mask_rcnn_tf.data import pipeline, proposals, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, coco_metrics
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -65,6 +65,7 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
         stopping.allow(at_once=True)
         resolved = resolve(config)
         truth = sources.check(resolved)  # both files are judged before anything is built
+        proposals.check(resolved)
         folder.mkdir(parents=True, exist_ok=True)
         run_folder.check_places(folder)
         with run_lock.locked(folder):

@@ -1,6 +1,5 @@
 """A model without heads on RoIs: its losses are those of the RPN in a whole model, its detections the proposals."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -74,9 +73,7 @@ def test_threshold_and_number_are_those_of_detections(alone):
     assert not few["detection_boxes"].numpy()[0, 2:].any()
 
 
-def test_trains_saves_loads_and_refuses(alone, tmp_path):
-    alone.compile(keras.optimizers.SGD(1e-3))
-    assert alone.train_on_batch(tiny_batch(), return_dict=True).keys() == {"loss", "rpn_objectness", "rpn_box"}
+def test_saves_loads_and_refuses(alone, tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (96, 120, 3)).astype(np.uint8)
     alone.save(tmp_path / "rpn.keras")
     loaded = mrcnn.load_model(tmp_path / "rpn.keras")
