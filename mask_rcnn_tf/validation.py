@@ -26,6 +26,7 @@ def check_relations(config: Any):
     """Checks what fields of a whole configuration, each good by itself, ask of each other. Raises as above."""
     _check_model(config.model)
     _check_data(config.data)
+    _check_stored_proposals(config)
     _check_train(config.train)
     _check_eval(config.eval)
 
@@ -43,6 +44,7 @@ def _check_model(model: Any):
     _validate_levels(model)
     _validate_rois(model)
     _validate_cascade(model.box_head)
+    _validate_proposals(model)
     _validate_keypoints(model.keypoint_head)
 
 
@@ -110,6 +112,19 @@ def _validate_cascade(head: Any):
         fail(f"{prefix}.cascade_delta_weights", head.cascade_delta_weights, "four numbers a stage")
 
 
+def _validate_proposals(model: Any):
+    """Of a model without a box head, which is an RPN."""
+    if model.has_classes:
+        return
+    if not model.rpn.enabled:
+        fail("model.rpn.enabled", False, "True, where box_head.enabled is False")
+    for name, section in vars(model).items():
+        if any(section is head for head in model.heads) and section.enabled:
+            fail(f"model.{name}.enabled", True, "False, where box_head.enabled is False: it needs detections")
+    if model.num_classes != 1:
+        fail("model.num_classes", model.num_classes, "1, where box_head.enabled is False: proposals have no class")
+
+
 def _validate_keypoints(head: Any):
     prefix, count = "model.keypoint_head", head.num_keypoints
     if len(head.names) not in (0, count) or len(set(head.names)) != len(head.names):
@@ -131,6 +146,18 @@ def _check_data(data: Any):
         fail("data.shapes.max_objects", shapes.max_objects, f"at least min_objects = {shapes.min_objects}")
     if not shapes.min_side <= shapes.max_side <= shapes.size:
         fail("data.shapes.max_side", shapes.max_side, f"from min_side = {shapes.min_side} to size = {shapes.size}")
+
+
+def _check_stored_proposals(config: Any):
+    for name in ("train_proposals", "val_proposals"):
+        if config.model.rpn.enabled and getattr(config.data, name):
+            fail(f"data.{name}", getattr(config.data, name), "'', where model.rpn.enabled is True")
+    if not config.model.rpn.enabled and config.data.copy_paste:
+        allowed = "0, where model.rpn.enabled is False: what is pasted has no stored proposals"
+        fail("data.copy_paste", config.data.copy_paste, allowed)
+    if not config.model.rpn.enabled and config.eval.augmentation.short_sides:
+        allowed = "(), where model.rpn.enabled is False"
+        fail("eval.augmentation.short_sides", config.eval.augmentation.short_sides, allowed)
 
 
 def _check_train(train: Any):

@@ -51,7 +51,7 @@ def score(program, root, folder):
     environment = os.environ | {"CITYSCAPES_DATASET": str(root), "CITYSCAPES_RESULTS": str(folder)}
     for cached in pathlib.Path(program).parents[1].rglob("cityscapesscripts/evaluation/gtInstances.json"):
         cached.unlink()  # of another folder
-    done = subprocess.run([program], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([program], cwd=root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     (written,) = (root / "evaluationResults").glob("*.json")

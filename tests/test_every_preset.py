@@ -10,11 +10,12 @@ from tiny import enliven, tiny_batch, with_keypoints
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.export import saved_model
+from mask_rcnn_tf.export.errors import ExportError
 
 NAMES = sorted(path.stem for path in (pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 NAMES.remove("__init__")
 # One of each; the others differ in numbers. Masks on a pyramid are what every other test is about (tiny.py).
-FAMILIES = ("mask_rcnn_r50_c4", "keypoint_rcnn_r50_fpn", "cascade_mask_rcnn_r50_fpn")
+FAMILIES = ("mask_rcnn_r50_c4", "keypoint_rcnn_r50_fpn", "cascade_mask_rcnn_r50_fpn", "rpn_r50_fpn")
 
 
 def narrow(name):
@@ -39,6 +40,8 @@ def narrow(name):
     config.rpn.pre_nms_top_n_train = config.rpn.pre_nms_top_n_test = 50
     config.rpn.post_nms_top_n_train = config.rpn.post_nms_top_n_test = 20
     config.roi.samples, config.detection.max_detections, config.detection.score_threshold = 16, 5, 0.0
+    if not config.has_classes:
+        config.num_classes, config.class_names = 1, ("object",)
     return config
 
 
@@ -47,6 +50,9 @@ def labelled(config):
     side = batch["image"].shape[1]
     if config.masks_on_canvas:
         batch["gt_masks"] = tf.fill([2, 5, side, side], tf.constant(255, tf.uint8))
+    if not config.rpn.enabled:
+        proposals = tf.tile(batch["gt_boxes"] + 3.0, [1, 4, 1])
+        batch |= {"proposals": proposals, "num_proposals": tf.fill([2], proposals.shape[1])}
     return with_keypoints(batch, config.keypoint_head.num_keypoints) if config.has_keypoints else batch
 
 
@@ -61,17 +67,23 @@ def test_preset(name, tmp_path):
         losses = model.compute_losses(labelled(config), tf.zeros([], tf.int64), True)
         total = tf.add_n(list(losses.values()))
     gradients = tape.gradient(total, model.trainable_variables)
-    wanted = {"rpn_objectness", "rpn_box"} | {loss for head in model.roi_heads for loss in head.loss_names}
+    wanted = {"rpn_objectness", "rpn_box"} if config.rpn.enabled else set()
+    wanted |= {loss for head in model.roi_heads for loss in head.loss_names}
     assert set(losses) == wanted and all(np.isfinite(loss) for loss in losses.values())
     named = dict(zip([variable.path for variable in model.trainable_variables], gradients, strict=True))
     assert not [path for path, gradient in named.items() if gradient is None]
     assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
     images = [np.random.default_rng(0).integers(0, 256, (64, 80, 3)).astype(np.uint8)]
-    (before,) = mrcnn.predict_images(model, images)
+    given = () if config.rpn.enabled else ([np.float32([[5, 5, 40, 50], [10, 20, 60, 70]])],)
+    (before,) = mrcnn.make_predictor(model)(images, *given)
     assert len(before["detection_boxes"])
     assert ("detection_masks" in before, "detection_keypoints" in before) == (config.has_masks, config.has_keypoints)
     model.save(tmp_path / "model.keras")
-    (after,) = mrcnn.predict_images(mrcnn.load_model(tmp_path / "model.keras"), images)
+    (after,) = mrcnn.make_predictor(mrcnn.load_model(tmp_path / "model.keras"))(images, *given)
     for key, value in before.items():
         np.testing.assert_allclose(after[key], value, atol=1e-5, err_msg=key)
-    saved_model(model, tmp_path / "saved", images)  # compares what it wrote with the model
+    if config.rpn.enabled:
+        saved_model(model, tmp_path / "saved", images)  # compares what it wrote with the model
+    else:
+        with pytest.raises(ExportError, match="model has no RPN"):
+            saved_model(model, tmp_path / "saved", images)

@@ -19,6 +19,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Where to write the tables (JSON)."
 RESULTS = flags.DEFINE_string("results", None, "Where to write the COCO results (JSON), if anywhere.")
 SIGMAS = flags.DEFINE_list("keypoint_sigmas", [], "One number a keypoint; none: the model's.")
 MAX_DETS = flags.DEFINE_list("max_dets", ["1", "10", "100"], "Detections an image that count, ascending.")
+PROPOSALS = flags.DEFINE_string("proposals", "", "Stored proposals (.npz), for a model without an RPN.")
 AUGMENTATION = define_augmentation()
 
 
@@ -38,7 +39,13 @@ def main(_):
         augmentation, model = AUGMENTATION(), files.load_model(MODEL.value)
         predict = mask_rcnn_tf.make_predictor(model, augmentation)
         metrics, results, failures = files.evaluate_files(
-            predict, ANNOTATIONS.value, IMAGES.value, model.config, max_dets, sigmas=sigmas
+            predict,
+            ANNOTATIONS.value,
+            IMAGES.value,
+            model.config,
+            max_dets,
+            sigmas=sigmas,
+            proposals=PROPOSALS.value,
         )
     except ValueError as error:
         raise SystemExit(f"evaluate: {error}") from None
@@ -46,7 +53,7 @@ def main(_):
     if RESULTS.value:
         evaluation.write_json(results, RESULTS.value)
     print(evaluation.format_table(metrics))
-    if "segm" not in metrics:
+    if "segm" not in metrics and model.config.has_classes:
         print("Masks are not scored: the model has no mask head, or the annotations have no masks.")
     if failures:
         raise SystemExit(f"evaluate: {files.partial_score(failures)}")

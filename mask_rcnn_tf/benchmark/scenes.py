@@ -98,7 +98,7 @@ def spread_predictions(model: MaskRCNN, image: tf.Tensor, image_shape: tf.Tensor
     for kind, layer, spread in (("objectness", model.rpn_head.objectness, 2.0), ("deltas", model.rpn_head.deltas, 0.2)):
         outputs = [tensors[f"{kind}_{name}"] for name in model.config.rpn.levels]
         rescale(layer.kernel, tf.concat(outputs, 1), spread)
-    stages = model.box_head.each_stage()
+    stages = [] if model.box_head is None else model.box_head.each_stage()
     for number, stage in enumerate(stages, start=1):
         tensors, suffix = model.trace(image, image_shape), f"_{number}" if len(stages) > 1 else ""
         rescale(stage.classes.kernel, tensors[f"class_logits{suffix}"], 2.5)

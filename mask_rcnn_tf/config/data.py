@@ -31,6 +31,10 @@ class DataConfig(Section):
     train_images: str = ""
     val_annotations: str = ""
     val_images: str = ""
+    # files of tools/write_proposals.py, where model.rpn.enabled is False; of an image the first post_nms_top_n_train or
+    # _test of model.rpn are used
+    train_proposals: str = ""
+    val_proposals: str = ""
     data_dir: str = ""  # where prepared examples are cached; "" is TFDS's default
     shapes: ShapesConfig = section(ShapesConfig)
     # one is drawn for each image

@@ -11,6 +11,8 @@ from mask_rcnn_tf.validation import NORMS
 class BoxHeadConfig(Section):
     """Convolutions, then fully connected layers, then class logits and box deltas; a cascade has several of these."""
 
+    # False: an RPN alone, whose proposals are the detections: of one class, as many as detection.max_detections
+    enabled: bool = True
     pool_size: int = field(7, above=0, at_most=CELLS)
     num_convs: int = field(0, at_least=0, at_most=LAYERS)
     conv_channels: int = field(256, above=0)

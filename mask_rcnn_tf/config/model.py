@@ -86,6 +86,8 @@ class AnchorConfig(Section):
 class RpnConfig(Section):
     """Region proposal network: head, targets, losses, proposals."""
 
+    # False: heads on RoIs alone, trained and run on proposals that are stored (data.train_proposals, val_proposals)
+    enabled: bool = True
     # names of the features it runs on, finest first
     levels: tuple[str, ...] = field(("P2", "P3", "P4", "P5", "P6"), some=True)
     num_convs: int = field(1, above=0, at_most=LAYERS)
@@ -165,6 +167,9 @@ class ModelConfig(Section):
     mask_head: MaskHeadConfig = section(MaskHeadConfig)
     keypoint_head: KeypointHeadConfig = section(KeypointHeadConfig)
     detection: DetectionConfig = section(DetectionConfig)
+    # parts that do not train, by name: "backbone", "pyramid", "rpn_head", "roi_body", "box_head", ...; their batch
+    # norms use running statistics. backbone.frozen_stages freezes a part of the backbone
+    frozen: tuple[str, ...] = ()
     # a set of ops.kernels: "xla" for jit_compile; "onnx", "tensorrt", "tflite" for exports
     kernels: str = field("native", one_of=("native", "xla", "onnx", "tensorrt", "tflite"))
     # Or "mixed_bfloat16", or "auto": that where the hardware has it; or "bfloat16", which keeps the weights in it too
@@ -173,6 +178,16 @@ class ModelConfig(Section):
     # "evenly": deterministic, in index order, to compare with another program
     sampler: str = field("random", one_of=("random", "evenly"))
     seed: int = field(0, at_least=0, below=2**62)  # of the random sampler
+
+    @property
+    def heads(self) -> tuple[BoxHeadConfig, MaskHeadConfig, KeypointHeadConfig]:
+        """The sections of the heads on RoIs."""
+        return self.box_head, self.mask_head, self.keypoint_head
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the model tells classes apart; an RPN alone does not, and has one."""
+        return self.box_head.enabled
 
     @property
     def has_masks(self) -> bool:
@@ -200,5 +215,7 @@ class ModelConfig(Section):
 
     @property
     def iou_types(self) -> tuple[str, ...]:
-        """What the model is scored by, as pycocotools calls it."""
+        """What the model is scored by, as pycocotools calls it; the recall of "proposals" for an RPN alone."""
+        if not self.has_classes:
+            return ("proposals",)
         return ("bbox", *("segm",) * self.has_masks, *("keypoints",) * self.has_keypoints)

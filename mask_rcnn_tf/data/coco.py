@@ -29,6 +29,7 @@ class _Header:
     class_names: tuple[str, ...]
     keypoints: KeypointSet
     file_names: tuple[str, ...]
+    images: tuple[tuple[int, int, int], ...]
 
 
 def _header(path: str) -> _Header:
@@ -44,7 +45,8 @@ def _header_of_version(path: str, size: int, mtime: int) -> _Header:
     category_ids, class_names = file_categories.table(coco)
     digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
     file_names = tuple(image["file_name"] for image in coco["images"])
-    return _Header(digest, category_ids, class_names, keypoint_set(coco), file_names)
+    images = tuple((image["id"], image["height"], image["width"]) for image in coco["images"])
+    return _Header(digest, category_ids, class_names, keypoint_set(coco), file_names, images)
 
 
 def _source(config: Config, split: str) -> tuple[str, str]:
@@ -118,6 +120,11 @@ def category_ids(config: Config, split: str) -> tuple[int | None, ...]:
     return _match(config, _source(config, split)[0]).ids
 
 
+def images(config: Config, split: str) -> tuple[tuple[int, int, int], ...]:
+    """(id, height, width) of the images of a split's file, in its order."""
+    return _header(_source(config, split)[0]).images
+
+
 def digest(config: Config, split: str) -> str:
     """SHA-256 of the annotation file of a split."""
     return _header(_source(config, split)[0]).digest
@@ -132,7 +139,7 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
     """The builder of a split, prepared."""
     annotations, images = _source(config, split)
     known, _ = categories(config)
-    if len(known) > config.model.num_classes:
+    if config.model.has_classes and len(known) > config.model.num_classes:
         raise ValueError(
             f"config.model.num_classes is {config.model.num_classes}; {annotations} has {len(known)} categories."
         )

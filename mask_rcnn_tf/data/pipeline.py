@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import copy_paste, records, sources, transforms
+from mask_rcnn_tf.data import copy_paste, proposals, records, sources, transforms
 
 
 def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
@@ -57,9 +57,12 @@ def val_dataset(config: Config) -> tf.data.Dataset:
     """
     _check(config)
     config = _replaced(config, scale_jitter=())
+    find = proposals.finder(config, "val")
 
     def build(record):
-        return _example(config, _compact(config, record), transforms.no_augmentation(config))
+        compacted = _with_proposals(find, _compact(config, record))
+        example = _example(config, compacted, transforms.no_augmentation(config))
+        return proposals.limited(config, "val", example)
 
     examples = sources.dataset(config, "val").map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return _batched(config, examples, config.eval.batch_size, endless=False).prefetch(tf.data.AUTOTUNE)
@@ -117,6 +120,10 @@ def _compact(config: Config, record: dict) -> dict:
     return transforms.compact(config, records.decoded(record, config.model.preprocess.white_level))
 
 
+def _with_proposals(find: proposals.Find | None, compacted: dict) -> dict:
+    return compacted if find is None else compacted | {"proposals": find(compacted["image_id"])}
+
+
 def _to_shuffle(config: Config, stored: tf.data.Dataset) -> tf.data.Dataset:
     """Records that wait to be shuffled: encoded, or decoded once, compact and kept in memory."""
     if not config.data.cache:
@@ -142,7 +149,7 @@ def _stream(
     config: Config, stored: tf.data.Dataset, num_images: int, first_epoch: int, surplus: list[int]
 ) -> tf.data.Dataset:
     """Endless augmented examples from the start of `first_epoch` on, without the first `surplus[c]` of canvas c."""
-    waiting = _to_shuffle(config, stored)
+    waiting, find = _to_shuffle(config, stored), proposals.finder(config, "train")
 
     def shuffled(epoch):
         shuffled_records = _shuffled(config, waiting, num_images, epoch)
@@ -157,7 +164,9 @@ def _stream(
         other, epoch = record.pop("other", None), record.pop("epoch")
         draws = transforms.augment_draws(config, record["image_id"], epoch)
         compacted = record if config.data.cache else _compact(config, record)
-        return _example(config, compacted, draws) if other is None else _pasted(config, compacted, draws, other, epoch)
+        if other is not None:
+            return _pasted(config, compacted, draws, other, epoch)
+        return proposals.limited(config, "train", _example(config, _with_proposals(find, compacted), draws))
 
     stream = tf.data.Dataset.counter(first_epoch).flat_map(shuffled)
     if len(surplus) == 1:

@@ -1,11 +1,14 @@
 """Where an image lies on its canvas: how it was resized, cropped and mirrored, for pixels, boxes, points and masks."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops import images as image_ops
+
+Pairs = Sequence[tuple[int, int]]
 
 
 class Placement(NamedTuple):
@@ -75,6 +78,18 @@ class Placement(NamedTuple):
         x = tf.where(self.flip_horizontal, width - x, x)
         y = tf.where(self.flip_vertical, height - y, y)
         return tf.stack([x, y, visibility], axis=-1)
+
+    def exchanged(self, keypoints: tf.Tensor, pairs: Pairs, vertical_pairs: Pairs) -> tf.Tensor:
+        """Keypoints [g, J, 3] in the order that the flips give them: a mirrored person's left eye is a right eye.
+
+        Whichever axis the mirror stands on; two mirrors are a rotation, and pairs that both exchange stay.
+        """
+        for mirrored, exchange in ((self.flip_horizontal, pairs), (self.flip_vertical, vertical_pairs)):
+            order = list(range(keypoints.shape[1]))
+            for first, second in exchange:
+                order[first], order[second] = second, first
+            keypoints = tf.where(mirrored, tf.gather(keypoints, order, axis=1), keypoints)
+        return keypoints
 
     def nearest(self, bitmap: tf.Tensor) -> tf.Tensor:
         """A bitmap [h, w] of the image as it lies on the canvas, [h', w']: the pixel below the centre of each pixel."""

@@ -293,6 +293,11 @@ def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
     return tuple(range(1, len(shape_drawing.CLASS_NAMES) + 1)), shape_drawing.CLASS_NAMES
 
 
+def images(config: Config, split: str) -> tuple[tuple[int, int, int], ...]:
+    """(id, height, width) of the scenes of a split, in order."""
+    return tuple((image["id"], image["height"], image["width"]) for image in ground_truth(config, split)["images"])
+
+
 def digest(config: Config, split: str) -> str:
     """Scenes have no file; `data.shapes` says all of them."""
     del config, split

@@ -36,6 +36,11 @@ def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
     return _module(config).categories(config)
 
 
+def images(config: Config, split: str) -> tuple[tuple[int, int, int], ...]:
+    """(id, height, width) of the images of a split, in file order."""
+    return _module(config).images(config, split)
+
+
 def digest(config: Config, split: str) -> str:
     """SHA-256 of a split's annotation file, wherever it is; "" for scenes, which the configuration describes."""
     return _module(config).digest(config, split)

@@ -223,7 +223,8 @@ def example(
     Returns:
       The example of a batch, without its first axis: `image` f32 [H, W, 3], `image_shape` and `original_shape` int32
       [2], `image_id` int64 [], `gt_boxes` f32 [G, 4], `gt_classes` int32 [G], `gt_masks` u8 [G, mh, mw] or [G, H, W],
-      `gt_keypoints` f32 [G, J, 3] (x, y, v).
+      `gt_keypoints` f32 [G, J, 3] (x, y, v); where `compacted` has stored proposals, `proposals` f32 [K, 4] and
+      `num_proposals` int32 [].
     """
     placement, objects = placed(config, compacted, draws, canvas)
     return finished(config, compacted, placement, objects, placed_image(config, compacted["image"], placement, canvas))
@@ -289,9 +290,19 @@ def finished(
         "original_shape": placement.original,
         "image_id": tf.cast(compacted["image_id"], tf.int64),
     }
+    if "proposals" in compacted:
+        built |= _proposals(config, compacted["proposals"], placement)
     return built | {
         f"gt_{name}": _pad_rows(value, config.data.max_gt) for name, value in objects.items() if name != "mask_counts"
     }
+
+
+def _proposals(config: Config, boxes: tf.Tensor, placement: Placement) -> dict[str, tf.Tensor]:
+    """Stored proposals [n, 4] on the canvas, in their order, without those of which nothing is seen."""
+    boxes = placement.mirrored_boxes(placement.window(boxes))
+    rows = max(config.model.rpn.post_nms_top_n_train, config.model.rpn.post_nms_top_n_test)
+    boxes = tf.boolean_mask(boxes, box_ops.has_area(boxes))[:rows]
+    return {"proposals": _pad_rows(boxes, rows), "num_proposals": tf.shape(boxes)[0]}
 
 
 def placed_image(config: Config, image: tf.Tensor, placement: Placement, canvas: tuple) -> tf.Tensor:
@@ -324,16 +335,8 @@ def _canvas_masks(mask_counts: tf.RaggedTensor, placement: Placement, canvas: tu
 
 def _keypoints(config: Config, keypoints: tf.Tensor, placement: Placement) -> tf.Tensor:
     """Keypoints [g, J, 3] (x, y, v) moved and flipped; unlabelled ones (v = 0) stay at (0, 0)."""
-    moved, data = placement.points(keypoints), config.data
-    # a mirrored person's left eye is a right eye, whichever axis the mirror stands on: two mirrors are a rotation
-    for mirrored, pairs in (
-        (placement.flip_horizontal, data.keypoint_flip_pairs),
-        (placement.flip_vertical, data.keypoint_vertical_pairs or data.keypoint_flip_pairs),
-    ):
-        order = list(range(keypoints.shape[1]))
-        for first, second in pairs:
-            order[first], order[second] = second, first
-        moved = tf.where(mirrored, tf.gather(moved, order, axis=1), moved)
+    pairs = config.data.keypoint_flip_pairs
+    moved = placement.exchanged(placement.points(keypoints), pairs, config.data.keypoint_vertical_pairs or pairs)
     return tf.where(moved[..., 2:] > 0, moved, 0.0)
 
 

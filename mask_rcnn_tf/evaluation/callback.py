@@ -105,7 +105,7 @@ def evaluate(
       ground_truth: a COCO-format dict of the same images, or the path of its JSON file.
       category_ids: the file's id of classes 1..C, None for one that it lacks; () matches the model's classes with the
         file's categories, see `categories.match_model`.
-      iou_types: any of "bbox", "segm", "keypoints".
+      iou_types: any of "bbox", "segm", "keypoints", "proposals".
       max_dets: detections an image that count, ascending.
       sigmas: one of each keypoint; None is COCO's 17.
       verbose: 0 hides the progress bar.
@@ -123,7 +123,9 @@ def evaluate(
 
 
 def _matched_ids(model: keras.Model, truth: coco.COCO) -> tuple[int | None, ...]:
-    """The truth's ids of the model's classes 1..C."""
+    """The truth's ids of the model's classes 1..C; proposals keep the model's one."""
+    if not model.config.has_classes:
+        return coco_results.category_ids(model.config)
     matched = categories.match_model(model.config, truth.dataset)
     if matched.note:
         LOG.warning("%s", matched.note)

@@ -13,9 +13,11 @@ from mask_rcnn_tf.arguments import PATH, check_kind, shown
 from mask_rcnn_tf.coco import completion, reader
 from mask_rcnn_tf.coco.boxes import XYWH, judge_boxes
 from mask_rcnn_tf.coco.segmentation import has_segmentation
+from mask_rcnn_tf.evaluation.proposals import average_recall
 
 LOG = logging.getLogger("mask_rcnn_tf")
-RESULT_KEY = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}  # what a result must hold to be scored
+# What a result must hold to be scored.
+RESULT_KEY = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints", "proposals": "bbox"}
 AREAS = {"s": "small", "m": "medium", "l": "large"}
 
 
@@ -34,15 +36,16 @@ def score(
     Args:
       ground_truth: a COCO-format dict, or the path of its JSON file; it is not changed.
       results: COCO results, in one list for all `iou_types`.
-      iou_types: any of "bbox", "segm", "keypoints".
+      iou_types: any of "bbox", "segm", "keypoints", and "proposals", boxes whose categories do not count.
       max_dets: detections an image that count, ascending; AP is at the last one. Keypoints always use COCO's 20.
       sigmas: one of each keypoint, for "keypoints"; None is COCO's 17.
 
     Returns:
       A table for each of `iou_types`. "bbox" and "segm": AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100 (named after
       `max_dets`), ARs, ARm, ARl. "keypoints": AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl. Without results all
-      are 0; a figure without any ground truth of its area is -1, as in pycocotools. And `per_category`: for each of
-      `iou_types` the AP by category name.
+      are 0; a figure without any ground truth of its area is -1, as in pycocotools. "proposals": AR100, ARs100, ARm100,
+      ARl100 of each of `max_dets`, see `average_recall`. And `per_category`: for each of the other `iou_types` the AP
+      by category name.
 
     Raises:
       ValueError: an unknown type, an image or category that the ground truth lacks, annotations or results without
@@ -83,9 +86,12 @@ def score_truth(
     """
     check_arguments(iou_types, max_dets)
     _check_results(truth, results, iou_types)
+    by_class = [kind for kind in iou_types if kind != "proposals"]
     with contextlib.redirect_stdout(io.StringIO()):
-        evals = {kind: _evaluate(truth, results, kind, max_dets, sigmas) for kind in iou_types}
+        evals = {kind: _evaluate(truth, results, kind, max_dets, sigmas) for kind in by_class}
     tables = {kind: _table(evaluation, kind) for kind, evaluation in evals.items()}
+    if "proposals" in iou_types:
+        tables["proposals"] = average_recall(truth, results, max_dets)
     names = _category_names(truth)
     tables["per_category"] = {kind: _per_category(evaluation, names) for kind, evaluation in evals.items()}
     return tables
@@ -100,6 +106,11 @@ def format_table(metrics: dict[str, dict]) -> str:
             cells = (f"{name} {100 * value:.1f}" if value >= 0 else f"{name} -" for name, value in table.items())
             lines.append(f"{kind:<10}" + "  ".join(cells))
     return "\n".join(lines)
+
+
+def headline(kind: str, max_dets: Sequence[int]) -> str:
+    """The figure of a table by which models are compared: AP, or the recall of all proposals that count."""
+    return f"AR{max_dets[-1]}" if kind == "proposals" else "AP"
 
 
 def check_arguments(iou_types: Sequence[str], max_dets: Sequence[int]):
@@ -169,7 +180,8 @@ def _refuse_maskless(annotations: list[dict]):
 
 
 def _check_results(truth: coco.COCO, results: list[dict], iou_types: Sequence[str]):
-    for key, known in (("image_id", truth.imgs), ("category_id", truth.cats)):
+    keys = {"image_id": truth.imgs} | ({} if tuple(iou_types) == ("proposals",) else {"category_id": truth.cats})
+    for key, known in keys.items():
         unknown = sorted({result[key] for result in results} - set(known))
         if unknown:
             first, more = ", ".join(map(str, unknown[:5])), ", ..." if len(unknown) > 5 else ""

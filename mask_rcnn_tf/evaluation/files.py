@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mask_rcnn_tf.coco import categories, reader
+from mask_rcnn_tf.coco import proposals as coco_proposals
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.coco.errors import SHOWN
 from mask_rcnn_tf.coco.segmentation import has_segmentation
@@ -29,11 +30,12 @@ def evaluate_files(
     max_dets: Sequence[int] = (1, 10, 100),
     *,
     sigmas: Sequence[float] | None = None,
+    proposals: str = "",
     verbose: int = 1,
 ) -> tuple[dict[str, dict], list[dict], list[str]]:
     """Scores a model on the images of a COCO file.
 
-    Masks and keypoints are scored where the model has the head and the file has them.
+    Masks and keypoints are scored where the model has the head and the file has them, of an RPN alone the recall.
 
     Args:
       predict: see `predict_files`.
@@ -42,6 +44,7 @@ def evaluate_files(
       config: the model's. Of its categories those that the file lacks are left out of the results.
       max_dets: detections an image that count, ascending.
       sigmas: one of each keypoint; None are the model's, or COCO's 17.
+      proposals: path of a file of stored proposals, for a model without an RPN; "" for one that has its own.
       verbose: 0 hides the progress bar.
 
     Returns:
@@ -55,7 +58,7 @@ def evaluate_files(
     ground_truth = reader.read_annotations(annotations)
     if not os.path.isdir(folder):
         raise ValueError(f"images is {folder!r}; there is no such folder.")
-    note = categories.match_model(config, ground_truth).note
+    note = categories.match_model(config, ground_truth).note if config.has_classes else ""
     if note:
         LOG.warning("%s", note)
     if not ground_truth["annotations"]:
@@ -64,9 +67,23 @@ def evaluate_files(
     coco_metrics.check_arguments(iou_types, max_dets)
     sigmas = sigmas or _sigmas(iou_types, config)
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
-    results, failures = predict_files(predict, list_images(ground_truth, folder), config, verbose=verbose)
+    files = list_images(ground_truth, folder)
+    stored = _stored_proposals(proposals, ground_truth, config)
+    results, failures = predict_files(predict, files, config, verbose, stored)
     results = translated(results, ground_truth, config)
     return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results, failures
+
+
+def _stored_proposals(path: str, ground_truth: dict, config: ModelConfig) -> coco_proposals.Proposals | None:
+    """Those of all images, where the model has no RPN. Raises ValueError where it has one, or there are none."""
+    if config.rpn.enabled == bool(path):
+        allowed = "'', since the model has an RPN" if path else "a file, since the model has no RPN"
+        raise ValueError(f"proposals is {path!r}; allowed: {allowed}.")
+    if not path:
+        return None
+    stored = coco_proposals.read(path)
+    coco_proposals.check_images(stored, [(row["id"], row["height"], row["width"]) for row in ground_truth["images"]])
+    return stored
 
 
 def partial_score(failures: list[str]) -> str:
@@ -85,11 +102,13 @@ def translated(results: list[dict], ground_truth: dict, config: ModelConfig) -> 
       config: the model's.
 
     Returns:
-      The results, see `categories.match_model`.
+      The results, see `categories.match_model`; proposals, which have no category, as they are.
 
     Raises:
       ValueError: the file has a category that the model does not know.
     """
+    if not config.has_classes:
+        return results
     matched = categories.match_model(config, ground_truth).ids
     ids = dict(zip(coco_results.category_ids(config), matched, strict=True))
     known = [(result, ids[result["category_id"]]) for result in results]
@@ -126,7 +145,9 @@ def score_results(
 
 
 def _iou_types(ground_truth: dict, config: ModelConfig) -> tuple[str, ...]:
-    """Boxes, and masks and keypoints where the model and the file have them."""
+    """Boxes, and masks and keypoints where the model and the file have them; proposals of an RPN alone."""
+    if not config.has_classes:
+        return config.iou_types
     has_masks = config.has_masks and any(map(has_segmentation, ground_truth["annotations"]))
     has_keypoints = config.has_keypoints and reader.keypoint_count(ground_truth) > 0
     return ("bbox", *("segm",) * has_masks, *("keypoints",) * has_keypoints)

@@ -15,12 +15,13 @@ from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.coco import pictures
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.coco.errors import printable
+from mask_rcnn_tf.coco.proposals import Proposals
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation.image_files import ImageFile
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
 
 LOG = logging.getLogger("mask_rcnn_tf")
-Predict = Callable[[list[np.ndarray]], list[dict]]
+Predict = Callable[..., list[dict]]
 OnImage = Callable[[ImageFile, np.ndarray, list[dict]], None]
 
 
@@ -36,7 +37,11 @@ class Outcome:
 
 
 def predict_each(
-    predict: Predict, files: Sequence[ImageFile], config: ModelConfig, max_pixels: int = MAX_PIXELS
+    predict: Predict,
+    files: Sequence[ImageFile],
+    config: ModelConfig,
+    max_pixels: int = MAX_PIXELS,
+    proposals: Proposals | None = None,
 ) -> Iterator[Outcome]:
     """Predicts files one by one, with one image in memory.
 
@@ -46,6 +51,7 @@ def predict_each(
       files: what to predict.
       config: the model's.
       max_pixels: h * w that an image may have.
+      proposals: of all the images, for a model without an RPN; `predict` gets those of an image besides.
 
     Yields:
       An `Outcome` a file, in their order; results are COCO's, with `file_name`.
@@ -58,7 +64,8 @@ def predict_each(
             yield Outcome(file, error=printable(str(error)))
             continue
         try:
-            (detections,) = predict([image])
+            given = () if proposals is None else ([proposals.of_image(file.image_id)],)
+            (detections,) = predict([image], *given)
             found = coco_results.to_results(
                 detections, file.image_id, image.shape[:2], ids, detection.mask_threshold, detection.paste
             )
@@ -71,7 +78,11 @@ def predict_each(
 
 
 def predict_files(
-    predict: Predict, files: Sequence[ImageFile], config: ModelConfig, verbose: int = 1
+    predict: Predict,
+    files: Sequence[ImageFile],
+    config: ModelConfig,
+    verbose: int = 1,
+    proposals: Proposals | None = None,
 ) -> tuple[list[dict], list[str]]:
     """Predicts files one by one; those that cannot be read are reported and left out.
 
@@ -80,13 +91,14 @@ def predict_files(
       files: what to predict.
       config: the model's.
       verbose: 0 hides the progress bar.
+      proposals: see `predict_each`.
 
     Returns:
       COCO results with `file_name`, and one message for each file that could not be read.
     """
     progress = keras.utils.Progbar(len(files), unit_name="image", verbose=verbose)
     results, failures, facts = [], [], {}
-    for outcome in predict_each(predict, files, config):
+    for outcome in predict_each(predict, files, config, proposals=proposals):
         progress.add(1)
         pictures.add_facts(facts, outcome.facts)
         results += outcome.results

@@ -159,12 +159,13 @@ def _run_all(programs, files):
 
 
 def _score(program, truth) -> dict[str, float]:
-    """{"bbox_AP", "segm_AP"} as far as there are; {} without annotations."""
+    """{"bbox_AP", "segm_AP", "proposals_AR100"} as far as there are; {} without annotations."""
     if truth is None:
         return {}
     config = program.runner.config
     tables = scoring.score_results(truth, scoring.translated(program.results, truth, config), config)
-    return {f"{kind}_AP": round(tables[kind]["AP"], 4) for kind in ("bbox", "segm") if kind in tables}
+    figures = {"bbox": "AP", "segm": "AP", "proposals": "AR100"}
+    return {f"{kind}_{name}": round(tables[kind][name], 4) for kind, name in figures.items() if kind in tables}
 
 
 def differences(results: Sequence[dict], reference: Sequence[dict]) -> dict[str, float | int | None]:

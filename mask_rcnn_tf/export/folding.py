@@ -31,9 +31,11 @@ def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> Ma
       norm, and has room for `CANDIDATES` in its NMS.
 
     Raises:
-      ExportError: the model is no `MaskRCNN`.
+      ExportError: the model is no `MaskRCNN`, or has no RPN.
     """
     check_kind("model", model, MaskRCNN, "a MaskRCNN", ExportError)
+    if model.rpn_head is None:
+        raise ExportError("model has no RPN (config.model.rpn.enabled is False); allowed: one that proposes boxes.")
     config = copy.deepcopy(model.config)
     config.dtype, config.kernels = dtype, kernels
     pairs = config.rpn.post_nms_top_n_test * config.num_classes

@@ -171,8 +171,8 @@ def _describing_heads(model: keras.Model) -> Sequence[Any]:
     """The heads after the one that detects."""
     heads = list(model.stages.roi_heads)
     places = [i for i, head in enumerate(heads) if "detection_boxes" in head.output_specs(model.config)]
-    if not places:
-        raise ValueError("model finds no boxes; allowed for test-time augmentation: a model with a box head.")
+    if not places or not model.config.has_classes:
+        raise ValueError("model finds no boxes of classes; allowed for test-time augmentation: a box head.")
     for head in heads[places[0] + 1 :]:
         if not head.averaged:
             raise ValueError(

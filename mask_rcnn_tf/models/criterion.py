@@ -1,21 +1,25 @@
 """Joins targets and losses: what a labelled batch must hold, the RPN's losses, and division by global counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models import losses as loss_ops
 from mask_rcnn_tf.models import targets as target_ops
 from mask_rcnn_tf.models.heads.base import LossSums, RoiHead
-from mask_rcnn_tf.models.norms import sum_over_replicas
+from mask_rcnn_tf.models.norms import FrozenBatchNorm, sum_over_replicas
 
 BATCH_KEYS = ("image", "image_shape", "image_id", "gt_boxes", "gt_classes")
+PROPOSALS = ("proposals", "num_proposals")  # stored ones, in the place of the RPN's
 
 
-def check_labelled(batch: Mapping[str, tf.Tensor], heads: Sequence[RoiHead]):
-    """Raises ValueError naming what a training batch lacks, for the RPN and for each of the heads."""
+def check_labelled(batch: Mapping[str, tf.Tensor], heads: Sequence[RoiHead], has_rpn: bool = True):
+    """Raises ValueError naming what a training batch lacks, for the RPN, or its absence, and for each of the heads."""
     needs = {key: "" for key in BATCH_KEYS} | {key: hint for head in heads for key, hint in head.needs.items()}
+    needs |= {} if has_rpn else dict.fromkeys(PROPOSALS, "config.model.rpn.enabled is False")
     missing = [name for name in needs if name not in batch]
     if missing:
         hints = "".join(f" ({needs[name]})" for name in missing if needs[name])
@@ -52,6 +56,36 @@ def rpn_loss_sums(
     if rpn.loss_normalizer == "batch":
         sampled = tf.cast(tf.shape(logits)[0] * rpn.samples, tf.float32)
     return {"rpn_objectness": (objectness, sampled), "rpn_box": (box, sampled)}
+
+
+def check_trainable(config: ModelConfig, layers: Iterable[keras.layers.Layer]):
+    """Raises ValueError where a model cannot learn: frozen norms without pretrained statistics, bfloat16 weights."""
+    if config.dtype == "bfloat16":
+        raise ValueError(
+            "config.model.dtype is 'bfloat16', which is for inference: small updates vanish in such weights. "
+            "Allowed in training: 'float32', 'mixed_bfloat16', 'auto'."
+        )
+    frozen = [layer for layer in layers if isinstance(layer, FrozenBatchNorm)]
+    if frozen and all(layer.is_identity() for layer in frozen):
+        raise ValueError(
+            "config.model.backbone.norm is 'frozen_batch_norm' and no pretrained weights were loaded: a frozen "
+            "norm over random weights cannot learn. Load weights first (config.train.init_from), or choose "
+            "'batch_norm', 'sync_batch_norm' or 'group_norm'."
+        )
+
+
+def given_proposals(batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """The stored `proposals` float32 [B, K, 4] and `num_proposals` int32 [B] of a batch, for a model without an RPN.
+
+    Raises:
+      ValueError: there are none.
+    """
+    if missing := [name for name in PROPOSALS if not (isinstance(batch, Mapping) and name in batch)]:
+        raise ValueError(
+            f"the batch lacks {', '.join(missing)}, and config.model.rpn.enabled is False; allowed: batches with "
+            "stored proposals (config.data.val_proposals), or a model with an RPN."
+        )
+    return tuple(tf.stop_gradient(batch[name]) for name in PROPOSALS)
 
 
 def normalize(sums: LossSums) -> dict[str, tf.Tensor]:

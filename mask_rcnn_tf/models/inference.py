@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models.pooler import Pooler
-from mask_rcnn_tf.models.rpn import pyramid_anchors, select_proposals
+from mask_rcnn_tf.models.rpn import pyramid_anchors, scored_proposals
 from mask_rcnn_tf.models.stages import Stages
 from mask_rcnn_tf.models.steps import Step, Tensors
 
@@ -19,9 +19,11 @@ def inference_steps(config: ModelConfig, stages: Stages, pooler: Pooler) -> list
 
     Returns:
       Steps from `normalized` float32 [B, H, W, 3] (sides multiples of `size_divisor`) and `image_shape` int32 [B, 2] to
-      the outputs of the heads. Between them stand, by name:
+      the outputs of the heads; where there is no RPN, from `proposals` and `num_proposals` too. Between them stand, by
+      name:
         the levels of `Stages.spec` [B, h, w, c]; objectness_* [B, h * w * A] and deltas_* [B, h * w * A, 4] of each,
-        in (row, column, anchor) order; `proposals` float32 [B, K, 4], `num_proposals` int32 [B]; `roi_features`.
+        in (row, column, anchor) order; `proposals` float32 [B, K, 4], `num_proposals` int32 [B], `proposal_scores`
+        float32 [B, K]; `roi_features`, unless no head pools.
     """
 
     def backbone(tensors: Tensors) -> Tensors:
@@ -39,18 +41,19 @@ def inference_steps(config: ModelConfig, stages: Stages, pooler: Pooler) -> list
         )
         anchors = anchors_of(config, stages, tensors["normalized"])
         levels = list(zip(logits, deltas, anchors, strict=True))
-        found = select_proposals(levels, tensors["image_shape"], config.rpn, pooler.kernels)
-        return dict(zip(("proposals", "num_proposals"), found, strict=True))
+        found = scored_proposals(levels, tensors["image_shape"], config.rpn, pooler.kernels)
+        return dict(zip(("proposals", "num_proposals", "proposal_scores"), found, strict=True))
 
     def roi_features(tensors: Tensors) -> Tensors:
         return {"roi_features": pooler.prepare(tensors)}
 
     rpn_alone = tuple(name for name in stages.spec if name not in config.roi.levels)
+    has_rpn = stages.rpn_head is not None
+    pools = any(head.pool_size for head in stages.roi_heads)
     steps = [
-        Step("backbone_fpn", backbone, "network", ("normalized",), rpn_alone),
-        Step("rpn_head", rpn_head, "network"),
-        Step("proposals", proposals),
-        Step("roi_features", roi_features),
+        Step("backbone_fpn", backbone, "network", ("normalized",), rpn_alone if pools else tuple(stages.spec)),
+        *[Step("rpn_head", rpn_head, "network"), Step("proposals", proposals)] * has_rpn,
+        *[Step("roi_features", roi_features)] * pools,
     ]
     return steps + [step for head in stages.roi_heads for step in head.steps(config, pooler)]
 

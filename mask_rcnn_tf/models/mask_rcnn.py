@@ -14,7 +14,6 @@ from mask_rcnn_tf.models import criterion, inference
 from mask_rcnn_tf.models import targets as target_ops
 from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.heads.base import RoiHead
-from mask_rcnn_tf.models.norms import FrozenBatchNorm
 from mask_rcnn_tf.models.pooler import Pool, Pooler, RoiOperator
 from mask_rcnn_tf.models.preprocessing import network_input
 from mask_rcnn_tf.models.rpn import select_proposals
@@ -79,8 +78,7 @@ class MaskRCNN(keras.Model):
             setattr(self, head.name, head)  # one attribute each: the names under which `.keras` files hold weights
         self.roi_heads = stages.roi_heads
         self._pooler = Pooler(self._config.roi, stages.spec, kernels, roi_operator, self.roi_body)
-        losses = ("rpn_objectness", "rpn_box", *(name for head in stages.roi_heads for name in head.loss_names))
-        self._loss_means = [keras.metrics.Mean(name=name) for name in ("loss", *losses)]
+        self._loss_means = [keras.metrics.Mean(name=name) for name in ("loss", *stages.loss_names)]
         # An unbuilt subclassed model is saved without weights; everything is built now.
         self.built = True
 
@@ -187,7 +185,7 @@ class MaskRCNN(keras.Model):
 
         Args:
           inputs: uint8 [B, h, w, 3], RGB; or a dict with `image` float32 [B, H, W, 3] (normalised, padded, sides
-            multiples of `size_divisor`) and `image_shape` int32 [B, 2].
+            multiples of `size_divisor`) and `image_shape` int32 [B, 2]; without an RPN `proposals` and `num_proposals`.
           training: must be False; `fit` trains.
 
         Returns:
@@ -197,10 +195,10 @@ class MaskRCNN(keras.Model):
           keypoints in pixels of the given image (uint8) or of the network input (dict).
 
         Raises:
-          ValueError: the images are neither.
+          ValueError: the images are neither, or proposals are missing.
         """
         if isinstance(inputs, dict):
-            return self.detect(inputs["image"], inputs["image_shape"])
+            return self.detect(inputs["image"], inputs["image_shape"], given=inputs)
         if inputs.dtype != tf.uint8 or inputs.shape.rank != 4:
             raise ValueError(
                 f"images are {inputs.dtype} of shape {inputs.shape}; allowed: uint8 [B, h, w, 3], or a dict with "
@@ -219,7 +217,11 @@ class MaskRCNN(keras.Model):
         return inference.extract_features(self.stages, image, training)
 
     def detect(
-        self, image: tf.Tensor, image_shape: tf.Tensor, steps: Sequence[Step] | None = None
+        self,
+        image: tf.Tensor,
+        image_shape: tf.Tensor,
+        steps: Sequence[Step] | None = None,
+        given: Mapping[str, tf.Tensor] | None = None,
     ) -> dict[str, tf.Tensor]:
         """Outputs of the heads in network pixels.
 
@@ -227,13 +229,23 @@ class MaskRCNN(keras.Model):
           image: float32 [B, H, W, 3], normalised, padded, sides multiples of `size_divisor`.
           image_shape: int32 [B, 2], valid (h, w).
           steps: `self.steps()` with other networks (`steps.with_networks`), or None.
+          given: of a model without an RPN: `proposals` float32 [B, K, 4], network pixels, `num_proposals` int32 [B].
         """
-        found = self.trace(image, image_shape, steps)
+        found = self.trace(image, image_shape, steps, given)
         return {name: found[name] for name in inference.output_names(self._config, self.stages)}
 
-    def trace(self, image: tf.Tensor, image_shape: tf.Tensor, steps: Sequence[Step] | None = None) -> Tensors:
+    def trace(
+        self,
+        image: tf.Tensor,
+        image_shape: tf.Tensor,
+        steps: Sequence[Step] | None = None,
+        given: Mapping[str, tf.Tensor] | None = None,
+    ) -> Tensors:
         """`detect` with everything that stands between image and outputs, see `inference.inference_steps`."""
-        return run_steps(steps or self.steps(), {"normalized": image, "image_shape": image_shape})
+        tensors = {"normalized": image, "image_shape": image_shape}
+        if self.rpn_head is None:
+            tensors |= dict(zip(criterion.PROPOSALS, criterion.given_proposals(given), strict=True))
+        return run_steps(steps or self.steps(), tensors)
 
     def to_original(
         self, outputs: dict[str, tf.Tensor], image_shape: tf.Tensor, original_shape: tf.Tensor
@@ -264,11 +276,11 @@ class MaskRCNN(keras.Model):
         Returns:
           {name: float32 []}.
         """
-        criterion.check_labelled(batch, self.roi_heads)
+        criterion.check_labelled(batch, self.roi_heads, self.rpn_head is not None)
         features = self.extract_features(batch["image"], training)
         levels = self._rpn_levels(features, batch["image"])
-        sums = criterion.rpn_loss_sums(self._config, batch, step, levels)
-        if self.roi_heads:
+        sums = criterion.rpn_loss_sums(self._config, batch, step, levels) if levels else {}
+        if any(head.loss_names for head in self.roi_heads):
             sampled = self._sample_rois(batch, step, levels)
             pool = Pool(self._pooler, self._pooler.prepare(features), sampled, training)
             for head in self.roi_heads:
@@ -281,31 +293,23 @@ class MaskRCNN(keras.Model):
         return self._sample_rois(batch, step, self._rpn_levels(features, batch["image"]))
 
     def _rpn_levels(self, features, image):
-        """(objectness_logits, anchor_deltas, anchors) of each level of the RPN."""
+        """(objectness_logits, anchor_deltas, anchors) of each level of the RPN; none without one."""
+        if self.rpn_head is None:
+            return []
         anchors = inference.anchors_of(self._config, self.stages, image)
         outputs = [self.rpn_head(features[name]) for name in self._config.rpn.levels]
         return [(*output, boxes) for output, boxes in zip(outputs, anchors, strict=True)]
 
     def _sample_rois(self, batch, step, levels):
         config = self._config
-        proposals = select_proposals(levels, batch["image_shape"], config.rpn, self._pooler.kernels, True)
+        shape, rpn, kernels = batch["image_shape"], config.rpn, self._pooler.kernels
+        found = select_proposals(levels, shape, rpn, kernels, True) if levels else criterion.given_proposals(batch)
         seeds = target_ops.image_seeds(config.seed, step, batch["image_id"], 1)
-        return target_ops.sample_rois(*proposals, batch, seeds, config.roi, config.sampler)
+        return target_ops.sample_rois(*found, batch, seeds, config.roi, config.sampler)
 
     def make_train_function(self, force: bool = False) -> Callable:
         """Keras's hook before training; refuses frozen norms without pretrained statistics, and bfloat16 weights."""
-        if self._config.dtype == "bfloat16":
-            raise ValueError(
-                "config.model.dtype is 'bfloat16', which is for inference: small updates vanish in such weights. "
-                "Allowed in training: 'float32', 'mixed_bfloat16', 'auto'."
-            )
-        frozen = [layer for _, layer in sublayers(self) if isinstance(layer, FrozenBatchNorm)]
-        if frozen and all(layer.is_identity() for layer in frozen):
-            raise ValueError(
-                "config.model.backbone.norm is 'frozen_batch_norm' and no pretrained weights were loaded: a frozen "
-                "norm over random weights cannot learn. Load weights first (config.train.init_from), or choose "
-                "'batch_norm', 'sync_batch_norm' or 'group_norm'."
-            )
+        criterion.check_trainable(self._config, (layer for _, layer in sublayers(self)))
         if not self.optimizer.built:  # variables that a step makes have it traced twice, with a branch for each
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)

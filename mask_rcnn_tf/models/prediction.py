@@ -13,11 +13,12 @@ from mask_rcnn_tf.config import AugmentationConfig, check_fields
 from mask_rcnn_tf.models.augmented import AugmentedPredictor
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.preprocessing import shrunk
+from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import stored_images
 
 Image = str | os.PathLike | np.ndarray
-Predict = Callable[[Iterable[Image]], list[dict[str, np.ndarray]]]
+Predict = Callable[..., list[dict[str, np.ndarray]]]
 
 
 def predict_images(
@@ -51,6 +52,10 @@ def make_predictor(model: keras.Model, augmentation: AugmentationConfig | None =
       model: a `MaskRCNN`.
       augmentation: see `predict_images`.
 
+    Returns:
+      From images as in `predict_images`, and for a model without an RPN boxes float32 [n, 4] of each, best first, in
+      its pixels, to what `predict_images` returns.
+
     Raises:
       ValueError: an argument is of another kind, a field of `augmentation` is not what is allowed, or see
         `AugmentedPredictor`.
@@ -62,12 +67,15 @@ def make_predictor(model: keras.Model, augmentation: AugmentationConfig | None =
     augmented = augmentation is not None and len(augmentation.short_sides) > 0
     find = AugmentedPredictor(model, augmentation) if augmented else functools.partial(_predict, model)
 
-    def predict(images):
+    def predict(images, proposals=None):
         single = isinstance(images, (str, bytes, os.PathLike)) or getattr(images, "ndim", 4) in (0, 2, 3)
         if single or not isinstance(images, Iterable):
             came = repr(images) if isinstance(images, (str, os.PathLike)) else type(images).__name__
             raise ValueError(f"images is {came:.200}; allowed: a list of paths or of uint8 arrays [h, w, 3].")
-        return [find(_load(model, image, i)) for i, image in enumerate(images)]
+        loaded = (_load(model, image, i) for i, image in enumerate(images))
+        if proposals is None:
+            return list(map(find, loaded))
+        return [predict_given(model, image, boxes) for image, boxes in zip(loaded, proposals, strict=True)]
 
     return predict
 
@@ -97,6 +105,34 @@ def _predict(model, image):
     if small is not image:
         shapes = (tf.constant([pixels.shape[:2]]) for pixels in (small, image))
         detections = image_ops.outputs_to_original(detections, *shapes)
+    return _unpadded(detections)
+
+
+def predict_given(model: keras.Model, image: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
+    """Detections of an image of a model without an RPN, from given proposals.
+
+    Args:
+      model: a `MaskRCNN`.
+      image: uint8 [h, w, 3], RGB.
+      boxes: float32 [n, 4], best first, pixels of the image; the first `rpn.post_nms_top_n_test` are used.
+
+    Returns:
+      As `predict_images` for one image.
+    """
+    rows, original = model.config.rpn.post_nms_top_n_test, tf.constant([image.shape[:2]])
+    pixels, shape = model.preprocess(tf.constant(shrunk(image, model.config.preprocess)[None]))
+    placed = image_ops.scale_boxes(tf.constant(boxes, tf.float32), original[0], shape[0])
+    placed = box_ops.clip_boxes(placed[None], shape)[0]
+    placed = tf.boolean_mask(placed, box_ops.has_area(placed))[:rows]
+    count = int(placed.shape[0])
+    given = {"proposals": tf.pad(placed, [[0, rows - count], [0, 0]])[None], "num_proposals": tf.constant([count])}
+    detections = model.predict_on_batch({"image": pixels, "image_shape": shape} | given)
+    detections = image_ops.outputs_to_original(detections, shape, original)
+    return _unpadded(detections)
+
+
+def _unpadded(detections):
+    """Of the one image of a batch."""
     detections = {name: np.asarray(value)[0] for name, value in detections.items()}
     count = int(detections.pop("num_detections"))
     return {name: value[:count] for name, value in detections.items()}

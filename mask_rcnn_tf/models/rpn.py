@@ -108,6 +108,17 @@ def select_proposals(
     kernels: Kernels,
     training: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
+    """`scored_proposals` without their scores."""
+    return scored_proposals(levels, image_shape, rpn, kernels, training)[:2]
+
+
+def scored_proposals(
+    levels: Sequence[tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+    image_shape: tf.Tensor,
+    rpn: RpnConfig,
+    kernels: Kernels,
+    training: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The best boxes of every level after NMS, then the best of the image.
 
     Args:
@@ -119,7 +130,8 @@ def select_proposals(
       training: chooses the numbers of proposals.
 
     Returns:
-      proposals float32 [B, K, 4] best first and zero-padded, no gradient; counts int32 [B].
+      proposals float32 [B, K, 4] best first and zero-padded, no gradient; counts int32 [B]; what they are ranked by
+      (`rpn.ranking`) float32 [B, K], 0 in padding.
 
     Source: `detectron2/modeling/proposal_generator/proposal_utils.py`; `torchvision/models/detection/rpn.py`.
     """
@@ -135,7 +147,8 @@ def select_proposals(
     scores, index = top_k_padded(tf.concat(scores, 1), after)
     valid = scores > -float("inf")
     proposals = tf.where(valid[..., None], tf.gather(tf.concat(boxes, 1), index, batch_dims=1), 0.0)
-    return tf.stop_gradient(proposals), tf.reduce_sum(tf.cast(valid, tf.int32), 1)
+    counts = tf.reduce_sum(tf.cast(valid, tf.int32), 1)
+    return tf.stop_gradient(proposals), counts, tf.where(valid, scores, 0.0)
 
 
 def _decode_best(logits, deltas, anchors, image_shape, rpn, count):

@@ -16,6 +16,7 @@ from mask_rcnn_tf.models.heads.box import BoxHead
 from mask_rcnn_tf.models.heads.cascade import CascadeBoxHead
 from mask_rcnn_tf.models.heads.keypoint import KeypointHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
+from mask_rcnn_tf.models.heads.proposals import ProposalHead
 from mask_rcnn_tf.models.rpn import RpnHead
 
 NOT_OF_A_BODY = (
@@ -35,7 +36,7 @@ class Stages(NamedTuple):
     Attributes:
       backbone: image [B, H, W, 3] -> {level: [B, ceil(H / stride), ceil(W / stride), channels]}, as its `spec` says.
       pyramid: a layer from the backbone's levels to others, with a `spec` too; None: the heads read the backbone.
-      rpn_head: one level -> objectness logits and anchor deltas.
+      rpn_head: one level -> objectness logits and anchor deltas; None: proposals are given.
       roi_heads: `RoiHead`s in the order in which they run.
       roi_body: a layer from pooled RoIs to the maps that the heads read; None: they read what is pooled.
     """
@@ -48,9 +49,15 @@ class Stages(NamedTuple):
 
     @property
     def layers(self) -> tuple[keras.layers.Layer, ...]:
-        """All of them, those that share their outputs first."""
+        """All that there are, those that share their outputs first."""
         shared = (self.backbone, self.pyramid, self.rpn_head, self.roi_body)
         return (*(layer for layer in shared if layer is not None), *self.roi_heads)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Of all losses, in the order of the log."""
+        of_rpn = () if self.rpn_head is None else ("rpn_objectness", "rpn_box")
+        return (*of_rpn, *(name for head in self.roi_heads for name in head.loss_names))
 
     @property
     def spec(self) -> dict[str, tuple[int, int]]:
@@ -70,8 +77,8 @@ def make_stages(
       heads: None for those of the configuration (`make_heads`).
 
     Raises:
-      ValueError: a part is of another kind, levels of the configuration do not suit the backbone, or two heads have
-        one name.
+      ValueError: a part is of another kind, levels of the configuration do not suit the backbone, two heads have one
+        name, or `frozen` names a part that there is not.
     """
     _check_parts(backbone, heads)
     dtype, pyramid = resolve_dtype(config.dtype), None
@@ -80,15 +87,15 @@ def make_stages(
         if config.fpn.enabled:
             fpn, momentum = config.fpn, config.backbone.norm_momentum
             pyramid = FeaturePyramid(backbone.spec, fpn.channels, fpn.norm, momentum, name="pyramid", dtype=dtype)
-    num_anchors = len(config.anchors.sizes[0]) * len(config.anchors.ratios)
-    rpn_head = RpnHead(num_anchors, config.rpn.num_convs, config.rpn.channels, name="rpn_head", dtype=dtype)
-    stages = Stages(backbone, pyramid, rpn_head, tuple(make_heads(config) if heads is None else heads))
+    stages = Stages(backbone, pyramid, _rpn_head(config, dtype), tuple(make_heads(config) if heads is None else heads))
     check_levels(config, stages.spec)
-    stages = stages._replace(roi_body=_roi_body(config, stages.spec, dtype))
+    if any(head.pool_size for head in stages.roi_heads):
+        stages = stages._replace(roi_body=_roi_body(config, stages.spec, dtype))
     names = [head.name for head in stages.roi_heads]
     if len(set(names)) < len(names):
         raise ValueError(f"heads have the names {', '.join(names)}; allowed: a name of its own for each.")
     _build(config, stages)
+    _freeze(config, stages)
     return stages
 
 
@@ -104,6 +111,13 @@ def _check_parts(backbone, heads):
             check_kind(f"heads[{i}]", head, RoiHead, "a RoiHead")
 
 
+def _rpn_head(config, dtype):
+    if not config.rpn.enabled:
+        return None
+    num_anchors = len(config.anchors.sizes[0]) * len(config.anchors.ratios)
+    return RpnHead(num_anchors, config.rpn.num_convs, config.rpn.channels, name="rpn_head", dtype=dtype)
+
+
 def _roi_body(config, spec, dtype):
     if config.roi.body == "none":
         return None
@@ -114,6 +128,8 @@ def _roi_body(config, spec, dtype):
 def make_heads(config: ModelConfig) -> list[RoiHead]:
     """The heads that a configuration asks for, not yet built; with others of your own they make a longer list."""
     dtype, momentum = resolve_dtype(config.dtype), config.backbone.norm_momentum
+    if not config.has_classes:
+        return [ProposalHead(name="proposal_head", dtype=dtype)]
     heads = [_box_head(config, norm_momentum=momentum, dtype=dtype)]
     if config.has_masks:
         heads.append(_mask_head(config, norm_momentum=momentum, dtype=dtype))
@@ -174,7 +190,7 @@ def _keypoint_head(config, **common):
 
 def check_levels(config: ModelConfig, spec: Mapping[str, tuple[int, int]]):
     """Raises ValueError: `rpn.levels` or `roi.levels` are not levels of `spec` ({name: (stride, channels)})."""
-    for section in ("rpn", "roi"):
+    for section in ("rpn", "roi") if config.rpn.enabled else ("roi",):
         levels = getattr(config, section).levels
         if unknown := [name for name in levels if name not in spec]:
             raise ValueError(
@@ -195,18 +211,31 @@ def check_levels(config: ModelConfig, spec: Mapping[str, tuple[int, int]]):
 
 
 def _build(config, stages):
-    channels = {section: stages.spec[getattr(config, section).levels[0]][1] for section in ("rpn", "roi")}
     _build_once(stages.backbone, (None, None, None, len(config.preprocess.mean)))
     if stages.pyramid is not None:
         spec = stages.backbone.spec.items()
         _build_once(stages.pyramid, {name: (None, None, None, depth) for name, (_, depth) in spec})
-    _build_once(stages.rpn_head, (None, None, None, channels["rpn"]))
+    if stages.rpn_head is not None:
+        _build_once(stages.rpn_head, (None, None, None, stages.spec[config.rpn.levels[0]][1]))
     for head in stages.roi_heads:
-        shape = (None, head.pool_size, head.pool_size, channels["roi"])
+        shape = (None, head.pool_size, head.pool_size, stages.spec[config.roi.levels[0]][1])
         if stages.roi_body is not None:
             _build_once(stages.roi_body, shape)
             shape = stages.roi_body.compute_output_shape(shape)
         _build_once(head, shape)
+
+
+def _freeze(config, stages):
+    parts = dict(zip(("backbone", "pyramid", "rpn_head", "roi_body"), (stages[i] for i in (0, 1, 2, 4)), strict=True))
+    parts = {name: part for name, part in parts.items() if part is not None}
+    parts |= {head.name: head for head in stages.roi_heads if head.pool_size}
+    if unknown := [name for name in config.frozen if name not in parts]:
+        raise ValueError(
+            f"config.model.frozen has {', '.join(map(repr, unknown))}; allowed: the model's parts, "
+            f"{', '.join(map(repr, parts))}."
+        )
+    for name in config.frozen:  # once they are built: variables that are made later would train all the same
+        parts[name].trainable = False
 
 
 def _build_once(layer, shape):

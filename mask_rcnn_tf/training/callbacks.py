@@ -224,13 +224,16 @@ class PredictionPictures(StepCallback):
         self.path, self.writer = pathlib.Path(model_dir) / "predictions.png", writer
         self.images, self.evaluation = images, evaluation
         self.names = {category["id"]: category["name"] for category in ground_truth["categories"]}
+        has_classes = evaluation.options["iou_types"] != ("proposals",)
+        self.predicted_names = self.names if has_classes else {}
         self.skeleton = keypoint_set(ground_truth).skeleton
         shown = {image_id for image_id, _ in images}
         self.truth = [row for row in ground_truth["annotations"] if row["image_id"] in shown]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None):
         """Draws."""
-        pairs = [(self._draw(self.truth, *image), self._draw(self.evaluation.results, *image)) for image in self.images]
+        sides = ((self.truth, self.names), (self.evaluation.results, self.predicted_names))
+        pairs = [tuple(self._draw(*side, *image) for side in sides) for image in self.images]
         if not pairs:
             return
         sheet = visualize.side_by_side(pairs, ("truth", "prediction"))
@@ -238,6 +241,6 @@ class PredictionPictures(StepCallback):
             visualize.write_image(sheet, partial)
         self.writer.image(self.step, "predictions", sheet)
 
-    def _draw(self, rows, image_id, image):
+    def _draw(self, rows, names, image_id, image):
         rows = [row for row in rows if row["image_id"] == image_id and not row.get("iscrowd")]
-        return visualize.draw_results(image, rows, self.names, PICTURE_SCORE, skeleton=self.skeleton)
+        return visualize.draw_results(image, rows, names, PICTURE_SCORE, skeleton=self.skeleton)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.arguments import PATH, check_kind
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import pipeline, sources
+from mask_rcnn_tf.data import pipeline, proposals, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, coco_metrics
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -68,6 +68,7 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
         stopping.allow(at_once=True)
         resolved = resolve(config)
         truth = sources.check(resolved)  # both files are judged before anything is built
+        proposals.check(resolved)
         folder.mkdir(parents=True, exist_ok=True)
         run_folder.check_places(folder)
         with run_lock.locked(folder):
@@ -117,10 +118,13 @@ def _train(config, folder, stopping, truth):
 
 
 def resolve(config: Config) -> Config:
-    """A validated copy of `config` (`Config`) with the dataset's classes and keypoints."""
+    """A validated copy of `config` (`Config`) with the dataset's classes and keypoints, or the one class of an RPN."""
     config = copy.deepcopy(config).validate()
     category_ids, class_names = sources.categories(config)
     model = config.model
+    if not model.has_classes:
+        model.class_names = ("object",)
+        return config.validate()
     if model.num_classes != len(category_ids):
         LOG.info("num_classes %d becomes %d, as in the data", model.num_classes, len(category_ids))
     model.num_classes, model.category_ids, model.class_names = len(category_ids), category_ids, class_names
@@ -170,7 +174,7 @@ def make_callbacks(
     evaluation = CocoEvaluation(
         pipeline.val_images(config) if augmented else pipeline.val_dataset(config),
         coco_metrics.index(truth),
-        sources.category_ids(config, "val"),
+        sources.category_ids(config, "val") if config.model.has_classes else (),
         iou_types,
         max_dets=config.eval.max_dets,
         sigmas=config.model.keypoint_head.sigmas or None,
@@ -181,7 +185,8 @@ def make_callbacks(
     log = run_callbacks.StepLog(folder, train.summary_every, make_schedule(train), train.batch_size)
     pictured = pipeline.val_images(config).take(run_callbacks.NUM_PICTURES)
     images = [(int(record["image_id"]), record["image"]) for record in pictured.as_numpy_iterator()]
-    best = run_checkpoint.BestModel(folder, f"val_{iou_types[-1]}_AP")
+    monitor = f"val_{iou_types[-1]}_{coco_metrics.headline(iou_types[-1], config.eval.max_dets)}"
+    best = run_checkpoint.BestModel(folder, monitor)
     checkpointing.notes |= {"log": log.note, "state": lambda: best.state, **run_folder.facts(config)}
     return {
         "finite": run_callbacks.StopOnNonFinite(
@@ -252,4 +257,6 @@ def finish(config: Config, folder: pathlib.Path, model: MaskRCNN, callbacks: dic
     write_atomically(folder / "metrics.json", json.dumps(evaluation.metrics))
     for kind in config.model.iou_types:
         if kind in evaluation.metrics:
-            LOG.info("%s AP %.4f, AP50 %.4f", kind, evaluation.metrics[kind]["AP"], evaluation.metrics[kind]["AP50"])
+            table, names = evaluation.metrics[kind], (coco_metrics.headline(kind, config.eval.max_dets), "AP50")
+            figures = (f"{name} {table[name]:.4f}" for name in names if name in table)
+            LOG.info("%s %s", kind, ", ".join(figures))

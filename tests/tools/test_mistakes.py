@@ -120,6 +120,8 @@ JSONS = ("none.json", "images", "empty.json", "text.json", "list.json", "other.j
 JSONS += ("digits.json", "m.keras")
 
 DISTILL = "distill --model=m.keras --images=images --labelled=a.json --output=new_labels.json"
+PROPOSE = "write_proposals --model=m.keras --annotations=a.json --images=images --output=new.npz"
+FOUR = TRAIN.replace("train ", "train_four_steps ", 1)
 
 
 def with_flag(line, flag, value):
@@ -127,6 +129,10 @@ def with_flag(line, flag, value):
 
 
 MISTAKES = [  # command line, exit status, words of the message
+    (with_flag(PROPOSE, "output", "a.json"), 1, "annotations and output are one place"),
+    (EVALUATE + " --proposals=none.npz", 1, "proposals is 'none.npz'; allowed: '', since the model has an RPN"),
+    (FOUR + " --config.model.rpn.enabled=False", 1, "one is False; allowed: both, which train in turns"),
+    (TRAIN + " --config.model.rpn.enabled=False", 1, "config.data.train_proposals is ''; allowed"),
     *((with_flag(EVALUATE, "model", path), 1, path) for path in MODELS),
     *((with_flag(PREDICT, "model", path), 1, path) for path in MODELS),
     *((with_flag(EXPORT, "model", path), 1, path) for path in MODELS),

@@ -21,7 +21,7 @@ class RoiHead(keras.layers.Layer):
 
     Attributes:
       pool_size: side of the pooled features that it asks for, [n, pool_size, pool_size, c]. Where the model has a body
-        on RoIs, the head is built for the body's maps of them.
+        on RoIs, the head is built for the body's maps of them. 0: it reads no features and has no layers.
       loss_names: of its losses, in the order of the log.
       needs: what it reads of a labelled batch beyond boxes and classes: {key: what to do where it is missing}.
       averaged: the tensor of its steps that test-time augmentation averages, from which its outputs follow; "" where
