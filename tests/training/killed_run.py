@@ -24,14 +24,15 @@ assert coco and shapes  # imported before the forks
 STEPS, EVERY = 24, 16
 
 
-def config_of(data_dir):
+def config_of(data_dir, ema_momentum):
     config = get_config()
     config.data.data_dir = data_dir
     config.train.steps, config.train.evaluate_every, config.train.summary_every = STEPS, EVERY, 2
+    config.train.ema_momentum = ema_momentum
     return config
 
 
-def run(folder, data_dir, kind=None, number=0, signal_name="SIGKILL"):
+def run(folder, data_dir, kind=None, number=0, signal_name="SIGKILL", ema_momentum=0.0):
     """Trains; the signal comes at moment `number` of its kind."""
 
     def end():
@@ -42,7 +43,7 @@ def run(folder, data_dir, kind=None, number=0, signal_name="SIGKILL"):
     if kind:
         MOMENTS[kind](folder, data_dir, number, end)
     try:
-        train(config_of(data_dir), folder)
+        train(config_of(data_dir, ema_momentum), folder)
     except KeyboardInterrupt:
         sys.exit(130)
 

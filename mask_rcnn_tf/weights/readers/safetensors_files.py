@@ -9,6 +9,7 @@ import safetensors
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.readers import raw_arrays
 
+MOST_HEADER = 2**23  # bytes; that of the largest models has a tenth
 ELEMENTS = {"BF16": "bf16", "BOOL": "b1"} | {
     name.upper() + str(8 * size): f"{name}{size}"
     for name, sizes in {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}.items()
@@ -26,13 +27,16 @@ def read_safetensors(path: str, mapped: mmap.mmap) -> tuple[dict[str, np.ndarray
       mapped: the same.
 
     Raises:
-      CheckpointError: an element type that is no float, integer or bool.
+      CheckpointError: a header or a number of tensors that no model needs, or an element type that is no float,
+        integer or bool.
       safetensors.SafetensorError: it is damaged: a header that is none, or whose tensors overlap, leave gaps or reach
         beyond the file.
     """
+    start = 8 + int.from_bytes(mapped[:8], "little")
+    if start - 8 > MOST_HEADER:
+        raise CheckpointError(f"a header of {start - 8} bytes; allowed: at most {MOST_HEADER}")
     with safetensors.safe_open(path, "numpy"):  # looks at the header alone
         pass
-    start = 8 + int.from_bytes(mapped[:8], "little")
     header = json.loads(mapped[8:start])
     metadata, data, arrays = header.pop("__metadata__", None) or {}, memoryview(mapped)[start:], {}
     if len(header) > raw_arrays.MOST_TENSORS:

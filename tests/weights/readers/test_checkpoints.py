@@ -98,6 +98,8 @@ def test_safetensors(tmp_path):
         _safetensors(path, {"a": entry | {"dtype": "F8_E4M3", "shape": [8]}}, values.tobytes()), "is F8_E4M3; allowed"
     )
     _refused(_safetensors(path, {}), "no tensors in it")
+    long = {"a": entry, "__metadata__": {"x": " " * 2**23}}
+    _refused(_safetensors(path, long, values.tobytes()), "a header of 8388[0-9]+ bytes; allowed: at most 8388608")
     overlapping = {"a": entry, "b": entry | {"data_offsets": [4, 12]}}
     _refused(_safetensors(path, overlapping, bytes(12)), "SafetensorError")
     _refused(_safetensors(path, {"a": entry | {"data_offsets": [-8, 0]}}, values.tobytes()), "SafetensorError")
