@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 PATH = (str, os.PathLike)
+SEQUENCE = (list, tuple, range)  # a text is one too, of its letters
 LONGEST = 200  # characters of a value in a message
 
 

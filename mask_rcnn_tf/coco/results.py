@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from mask_rcnn_tf import whole_files
-from mask_rcnn_tf.arguments import PATH, check_kind
+from mask_rcnn_tf.arguments import PATH, SEQUENCE, check_kind
 from mask_rcnn_tf.coco.rle import encode_crop
 from mask_rcnn_tf.ops.masks import paste_bitmap
 
@@ -56,7 +56,7 @@ def to_results(
       ValueError: an argument is of another kind, or a class has no category id.
     """
     check_kind("detections", detections, dict, "the arrays of one image by name")
-    check_kind("category_ids", category_ids, (list, tuple), "a list or tuple of the file's ids")
+    check_kind("category_ids", category_ids, SEQUENCE, "a list or tuple of the file's ids")
     classes = np.asarray(detections["detection_classes"])
     if classes.size and not 1 <= classes.min() <= classes.max() <= len(category_ids):
         raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from pycocotools import coco
 
-from mask_rcnn_tf.arguments import PATH, check_kind
+from mask_rcnn_tf.arguments import PATH, SEQUENCE, check_kind
 from mask_rcnn_tf.coco import categories
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import coco_metrics
@@ -170,7 +170,7 @@ class CocoEvaluation(keras.callbacks.Callback):
         """
         super().__init__()
         check_kind("dataset", dataset, tf.data.Dataset, DATASET)
-        check_kind("category_ids", category_ids, (list, tuple), "a list or tuple of the file's ids")
+        check_kind("category_ids", category_ids, SEQUENCE, "a list or tuple of the file's ids")
         check_kind("every", every, Integral, "a whole number of epochs")
         check_kind("output", output, (*PATH, type(None)), "a path, or None")
         check_kind("make_predictor", make_predictor, (Callable, type(None)), "a function, or None")

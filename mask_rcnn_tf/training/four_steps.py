@@ -10,6 +10,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
+import keras
 import numpy as np
 
 from mask_rcnn_tf import config as configuration
@@ -141,11 +142,13 @@ def propose(model: MaskRCNN, config: Config, split: str, path: str | os.PathLike
     LOG.info("proposals of %s: %s", split, path)
     predict, nothing = make_predictor(rpn_alone(model, _kept(config))), np.zeros((0, 4), np.float32)
     rows = {number: (number, (h, w), nothing, nothing[:, 0]) for number, h, w in sources.images(config, split)}
+    progress = keras.utils.Progbar(None, unit_name="image")
     for record in sources.dataset(config, split):
         image = records.decoded(record, config.model.preprocess.white_level)["image"].numpy()
         (found,) = predict([image])
         number = int(record["image_id"])
         rows[number] = (*rows[number][:2], found["detection_boxes"], found["detection_scores"])
+        progress.add(1)
     coco_proposals.write(path, rows.values())
 
 

@@ -234,7 +234,9 @@ def write_pictures(folder):
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     truth = {"categories": [{"id": 1, "name": "a"}], "annotations": []}
     writer = types.SimpleNamespace(image=lambda step, name, image: None)
-    PredictionPictures(folder, [(1, noise)], types.SimpleNamespace(results=[]), truth, writer).on_epoch_end(0)
+    PredictionPictures(
+        folder, [(1, noise)], types.SimpleNamespace(results=[], options={"iou_types": ("bbox",)}), truth, writer
+    ).on_epoch_end(0)
 
 
 @pytest.mark.parametrize(
