@@ -28,6 +28,8 @@ class Process:
         assert command[0] == sys.executable and (command[1] == "-c" or not command[1].startswith("-")), command
         self._folder = tempfile.TemporaryDirectory()
         self._texts = [os.path.join(self._folder.name, name) for name in ("stdout", "stderr")]
+        for path in self._texts:  # there to be read before the process has begun
+            open(path, "w").close()
         self.args, self.returncode = [os.fspath(part) for part in command], None
         place = os.fspath(cwd or os.getcwd())
         self.pid = _ask(start=self.args[1:], cwd=place, env=dict(os.environ if env is None else env), texts=self._texts)
