@@ -12,11 +12,11 @@ from typing import Any
 import keras
 
 from mask_rcnn_tf import whole_files
-from mask_rcnn_tf.config import Config, to_dict
+from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.experiments.summary import write_summary
 from mask_rcnn_tf.experiments.tables import Fields, Table
 from mask_rcnn_tf.training.fit import resolve, train
-from mask_rcnn_tf.training.run_folder import read_object
+from mask_rcnn_tf.training.run_folder import as_json, read_object
 from mask_rcnn_tf.training.storage import write_atomically
 
 LOG = logging.getLogger("mask_rcnn_tf")
@@ -89,7 +89,7 @@ def finished(config: Config, place: pathlib.Path) -> dict[str, Any] | None:
 
 def _comparable(config: Config) -> dict:
     """As JSON has it, without where things are and what does not change the result."""
-    values = json.loads(json.dumps(to_dict(config)))
+    values = as_json(config)
     for section, name in (("data", "data_dir"), ("train", "checkpoint_every"), ("train", "summary_every")):
         del values[section][name]
     return values

@@ -4,7 +4,6 @@ Source: Ren et al., arXiv:1506.01497, section 3.2, "4-Step Alternating Training"
 """
 
 import copy
-import json
 import logging
 import os
 import pathlib
@@ -13,7 +12,6 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.coco import proposals as coco_proposals
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.config import Config
@@ -26,7 +24,7 @@ from mask_rcnn_tf.models.prediction import make_predictor
 from mask_rcnn_tf.models.rpn_alone import rpn_alone, rpn_config
 from mask_rcnn_tf.training.checkpoint import save_model
 from mask_rcnn_tf.training.fit import resolve, train
-from mask_rcnn_tf.training.run_folder import read_object
+from mask_rcnn_tf.training.run_folder import as_json, read_object
 
 LOG = logging.getLogger("mask_rcnn_tf")
 STEPS = ("1_rpn", "2_detector", "3_rpn", "4_detector")
@@ -126,8 +124,8 @@ def _is_done(config: Config, folder: pathlib.Path) -> bool:
     """Whether a folder holds the end of a run of the same configuration."""
     if not (folder / "metrics.json").exists():
         return False
-    ours = json.loads(json.dumps(configuration.to_dict(resolve(config))))
-    return read_object(folder / "config.json") == ours and (folder / "model.keras").exists()
+    same = read_object(folder / "config.json") == as_json(resolve(config))
+    return same and (folder / "model.keras").exists()
 
 
 def propose(model: MaskRCNN, config: Config, split: str, path: str | os.PathLike):

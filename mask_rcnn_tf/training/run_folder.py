@@ -84,7 +84,7 @@ def find_start(config: Config, folder: pathlib.Path) -> tuple[str | None, dict[s
 def facts(config: Config) -> dict[str, Callable[[], Any]]:
     """What a checkpoint notes of the run it belongs to: its configuration and the digests of its annotations."""
     digests = {split: sources.digest(config, split) for split in ("train", "val")}
-    return {"config": lambda: _as_json(config), "data": lambda: digests}
+    return {"config": lambda: as_json(config), "data": lambda: digests}
 
 
 def _check_nothing_is_lost(config, folder):
@@ -118,7 +118,7 @@ def check_same_run(config: Config, folder: pathlib.Path, note: dict[str, Any]):
     if theirs is None:
         LOG.warning("%s has no config.json: nobody can tell whether the configuration is that of the run", folder)
         return
-    theirs, ours = _flatten(_as_json(theirs)), _flatten(_as_json(config))
+    theirs, ours = _flatten(as_json(theirs)), _flatten(as_json(config))
     changed = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
     free = FREE_FIELDS + PLACES + _moved(config, note, changed)
     changed = [name for name in changed if not name.startswith(free)]
@@ -170,7 +170,8 @@ def read_object(path: pathlib.Path) -> dict[str, Any] | None:
     return content
 
 
-def _as_json(config):
+def as_json(config: Config) -> dict[str, Any]:
+    """A configuration as `config.json` has it when it is read: tuples are lists."""
     return json.loads(json.dumps(configuration.to_dict(config)))
 
 
