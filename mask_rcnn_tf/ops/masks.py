@@ -12,6 +12,7 @@ from mask_rcnn_tf.ops.roi_regions import RoiAlignOptions
 # Half-width in pixels of the tent that resamples bitmaps when enlarging: a little wider than bilinear rounds off the
 # staircase of the outline, which brought targets closest to the rasterised polygon (measured: 1 to 2 pixels).
 _TENT_WIDTH = 1.25
+TOGETHER = 16  # RoIs whose masks are aligned at a time where shapes are constant
 
 
 def mask_to_box_frame(mask: tf.Tensor, box: tf.Tensor, size: int) -> tf.Tensor:
@@ -168,16 +169,26 @@ def _cells_within(rois, limits, axis: int, size: int) -> tf.Tensor:
 
 
 def _matrix_align(masks, rois, images, limits, size: int) -> tf.Tensor:
-    """Adaptive RoIAlign of one-channel images in static shapes, one RoI at a time to keep memory flat."""
+    """Adaptive RoIAlign of one-channel images in static shapes."""
     rois = tf.stop_gradient(tf.cast(rois, tf.float32))
     rows = _align_weights(rois, limits, 0, size, masks.shape[1])
     columns = _align_weights(rois, limits, 1, size, masks.shape[2])
 
-    def pool(inputs):
-        image, row_weights, column_weights = inputs
-        return row_weights @ tf.matmul(tf.cast(masks[image], tf.float32), column_weights, transpose_b=True)
+    # A few RoIs at a time, to keep memory flat. `masks[image]` would be a slice, whose start XLA takes for a constant:
+    # it would compile again for each batch.
+    count = tf.shape(rois)[0]
+    groups = -(-count // TOGETHER)
 
-    return tf.map_fn(pool, (images, rows, columns), fn_output_signature=tf.float32)
+    def grouped(values):
+        rest = [[0, groups * TOGETHER - count]] + [[0, 0]] * (values.shape.rank - 1)
+        return tf.reshape(tf.pad(values, rest), tf.concat([[groups, TOGETHER], tf.shape(values)[1:]], 0))
+
+    def pool(inputs):
+        images, row_weights, column_weights = inputs
+        return row_weights @ tf.matmul(tf.cast(tf.gather(masks, images), tf.float32), column_weights, transpose_b=True)
+
+    pooled = tf.map_fn(pool, [grouped(v) for v in (images, rows, columns)], fn_output_signature=tf.float32)
+    return tf.reshape(pooled, [-1, size, size])[:count]
 
 
 def _align_weights(rois, limits, axis: int, size: int, pixels: int) -> tf.Tensor:

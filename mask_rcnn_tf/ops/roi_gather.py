@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from mask_rcnn_tf.ops.roi_regions import Regions, RoiAlignOptions, adaptive_grid, to_regions
@@ -29,7 +30,24 @@ def prepare(features: Sequence[tf.Tensor]) -> FlatPyramid:
     """Flattens levels, float32 or bfloat16 [B, Hl, Wl, C], finest first."""
     channels = features[0].shape[3]
     pixels = tf.concat([tf.reshape(level, [-1, channels]) for level in features], axis=0)
-    return FlatPyramid(pixels, tf.stack([tf.shape(level)[:3] for level in features]))
+    return FlatPyramid(_summed(pixels), tf.stack([tf.shape(level)[:3] for level in features]))
+
+
+@tf.custom_gradient
+def _summed(pixels: tf.Tensor):
+    """The pixels; gradients of all gathers from them are added up here, in float32, before they are taken apart.
+
+    TensorFlow would split those of `tf.gather`, 800,000 rows of a batch, by level with a `where`: their number is not
+    known in advance, so that XLA sorts and copies all of them for each level.
+    """
+
+    def gradient(upstream):
+        if not isinstance(upstream, tf.IndexedSlices):
+            return upstream
+        values = tf.cast(upstream.values, tf.float32)
+        return tf.cast(tf.math.unsorted_segment_sum(values, upstream.indices, tf.shape(pixels)[0]), pixels.dtype)
+
+    return tf.identity(pixels), gradient
 
 
 def pool(
@@ -49,33 +67,54 @@ def pool(
     else:
         grid = tf.minimum(adaptive_grid(regions, output_size), options.max_sampling)
 
-    is_max = options.reduction == "max"
+    def over_samples(step, total):
+        """The total after `step(total, y, x, exists)` for each sample of a bin; `exists` is bool [n]."""
 
-    def sample(row, column):
-        y = _axis_samples(regions, 0, output_size[0], grid, row)
-        x = _axis_samples(regions, 1, output_size[1], grid, column)
-        values = _bilinear(pyramid.pixels, corner, y, x)
-        if not is_max:
-            return values
-        exists = (row < tf.maximum(grid[:, 0], 1)) & (column < tf.maximum(grid[:, 1], 1))
-        return tf.where(exists[:, tf.newaxis, tf.newaxis, tf.newaxis], values, -float("inf"))
+        def one(row, column, total):
+            y = _axis_samples(regions, 0, output_size[0], grid, row)
+            x = _axis_samples(regions, 1, output_size[1], grid, column)
+            return step(total, y, x, (row < tf.maximum(grid[:, 0], 1)) & (column < tf.maximum(grid[:, 1], 1)))
 
-    join = tf.maximum if is_max else tf.add
-    if ratio:  # few samples: unrolled, because ONNX runtimes are poor at loops
-        total = functools.reduce(join, [sample(row, column) for row in range(ratio) for column in range(ratio)])
-    else:
+        if ratio:  # few samples: unrolled, because ONNX runtimes are poor at loops
+            return functools.reduce(lambda total, at: one(*at, total), np.ndindex(ratio, ratio), total)
         side = options.max_sampling
-        start = tf.fill([tf.shape(grid)[0], *output_size, pyramid.pixels.shape[1]], -float("inf") if is_max else 0.0)
-        _, total = tf.while_loop(
+        return tf.while_loop(
             lambda index, _: index < side * side,
-            lambda index, total: (index + 1, join(total, sample(index // side, index % side))),
-            (0, start),
+            lambda index, total: (index + 1, one(index // side, index % side, total)),
+            (0, total),
             maximum_iterations=side * side,
-        )
-    if is_max:
-        return total
-    count = tf.cast(tf.maximum(grid[:, 0] * grid[:, 1], 1), tf.float32)
-    return total / count[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        )[1]
+
+    shape = [tf.shape(grid)[0], *output_size, pyramid.pixels.shape[1]]
+    if options.reduction == "max":
+        return over_samples(functools.partial(_highest, pyramid.pixels, corner), tf.fill(shape, -float("inf")))
+    count = tf.cast(tf.maximum(grid[:, 0] * grid[:, 1], 1), tf.float32)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+
+    @tf.custom_gradient
+    def mean(pixels):
+        def add(total, y, x, _):
+            return total + _bilinear(pixels, corner, y, x)
+
+        def gradient(upstream):
+            # TensorFlow would join the gradients of all gathers, 800,000 rows, before it adds them up: a third of a
+            # training step on a GPU.
+            share = upstream / count
+
+            def scatter(total, y, x, _):
+                for indices, weights in _corners(corner, y, x):
+                    total = tf.tensor_scatter_nd_add(total, indices[..., tf.newaxis], share * weights[..., tf.newaxis])
+                return total
+
+            return tf.cast(over_samples(scatter, tf.zeros(tf.shape(pixels))), pixels.dtype)
+
+        return over_samples(add, tf.zeros(shape)) / count, gradient
+
+    return mean(pyramid.pixels)
+
+
+def _highest(pixels, corner, total, y: "_Axis", x: "_Axis", exists):
+    values = _bilinear(pixels, corner, y, x)
+    return tf.maximum(total, tf.where(exists[:, tf.newaxis, tf.newaxis, tf.newaxis], values, -float("inf")))
 
 
 def _corner_indices(shapes: tf.Tensor, regions: Regions) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
@@ -103,12 +142,18 @@ def _axis_samples(regions: Regions, axis: int, bins: int, grid, index) -> _Axis:
     return _Axis(tf.cast(low, tf.int32), tf.cast(high, tf.int32), (1.0 - fraction) * weight, fraction * weight)
 
 
-def _bilinear(pixels, corner, y: _Axis, x: _Axis) -> tf.Tensor:
-    """Interpolates one sample a bin: float32 [n, rows, columns, C]."""
-    terms = []
+def _corners(corner, y: _Axis, x: _Axis):
+    """Yields the flat pixels, int32 [n, rows, columns], and their weights of the four corners of one sample a bin."""
     for rows, row_weights in ((y.low, y.low_weight), (y.high, y.high_weight)):
         for columns, column_weights in ((x.low, x.low_weight), (x.high, x.high_weight)):
-            weights = row_weights[:, :, tf.newaxis] * column_weights[:, tf.newaxis, :]
-            values = tf.cast(tf.gather(pixels, corner(rows, columns)), tf.float32)
-            terms.append(values * weights[..., tf.newaxis])
-    return tf.add_n(terms)
+            yield corner(rows, columns), row_weights[:, :, tf.newaxis] * column_weights[:, tf.newaxis, :]
+
+
+def _bilinear(pixels, corner, y: _Axis, x: _Axis) -> tf.Tensor:
+    """Interpolates one sample a bin: float32 [n, rows, columns, C]."""
+    return tf.add_n(
+        [
+            tf.cast(tf.gather(pixels, indices), tf.float32) * weights[..., tf.newaxis]
+            for indices, weights in _corners(corner, y, x)
+        ]
+    )

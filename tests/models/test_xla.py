@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from same_detections import LOSSES, assert_same_detections, dataset
-from tiny import tiny_batch, tiny_model
+from tiny import tiny_batch, tiny_config, tiny_model
+
+import mask_rcnn_tf as mrcnn
 
 
 @pytest.fixture(scope="module", params=["batch_norm", pytest.param("group_norm", marks=pytest.mark.slow)])
@@ -53,3 +55,25 @@ def test_raw_images(runs):
     raw = tf.constant(np.random.default_rng(0).integers(0, 255, (2, 70, 110, 3), np.uint8))
     compiled = tf.nest.map_structure(np.asarray, tf.function(model.call, jit_compile=True, autograph=False)(raw))
     assert_same_detections(tf.nest.map_structure(np.asarray, model.with_kernels("native")(raw)), compiled)
+
+
+def test_other_values_are_no_other_program():
+    """XLA takes an index of a slice for a constant, and compiles again for each batch where it comes from the data."""
+    config = tiny_config(kernels="xla")
+    config.mask_head.mask_frame = "canvas"
+    model, batch = mrcnn.MaskRCNN(config), tiny_batch()
+    batch["gt_masks"] = tf.zeros([2, 5, 96, 96], tf.uint8)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def gradients(image, gt_boxes):
+        with tf.GradientTape() as tape:
+            losses = model.compute_losses({**batch, "image": image, "gt_boxes": gt_boxes}, tf.zeros([], tf.int64), True)
+        return tape.gradient(list(losses.values()), model.trainable_variables)
+
+    def program(image, gt_boxes):
+        return gradients.experimental_get_compiler_ir(image, gt_boxes)(stage="hlo")
+
+    text = program(batch["image"], batch["gt_boxes"])
+    assert text == program(batch["image"] + 1.0, batch["gt_boxes"] * 0.9)
+    kernel = model.rpn_head.convs[0].kernel.shape
+    assert f"f32[{','.join(map(str, kernel))}]" in text and "f32[<=" not in text  # no size that depends on the data
