@@ -1,0 +1,133 @@
+"""Writes inference and the training step as XLA programs, for a GPU machine that has JAX and no TensorFlow.
+
+    python benchmarks/gpu/write_programs.py --output runs/gpu --height 800 --width 1344 --batches 1,2
+
+For each program the folder gets `NAME.hlo.pb.gz`, the module, and `NAME.npz`, what its parameters are. The weights are
+a formula of torchvision's names (`tests/golden/recipe.py`): `run_programs.py` and `torchvision_times.py` make the
+same ones where they run, nothing large travels.
+
+The programs are those of `MaskRCNN.detect` and `MaskRCNN.train_step` with `kernels="xla"` under torchvision's
+conventions.
+"""
+
+import argparse
+import gzip
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from scenes import make_scenes, make_weights
+
+import mask_rcnn_tf
+from mask_rcnn_tf.presets import load_config
+from mask_rcnn_tf.training.schedule import make_optimizer
+from mask_rcnn_tf.weights.mapping import assign
+from mask_rcnn_tf.weights.projects.torchvision import PROJECT
+
+
+def make_config(dtype, height, width):
+    """torchvision's conventions, with the epsilon of a backbone whose batch norm is frozen without COCO's weights."""
+    config = load_config("torchvision_mask_rcnn_r50_fpn")
+    model = config.model
+    model.kernels, model.dtype, model.backbone.norm_epsilon = "xla", dtype, 1e-5
+    model.preprocess.short_side, model.preprocess.max_side = sorted((height, width))
+    config.train.learning_rate = 1e-6
+    return config
+
+
+def make_batch(model, scenes):
+    """The scenes as the pipeline gives them, for `mask_frame="canvas"`."""
+    image, image_shape = model.preprocess(tf.constant(scenes["images"]))
+    return {
+        "image": image,
+        "image_shape": image_shape,
+        "image_id": tf.range(len(scenes["images"]), dtype=tf.int64),
+        "gt_boxes": tf.constant(scenes["boxes"][..., [1, 0, 3, 2]], tf.float32),
+        "gt_classes": tf.constant(scenes["classes"], tf.int32),
+        "gt_masks": tf.constant(scenes["masks"] * 255, tf.uint8),
+    }
+
+
+def separable_index(entry):
+    """Where the elements of a variable stand in its flat source: vectors, one an axis, that add up to the index."""
+    (source,) = entry.sources
+    index = np.asarray(entry.to_ours(np.arange(np.prod(source.shape), dtype=np.int32).reshape(source.shape)))
+    origin = (0,) * index.ndim
+    offsets = [index[(*origin[:axis], slice(None), *origin[axis + 1 :])] for axis in range(index.ndim)]
+    offsets = [offset - (index[origin] if axis else 0) for axis, offset in enumerate(offsets)]
+    if not np.array_equal(index, sum(np.ix_(*offsets)) if offsets else index):
+        raise ValueError(f"{entry.variable.path} is no separable rearrangement of {source.name}.")
+    return offsets
+
+
+def describe(concrete, model, entries):
+    """{"p3/source": name, "p3/0": offsets, ...} or {"p3": value} of each parameter of a program."""
+    arguments = len(concrete.inputs) - len(concrete.captured_inputs)
+    by_handle = {id(variable.handle): variable for variable in concrete.graph.variables}
+    by_path = {entry.variable.value.handle.ref(): entry for entry in entries}
+    described = {}
+    for number, captured in enumerate(concrete.captured_inputs, start=arguments):
+        if captured.ref() in by_path:
+            entry = by_path[captured.ref()]
+            described[f"p{number}/source"] = np.str_(entry.sources[0].name)
+            described |= {f"p{number}/{axis}": offsets for axis, offsets in enumerate(separable_index(entry))}
+        elif id(captured) in by_handle:
+            variable = by_handle[id(captured)]
+            value = variable.numpy()
+            if value.nbytes > 4096 and value.any():
+                raise ValueError(f"{variable.name} has values that no recipe gives.")
+            described[f"p{number}"] = value if value.any() else np.zeros(value.shape, value.dtype)
+        else:
+            described[f"p{number}"] = captured.numpy()
+    return described
+
+
+def write(folder, name, function, arguments, model, entries):
+    """Lowers one program, and says what its parameters and results are."""
+    flat = tf.nest.flatten(arguments)
+
+    def program(*flat):
+        return function(*tf.nest.pack_sequence_as(arguments, flat))
+
+    compiled = tf.function(program, jit_compile=True, autograph=False)
+    concrete = compiled.get_concrete_function(*flat)
+    module = compiled.experimental_get_compiler_ir(*flat)(stage="hlo_serialized")
+    (folder / f"{name}.hlo.pb.gz").write_bytes(gzip.compress(module))
+    values = {f"p{i}": value.numpy() for i, value in enumerate(flat)}
+    results = sorted(concrete.structured_outputs)
+    np.savez_compressed(folder / f"{name}.npz", results=results, **values, **describe(concrete, model, entries))
+    print(f"{name}: {len(module) / 2**20:.1f} MiB, {len(concrete.inputs)} parameters", flush=True)
+
+
+def main():
+    """Writes what the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", required=True, type=pathlib.Path)
+    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--width", type=int, default=1344)
+    parser.add_argument("--batches", default="1,2", help="Images at a time, with commas.")
+    parser.add_argument("--dtypes", default="float32,mixed_bfloat16")
+    parser.add_argument("--what", default="inference,training")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    tensors = make_weights()
+    for dtype in args.dtypes.split(","):
+        config = make_config(dtype, args.height, args.width)
+        model = mask_rcnn_tf.MaskRCNN(config.model)
+        entries = PROJECT.make_entries(model, tensors)
+        assign(model, entries, tensors, PROJECT.ignored)
+        model.compile(optimizer=make_optimizer(config, model))
+        model.optimizer.build(model.trainable_variables)
+        for batch in map(int, args.batches.split(",")):
+            scenes = make_scenes(batch, args.height, args.width)
+            data = make_batch(model, scenes)
+            suffix = f"{ {'float32': 'fp32', 'mixed_bfloat16': 'bf16'}[dtype] }_b{batch}".replace(" ", "")
+            if "inference" in args.what:
+                images = data["image"], data["image_shape"]
+                write(args.output, f"inference_{suffix}", model.detect, images, model, entries)
+            if "training" in args.what:
+                write(args.output, f"training_{suffix}", model.train_step, (data,), model, entries)
+
+
+if __name__ == "__main__":
+    main()
