@@ -18,6 +18,9 @@ SMALL = [
     "--config.model.backbone.norm=batch_norm",
     "--config.model.backbone.stage_blocks=(1, 1, 1, 1)",
     "--config.model.backbone.stage_channels=(8, 8, 16, 16)",
+    "--config.model.fpn.channels=32",
+    "--config.model.box_head.fc_channels=64",
+    "--config.model.detection.max_detections=20",
     "--config.train.batch_size=1",
 ]
 

@@ -110,12 +110,12 @@ def test_resumed_run_continues_exactly(repeating, cache, canvases, paste):
 def test_the_factors_are_found_once_a_run(repeating, monkeypatch):
     read, dataset = [], sources.dataset
     monkeypatch.setattr(sources, "dataset", lambda *given: read.append(given) or dataset(*given))
-    for step in (0, 2, 4):
-        pipeline.train_dataset(repeating, step)
-    assert len(read) == 4
-    repeating.train.seed += 1
-    pipeline.train_dataset(repeating)
-    assert len(read) == 6
+    factors = [repeats.epochs_of(repeating, 11).factors for _ in range(3)]
+    assert len(read) == 1 and all(found is factors[0] for found in factors) and len(factors[0]) == 11
+    repeating.data.repeat_threshold = 0.5
+    assert (repeats.epochs_of(repeating, 11).factors < factors[0] + 1e-12).all() and len(read) == 2
+    repeating.data.repeat_threshold = 0.0
+    assert repeats.epochs_of(repeating, 11).factors is None and len(read) == 2
 
 
 def test_without_a_threshold_nothing_is_counted():
