@@ -137,7 +137,9 @@ def _to_shuffle(config: Config, stored: tf.data.Dataset) -> tf.data.Dataset:
     return compact.cache()
 
 
-def _shuffled(config: Config, dataset: tf.data.Dataset, epochs: Epochs, epoch: tf.Tensor, order: int = 0):
+def _shuffled(
+    config: Config, dataset: tf.data.Dataset, epochs: Epochs, epoch: tf.Tensor, order: int = 0
+) -> tf.data.Dataset:
     """An epoch's elements in its order, or another `order`; it depends on their number, not on what they hold."""
     buffer = tf.minimum(epochs.length(epoch), config.data.shuffle_buffer)
     seed = tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed + order * 500_009
