@@ -1,4 +1,4 @@
-"""Scores a saved model on a COCO-format file.
+"""Scores a saved model on a COCO-format file, or one of LVIS by LVIS's measure.
 
 python tools/evaluate.py --model m.keras --annotations a.json --images folder --output metrics.json
 
@@ -18,7 +18,7 @@ IMAGES = flags.DEFINE_string("images", None, "Folder of its images.", required=T
 OUTPUT = flags.DEFINE_string("output", None, "Where to write the tables (JSON).", required=True)
 RESULTS = flags.DEFINE_string("results", None, "Where to write the COCO results (JSON), if anywhere.")
 SIGMAS = flags.DEFINE_list("keypoint_sigmas", [], "One number a keypoint; none: the model's.")
-MAX_DETS = flags.DEFINE_list("max_dets", ["1", "10", "100"], "Detections an image that count, ascending.")
+MAX_DETS = flags.DEFINE_list("max_dets", [], "Detections an image that count, ascending; none: 1,10,100, of LVIS 300.")
 PROPOSALS = flags.DEFINE_string("proposals", "", "Stored proposals (.npz), for a model without an RPN.")
 AUGMENTATION = define_augmentation()
 
@@ -27,7 +27,7 @@ def main(_):
     """Evaluates; a wrong argument ends in one line."""
     if not all(count.strip().isdigit() for count in MAX_DETS.value):
         raise SystemExit(f"evaluate: max_dets is {','.join(MAX_DETS.value)}; allowed: numbers such as 1,10,100.")
-    max_dets = tuple(int(count) for count in MAX_DETS.value)
+    max_dets = tuple(int(count) for count in MAX_DETS.value) or None
     try:
         sigmas = [float(sigma) for sigma in SIGMAS.value] or None
     except ValueError:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mask_rcnn_tf.coco import categories, reader, rle
+from mask_rcnn_tf.coco import categories, lvis, reader, rle
 from mask_rcnn_tf.coco.boxes import check_box
 from mask_rcnn_tf.coco.errors import listed
 from mask_rcnn_tf.coco.gate import Gate, refusal
@@ -31,9 +31,13 @@ def complete(
       numbers above 0 (COCOeval takes id 0 for "no match").
 
     Raises:
-      ValueError: the file contradicts itself, or the judge rejects annotations; all of them are named. A row less is
-        another score, so none is left out here.
+      ValueError: the file contradicts itself or lacks what LVIS's files have, or the judge rejects annotations; all of
+        them are named. A row less is another score, so none is left out here.
     """
+    try:
+        lvis.check_federated(coco)
+    except ValueError as error:
+        raise ValueError(f"{where} is not in LVIS format: {error}.") from None
     gate = Gate(coco, num_keypoints, need_mask, is_scored=True)
     rows = _judged(coco, gate)
     if gate.contradictions():

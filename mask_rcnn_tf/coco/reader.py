@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mask_rcnn_tf import strict_json
-from mask_rcnn_tf.coco import categories, judge
+from mask_rcnn_tf.coco import categories, judge, lvis
 from mask_rcnn_tf.coco.errors import Rejected
 
 TABLES = ("images", "annotations", "categories")
@@ -17,16 +17,18 @@ def read_annotations(path: str | os.PathLike) -> dict:
     """Reads a COCO annotation file and checks its structure, not its records.
 
     Args:
-      path: of a JSON file.
+      path: of a JSON file, of COCO's own or of LVIS.
 
     Returns:
-      The file's dict: `images`, `annotations`, `categories`.
+      The file's dict: `images`, `annotations`, `categories`. Images of LVIS have a `file_name` too.
 
     Raises:
       ValueError: no such file, not JSON, not COCO (missing keys), or image or category ids that repeat.
     """
     coco = _load(path, "annotations")
     try:
+        if isinstance(coco, dict):
+            lvis.name_images(coco.get("images"))
         check_structure(coco)
     except ValueError as error:
         raise ValueError(f"annotations {path} is not in COCO format: {error}.") from None

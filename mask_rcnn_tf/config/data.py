@@ -51,6 +51,9 @@ class DataConfig(Section):
     max_gt: int = field(100, above=0)  # G; annotations above it are dropped and counted
     gt_mask_size: int = field(112, above=0)  # side of gt_masks in the box frame
     skip_empty: bool = True  # leave images without annotations out of training, counted
+    # Images of classes that are in a smaller share of the images come sqrt(threshold / share) times an epoch, in the
+    # mean (LVIS's repeat factor: 0.001); 0: every image once
+    repeat_threshold: float = field(0.0, at_least=0, at_most=1)
     shuffle_buffer: int = field(1000, above=0)
     cache: bool = False  # keep decoded examples in memory
     # pairs of keypoints, from 0, that change places when an image is mirrored; (): by the data's names

@@ -1,8 +1,9 @@
 """From records to batches: shuffling, augmentation, canvases, and resuming at any step.
 
-The stream of training images is epoch after epoch of shuffled records, each epoch by its own seed. They are decoded
-after it: shuffling holds files, not pixels. Images of one canvas fill one batch after the other. A resumed run drops
-from the stream, canvas by canvas, what earlier steps have used.
+The stream of training images is epoch after epoch of shuffled records, each epoch by its own seed; images of rare
+classes may come several times in one (`repeats`). They are decoded after it: shuffling holds files, not pixels. Images
+of one canvas fill one batch after the other. A resumed run drops from the stream, canvas by canvas, what earlier steps
+have used.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import tensorflow as tf
 from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import copy_paste, proposals, records, sources, transforms
+from mask_rcnn_tf.data.repeats import Epochs, epochs_of
 
 
 def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
@@ -37,8 +39,9 @@ def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
     num_images = int(stored.cardinality())
     if num_images < 1:
         raise ValueError(f"config.data.dataset {config.data.dataset!r} has no images to train on.")
-    first_epoch, surplus = _position(config, stored, num_images, start_step)
-    examples = _stream(config, stored, num_images, first_epoch, surplus)
+    epochs = epochs_of(config, num_images)
+    first_epoch, surplus = _position(config, stored, epochs, start_step)
+    examples = _stream(config, stored, epochs, first_epoch, surplus)
     return _batched(config, examples, config.train.batch_size, endless=True).prefetch(tf.data.AUTOTUNE)
 
 
@@ -135,29 +138,29 @@ def _to_shuffle(config: Config, stored: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _shuffled(
-    config: Config, dataset: tf.data.Dataset, num_images: int, epoch: tf.Tensor, order: int = 0
+    config: Config, dataset: tf.data.Dataset, epochs: Epochs, epoch: tf.Tensor, order: int = 0
 ) -> tf.data.Dataset:
-    """An epoch's order, or another `order` of it; it depends on the number of elements, not on what they hold."""
-    buffer = min(num_images, config.data.shuffle_buffer)
+    """An epoch's elements in its order, or another `order`; it depends on their number, not on what they hold."""
+    buffer = tf.minimum(epochs.length(epoch), config.data.shuffle_buffer)
     seed = tf.cast(epoch, tf.int64) * 1_000_003 + config.train.seed + order * 500_009
     # Of the graph of the `flat_map` around this alone: the user's global seed would join in, and fails where it is 0.
     tf.random.set_seed(1)
-    return dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+    return epochs.elements(dataset, epoch).shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
 
 def _stream(
-    config: Config, stored: tf.data.Dataset, num_images: int, first_epoch: int, surplus: list[int]
+    config: Config, stored: tf.data.Dataset, epochs: Epochs, first_epoch: int, surplus: list[int]
 ) -> tf.data.Dataset:
     """Endless augmented examples from the start of `first_epoch` on, without the first `surplus[c]` of canvas c."""
     waiting, find = _to_shuffle(config, stored), proposals.finder(config, "train")
 
     def shuffled(epoch):
-        shuffled_records = _shuffled(config, waiting, num_images, epoch)
+        shuffled_records = _shuffled(config, waiting, epochs, epoch)
         if not config.data.copy_paste:
-            return shuffled_records.map(lambda record: record | {"epoch": epoch})
-        others = _shuffled(config, waiting, num_images, epoch, order=1)
+            return shuffled_records
+        others = _shuffled(config, waiting, epochs, epoch, order=1)
         pairs = tf.data.Dataset.zip(shuffled_records, others)
-        return pairs.map(lambda record, other: record | {"epoch": epoch, "other": other})
+        return pairs.map(lambda record, other: record | {"other": other})
 
     def build(record):
         record = dict(record)
@@ -165,6 +168,7 @@ def _stream(
         draws = transforms.augment_draws(config, record["image_id"], epoch)
         compacted = record if config.data.cache else _compact(config, record)
         if other is not None:
+            other = {key: value for key, value in other.items() if key != "epoch"}
             return _pasted(config, compacted, draws, other, epoch)
         return proposals.limited(config, "train", _example(config, _with_proposals(find, compacted), draws))
 
@@ -191,7 +195,7 @@ def _canvas_of(config: Config, image_shape: tf.Tensor, image_id: tf.Tensor, epoc
     return transforms.canvas_index(config, transforms.resized_shape(config, image_shape, draws))
 
 
-def _position(config: Config, stored: tf.data.Dataset, num_images: int, start_step: int) -> tuple[int, list[int]]:
+def _position(config: Config, stored: tf.data.Dataset, epochs: Epochs, start_step: int) -> tuple[int, list[int]]:
     """Where in the stream a run stands before `start_step`.
 
     Returns:
@@ -201,12 +205,12 @@ def _position(config: Config, stored: tf.data.Dataset, num_images: int, start_st
     if start_step == 0:
         return 0, [0] * num_canvases
     if num_canvases == 1:
-        epoch, used = divmod(start_step * size, num_images)
+        epoch, used = epochs.position(start_step * size)
         return epoch, [used]
-    shapes = stored.map(lambda record: (records.image_shape(record), record["image_id"]))
-    shapes = shapes.apply(tf.data.experimental.assert_cardinality(num_images)).cache()
+    shapes = stored.map(lambda record: {"shape": records.image_shape(record), "image_id": record["image_id"]})
+    shapes = shapes.apply(tf.data.experimental.assert_cardinality(epochs.num_images)).cache()
     filled, seen_before, batches = [0] * num_canvases, [], 0
-    for canvases in _canvases_of_epochs(config, shapes, num_images).as_numpy_iterator():
+    for canvases in _canvases_of_epochs(config, shapes, epochs).as_numpy_iterator():
         seen_before.append(list(filled))
         for canvas in canvases:
             filled[canvas] += 1
@@ -216,14 +220,15 @@ def _position(config: Config, stored: tf.data.Dataset, num_images: int, start_st
     raise AssertionError("the stream has no end")
 
 
-def _canvases_of_epochs(config: Config, shapes: tf.data.Dataset, num_images: int) -> tf.data.Dataset:
-    """The canvas of each image in the order of the stream, int64 [num_images] an epoch, without end."""
+def _canvases_of_epochs(config: Config, shapes: tf.data.Dataset, epochs: Epochs) -> tf.data.Dataset:
+    """The canvas of each image in the order of the stream, int64 [n] an epoch, without end."""
 
     def of_epoch(epoch):
-        order = _shuffled(config, shapes, num_images, epoch)
-        return order.map(lambda shape, image_id: _canvas_of(config, shape, image_id, epoch))
+        order = _shuffled(config, shapes, epochs, epoch)
+        canvases = order.map(lambda one: _canvas_of(config, one["shape"], one["image_id"], one["epoch"]))
+        return canvases.batch(epochs.length(epoch))
 
-    return tf.data.Dataset.counter().flat_map(of_epoch).batch(num_images)
+    return tf.data.Dataset.counter().flat_map(of_epoch)
 
 
 def _epoch_to_resume(seen_before: list[list[int]], used: list[int]) -> tuple[int, list[int]]:

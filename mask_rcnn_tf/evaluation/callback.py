@@ -92,7 +92,7 @@ def evaluate(
     ground_truth: dict | str | pathlib.Path,
     category_ids: Sequence[int | None] = (),
     iou_types: Sequence[str] = ("bbox", "segm"),
-    max_dets: Sequence[int] = (1, 10, 100),
+    max_dets: Sequence[int] | None = None,
     *,
     sigmas: Sequence[float] | None = None,
     verbose: int = 1,
@@ -106,7 +106,7 @@ def evaluate(
       category_ids: the file's id of classes 1..C, None for one that it lacks; () matches the model's classes with the
         file's categories, see `categories.match_model`.
       iou_types: any of "bbox", "segm", "keypoints", "proposals".
-      max_dets: detections an image that count, ascending.
+      max_dets: detections an image that count, ascending; None: COCO's 1, 10, 100, or LVIS's 300.
       sigmas: one of each keypoint; None is COCO's 17.
       verbose: 0 hides the progress bar.
 
@@ -149,7 +149,7 @@ class CocoEvaluation(keras.callbacks.Callback):
         output: str | pathlib.Path | None = None,
         *,
         prefix: str = "val_",
-        max_dets: Sequence[int] = (1, 10, 100),
+        max_dets: Sequence[int] | None = None,
         sigmas: Sequence[float] | None = None,
         verbose: int = 1,
         make_predictor: Callable[[keras.Model], Predict] | None = None,

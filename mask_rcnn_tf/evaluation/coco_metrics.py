@@ -1,4 +1,4 @@
-"""COCO's average precision and recall by pycocotools, as tables by name."""
+"""COCO's average precision and recall by pycocotools, LVIS's by its own judge (`federated`), as tables by name."""
 
 import contextlib
 import io
@@ -10,22 +10,25 @@ import numpy as np
 from pycocotools import coco, cocoeval
 
 from mask_rcnn_tf.arguments import PATH, check_kind, shown
-from mask_rcnn_tf.coco import completion, reader
+from mask_rcnn_tf.coco import completion, lvis, reader
 from mask_rcnn_tf.coco.boxes import XYWH, judge_boxes
 from mask_rcnn_tf.coco.segmentation import has_segmentation
+from mask_rcnn_tf.evaluation import federated
 from mask_rcnn_tf.evaluation.proposals import average_recall
 
 LOG = logging.getLogger("mask_rcnn_tf")
 # What a result must hold to be scored.
 RESULT_KEY = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints", "proposals": "bbox"}
 AREAS = {"s": "small", "m": "medium", "l": "large"}
+MAX_DETS = (1, 10, 100)
+Evaluation = cocoeval.COCOeval | federated.Evaluation
 
 
 def score(
     ground_truth: dict | str | pathlib.Path,
     results: list[dict],
     iou_types: Sequence[str] = ("bbox", "segm"),
-    max_dets: Sequence[int] = (1, 10, 100),
+    max_dets: Sequence[int] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> dict[str, dict]:
     """Scores COCO results against a COCO-format ground truth.
@@ -37,21 +40,23 @@ def score(
       ground_truth: a COCO-format dict, or the path of its JSON file; it is not changed.
       results: COCO results, in one list for all `iou_types`.
       iou_types: any of "bbox", "segm", "keypoints", and "proposals", boxes whose categories do not count.
-      max_dets: detections an image that count, ascending; AP is at the last one. Keypoints always use COCO's 20.
+      max_dets: detections an image that count, ascending; AP is at the last one. None: COCO's 1, 10, 100, LVIS's 300.
+        Keypoints always use COCO's 20. Of LVIS's files the last one alone counts.
       sigmas: one of each keypoint, for "keypoints"; None is COCO's 17.
 
     Returns:
       A table for each of `iou_types`. "bbox" and "segm": AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100 (named after
       `max_dets`), ARs, ARm, ARl. "keypoints": AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl. Without results all
-      are 0; a figure without any ground truth of its area is -1, as in pycocotools. "proposals": AR100, ARs100, ARm100,
-      ARl100 of each of `max_dets`, see `average_recall`. And `per_category`: for each of the other `iou_types` the AP
-      by category name.
+      are 0; a figure without any ground truth of its area is -1, as in pycocotools. A ground truth whose images have
+      `neg_category_ids` is scored as LVIS is: AP to APl, APr, APc, APf (rare, common, frequent categories), AR300, ARs,
+      ARm, ARl. "proposals": AR100, ARs100, ARm100, ARl100 of each of `max_dets`, see `average_recall`. And
+      `per_category`: for each of the other `iou_types` the AP by category name.
 
     Raises:
       ValueError: an unknown type, an image or category that the ground truth lacks, annotations or results without
-        what a type needs or that the judge rejects, or sigmas that do not fit.
+        what a type needs or that the judge rejects, sigmas that do not fit, or the extra `lvis` is needed and missing.
 
-    Source: `cocoapi/PythonAPI/pycocotools/cocoeval.py`, whose `summarize` knows maxDets = 100 only.
+    Source: `cocoapi/PythonAPI/pycocotools/cocoeval.py`, whose `summarize` knows maxDets = 100 only; `federated`.
     """
     check_arguments(iou_types, max_dets)
     truth = load_truth(ground_truth, iou_types, sigmas)
@@ -66,7 +71,7 @@ def score_truth(
     truth: coco.COCO,
     results: list[dict],
     iou_types: Sequence[str] = ("bbox", "segm"),
-    max_dets: Sequence[int] = (1, 10, 100),
+    max_dets: Sequence[int] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> dict[str, dict]:
     """As `score`, of a ground truth that `load_truth` has read, and of results that need no judge because we made them.
@@ -86,6 +91,7 @@ def score_truth(
     """
     check_arguments(iou_types, max_dets)
     _check_results(truth, results, iou_types)
+    max_dets = max_dets or (federated.MAX_DETS if lvis.is_federated(truth.dataset) else MAX_DETS)
     by_class = [kind for kind in iou_types if kind != "proposals"]
     with contextlib.redirect_stdout(io.StringIO()):
         evals = {kind: _evaluate(truth, results, kind, max_dets, sigmas) for kind in by_class}
@@ -113,10 +119,12 @@ def headline(kind: str, max_dets: Sequence[int]) -> str:
     return f"AR{max_dets[-1]}" if kind == "proposals" else "AP"
 
 
-def check_arguments(iou_types: Sequence[str], max_dets: Sequence[int]):
+def check_arguments(iou_types: Sequence[str], max_dets: Sequence[int] | None):
     """Raises ValueError where `iou_types` or `max_dets` of `score` are not what is allowed."""
     if not isinstance(iou_types, (list, tuple)) or not iou_types or any(kind not in RESULT_KEY for kind in iou_types):
         raise ValueError(f"iou_types is {shown(iou_types)}; allowed: a tuple of {', '.join(map(repr, RESULT_KEY))}.")
+    if max_dets is None:
+        return
     whole = isinstance(max_dets, (list, tuple)) and all(isinstance(count, (int, np.integer)) for count in max_dets)
     if not whole or not max_dets or min(max_dets) < 1 or list(max_dets) != sorted(set(max_dets)):
         raise ValueError(f"max_dets is {shown(max_dets)}; allowed: ascending whole numbers above 0.")
@@ -141,8 +149,8 @@ def load_truth(
       pycocotools' index of completed copies of the annotations.
 
     Raises:
-      ValueError: the file or dict is not in COCO format, an annotation cannot be used or lacks what a type needs, or
-        the number of sigmas is not that of the keypoints.
+      ValueError: the file or dict is not in COCO format, an annotation cannot be used or lacks what a type needs, the
+        number of sigmas is not that of the keypoints, or the extra `lvis` is needed and missing.
     """
     check_kind("ground_truth", ground_truth, (dict, *PATH), "a COCO-format dict, or its path")
     if sigmas is not None:
@@ -159,15 +167,16 @@ def load_truth(
     completed, notes = completion.complete(table, **options, where=where)
     for note in notes:
         LOG.warning("%s: %s", where, note)
-    return index(completed)
+    return index(completed, iou_types)
 
 
-def index(completed: dict) -> coco.COCO:
-    """pycocotools' index of a ground truth that `completion.complete` has judged."""
+def index(completed: dict, iou_types: Sequence[str]) -> coco.COCO:
+    """pycocotools' index of a ground truth that `completion.complete` has judged; raises as `federated.check` does."""
     truth = coco.COCO()
     truth.dataset = completed
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
+    federated.check(truth, iou_types)
     return truth
 
 
@@ -209,20 +218,27 @@ def _check_mask_sizes(truth: coco.COCO, results: list[dict]):
             )
 
 
+def _rows(results: list[dict], kind: str) -> list[dict]:
+    """The results with what a type is scored by and nothing else."""
+    kept = {"bbox": ("bbox",), "segm": ("segmentation",), "keypoints": ("keypoints", "bbox")}[kind]
+    keys = ("image_id", "category_id", "score", *kept)
+    return [{key: result[key] for key in keys if key in result} for result in results]
+
+
 def _load_results(truth: coco.COCO, results: list[dict], kind: str) -> coco.COCO:
     if not results:  # COCO.loadRes reads the first result
         empty = coco.COCO()
         empty.dataset = dict(truth.dataset, annotations=[])
         empty.createIndex()
         return empty
-    kept = {"bbox": ("bbox",), "segm": ("segmentation",), "keypoints": ("keypoints", "bbox")}[kind]
-    keys = ("image_id", "category_id", "score", *kept)
-    return truth.loadRes([{key: result[key] for key in keys if key in result} for result in results])
+    return truth.loadRes(_rows(results, kind))
 
 
 def _evaluate(
     truth: coco.COCO, results: list[dict], kind: str, max_dets: Sequence[int], sigmas: Sequence[float] | None
-) -> cocoeval.COCOeval:
+) -> Evaluation:
+    if lvis.is_federated(truth.dataset):
+        return federated.evaluate(truth, _rows(results, kind), kind, max_dets[-1])
     evaluation = cocoeval.COCOeval(truth, _load_results(truth, results, kind), kind)
     if kind == "keypoints":
         _set_sigmas(evaluation, truth, results, sigmas)
@@ -256,9 +272,7 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else -1.0
 
 
-def _figure(
-    evaluation: cocoeval.COCOeval, name: str, iou: float | None = None, area: str = "all", max_det: int = -1
-) -> float:
+def _figure(evaluation: Evaluation, name: str, iou: float | None = None, area: str = "all", max_det: int = -1) -> float:
     """One figure of COCOeval's arrays: precision [T, R, K, A, M] for "AP", recall [T, K, A, M] for "AR"."""
     params = evaluation.params
     values = evaluation.eval["precision" if name == "AP" else "recall"]
@@ -267,11 +281,13 @@ def _figure(
     return _mean(values[..., params.areaRngLbl.index(area), max_det])
 
 
-def _table(evaluation: cocoeval.COCOeval, kind: str) -> dict[str, float]:
+def _table(evaluation: Evaluation, kind: str) -> dict[str, float]:
     areas = {short: area for short, area in AREAS.items() if area in evaluation.params.areaRngLbl}
     table = {"AP": _figure(evaluation, "AP")}
     table |= {f"AP{round(100 * iou)}": _figure(evaluation, "AP", iou) for iou in (0.5, 0.75)}
     table |= {f"AP{short}": _figure(evaluation, "AP", area=area) for short, area in areas.items()}
+    precision = evaluation.eval["precision"][..., 0, -1]
+    table |= {f"AP{name}": _mean(precision[..., some]) for name, some in federated.by_frequency(evaluation).items()}
     if kind == "keypoints":
         table["AR"] = _figure(evaluation, "AR")
         table |= {f"AR{round(100 * iou)}": _figure(evaluation, "AR", iou) for iou in (0.5, 0.75)}
@@ -290,7 +306,7 @@ def _category_names(truth: coco.COCO) -> dict[int, str]:
     }
 
 
-def _per_category(evaluation: cocoeval.COCOeval, names: dict[int, str]) -> dict[str, float]:
+def _per_category(evaluation: Evaluation, names: dict[int, str]) -> dict[str, float]:
     precision = evaluation.eval["precision"]
     return {
         names[number]: _mean(precision[:, :, index, 0, -1]) for index, number in enumerate(evaluation.params.catIds)

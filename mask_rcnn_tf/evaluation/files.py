@@ -27,7 +27,7 @@ def evaluate_files(
     annotations: str,
     folder: str,
     config: ModelConfig,
-    max_dets: Sequence[int] = (1, 10, 100),
+    max_dets: Sequence[int] | None = None,
     *,
     sigmas: Sequence[float] | None = None,
     proposals: str = "",
@@ -42,7 +42,7 @@ def evaluate_files(
       annotations: path of the COCO JSON.
       folder: where its images are.
       config: the model's. Of its categories those that the file lacks are left out of the results.
-      max_dets: detections an image that count, ascending.
+      max_dets: detections an image that count, ascending; None: COCO's 1, 10, 100, or LVIS's 300.
       sigmas: one of each keypoint; None are the model's, or COCO's 17.
       proposals: path of a file of stored proposals, for a model without an RPN; "" for one that has its own.
       verbose: 0 hides the progress bar.
@@ -119,7 +119,7 @@ def score_results(
     ground_truth: dict,
     results: list[dict],
     config: ModelConfig,
-    max_dets: Sequence[int] = (1, 10, 100),
+    max_dets: Sequence[int] | None = None,
     *,
     sigmas: Sequence[float] | None = None,
 ) -> dict[str, dict]:
@@ -129,7 +129,7 @@ def score_results(
       ground_truth: a COCO dictionary.
       results: COCO results of its images and categories.
       config: the model's.
-      max_dets: detections an image that count, ascending.
+      max_dets: detections an image that count, ascending; None: COCO's 1, 10, 100, or LVIS's 300.
       sigmas: one of each keypoint; None are the model's, or COCO's 17.
 
     Returns:

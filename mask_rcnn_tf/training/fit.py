@@ -173,7 +173,7 @@ def make_callbacks(
     predictor = functools.partial(make_predictor, augmentation=config.eval.augmentation)
     evaluation = CocoEvaluation(
         pipeline.val_images(config) if augmented else pipeline.val_dataset(config),
-        coco_metrics.index(truth),
+        coco_metrics.index(truth, iou_types),
         sources.category_ids(config, "val") if config.model.has_classes else (),
         iou_types,
         max_dets=config.eval.max_dets,

@@ -124,6 +124,21 @@ def test_every_and_prefix():
     assert "bbox_AR5" in history and not any("segm" in name for name in history)
 
 
+def test_figures_of_lvis():
+    """Image 11 was not searched for category 30, image 12 lists none as absent: what the truth says is found counts."""
+    truth = ground_truth()
+    for image, absent in zip(truth["images"], ([], [4]), strict=True):
+        image |= {"neg_category_ids": absent, "not_exhaustive_category_ids": []}
+    for category, frequency in zip(truth["categories"], "rf", strict=True):
+        category["frequency"] = frequency
+    scoring = evaluation.CocoEvaluation(dataset(), truth, verbose=0)
+    history = fit(Finder(), 1, [scoring])
+    for kind in ("bbox", "segm"):
+        figures = [history[f"val_{kind}_{name}"] for name in ("AP", "APr", "APc", "APf", "AR300")]
+        np.testing.assert_allclose(np.ravel(figures), [(51 / 101 + 1) / 2, 51 / 101, -1, 1, 0.75])
+    assert coco_metrics.score(truth, scoring.results) == scoring.metrics
+
+
 def test_whole_images_by_a_predictor_of_the_model():
     """As test-time augmentation needs them: one predictor a model, which finds image 12's boxes in every image."""
     made = []
