@@ -13,6 +13,7 @@ from mask_rcnn_tf.models.sublayers import sublayers
 PROBE = (256, 320)  # a canvas of the least common multiples of strides
 FINEST = 4  # stride of the first map that is taken where no layer is named
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+UNNAMED = re.compile(r"[Vv]ariable(_\d+)?")  # a weight
 NUMBERED = re.compile(r"^((?:layer_)?normalization)_\d+/")  # names that Keras counts through the process
 
 
@@ -97,9 +98,14 @@ def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
     named = {}
     for layer in leaves:
         for weight in layer.weights:
-            leaf = "gamma" if re.fullmatch(r"variable(_\d+)?", weight.name) else weight.name  # of a LayerScale
-            named[NUMBERED.sub(r"\1/", f"{layer.name}/{leaf}")] = weight
+            named[stable_name(f"{layer.name}/{weight.name}")] = weight
     return named
+
+
+def stable_name(name: str) -> str:
+    """A name "layer/weight" without numbers that Keras counts through the process; a LayerScale's weight is gamma."""
+    layer, _, weight = NUMBERED.sub(r"\1/", name).rpartition("/")
+    return f"{layer}/{'gamma' if UNNAMED.fullmatch(weight) else weight}"
 
 
 def in_dtype(model: keras.Model, policy: keras.DTypePolicy) -> keras.Model:
