@@ -1,7 +1,9 @@
 """What one field of the configuration asks of others; what a field may hold by itself is in its metadata (`fields`)."""
 
+import math
 from typing import Any
 
+from mask_rcnn_tf.applications import APPLICATIONS
 from mask_rcnn_tf.fields import check_fields, fail
 
 MOST_ANCHORS = 1000  # of a cell
@@ -40,6 +42,7 @@ def _check_model(model: Any):
     if unprintable:  # they end up in tables, pictures and files of labels
         fail("model.class_names", unprintable, "names of printable characters")
     _validate_backbone(model.backbone)
+    _validate_application(model)
     _validate_features(model)
     _validate_levels(model)
     _validate_rois(model)
@@ -59,6 +62,46 @@ def _validate_backbone(backbone: Any):
         fail(f"{prefix}.non_local_after", names, f"blocks that are built, {blocks[0]} to {blocks[-1]}, none twice")
     if any(channels * backbone.width_per_group % 64 for channels in backbone.stage_channels):
         fail(f"{prefix}.width_per_group", backbone.width_per_group, "stage_channels * width_per_group divide by 64")
+
+
+def _validate_application(model: Any):
+    """Of a backbone that is one of Keras's models."""
+    backbone, name, levels = model.backbone, model.backbone.keras_application, model.backbone.out_levels
+    if backbone.keras_layers and (not name or len(backbone.keras_layers) != len(levels)):
+        allowed = f"(), or with keras_application a layer for each of out_levels = {levels}"
+        fail("model.backbone.keras_layers", backbone.keras_layers, allowed)
+    if not name:
+        return
+    suited = {
+        "backbone.norm": ("frozen_batch_norm", "batch_norm"),
+        "backbone.frozen_stages": (0, *(int(level[1:]) for level in levels)),
+        "backbone.non_local_after": ((),),
+        "backbone.c5_dilation": (1,),
+        "roi.body": ("none",),
+    }
+    for field, allowed in suited.items():
+        section, leaf = field.split(".")
+        value = getattr(getattr(model, section), leaf)
+        if value not in allowed:
+            words = " or ".join(map(repr, allowed))
+            fail(f"model.{field}", value, f"{words}, where backbone.keras_application is {name!r}")
+    _validate_pixels(model.preprocess, name)
+
+
+def _validate_pixels(preprocess: Any, name: str):
+    """A network that scales its pixels itself sees nothing in those that are scaled before, and no loss would tell."""
+    order, *numbers = APPLICATIONS[name]
+    fields = dict(zip(("pixel_scale", "mean", "std"), numbers, strict=True))
+    different = [] if preprocess.channel_order == order else ["channel_order"]
+    different += [key for key, wanted in fields.items() if not _close(getattr(preprocess, key), wanted)]
+    for key in different[:1]:
+        words = ", ".join(f"{item}={value}" for item, value in {"channel_order": order, **fields}.items())
+        fail(f"model.preprocess.{key}", getattr(preprocess, key), f"what {name} takes: {words}")
+
+
+def _close(value: Any, wanted: Any) -> bool:
+    pairs = zip(value, wanted, strict=True) if isinstance(wanted, tuple) else [(value, wanted)]
+    return all(math.isclose(came, right, rel_tol=1e-4) for came, right in pairs)
 
 
 def _validate_features(model: Any):

@@ -8,6 +8,7 @@ NumPy is enough for Detectron2's `.pkl`. A `.pth` needs torch (2.14.1 was used),
 
 python references/recipe_checkpoint.py --format detectron2 --absorb_std --output recipe.pkl
 python references/recipe_checkpoint.py --format detectron2 --features c4 --absorb_std --output recipe_c4.pkl
+python references/recipe_checkpoint.py --format detectron2 --rpn_alone --absorb_std --output recipe_rpn.pkl
 python references/recipe_checkpoint.py --format torchvision --num_classes 90 --output recipe.pth
 """
 
@@ -139,6 +140,18 @@ def cascade(tensors, key=""):
     return result
 
 
+def rpn_alone(tensors):
+    """The tensors of a ProposalNetwork: neither heads on RoIs, nor the C5 that a C4 model runs on them."""
+    c5 = () if any(name.startswith("backbone.fpn.") for name in tensors) else ("backbone.body.layer4.",)
+    return {name: array for name, array in tensors.items() if not name.startswith(("roi_heads.", *c5))}
+
+
+def fast_rcnn(tensors):
+    """The tensors of a detector on stored proposals, without masks."""
+    gone = ("rpn.", "roi_heads.mask_head.", "roi_heads.mask_predictor.")
+    return {name: array for name, array in tensors.items() if not name.startswith(gone)}
+
+
 def absorb_std(tensors):
     """Makes the weights fit BGR levels with standard deviation 1, Detectron2's default, instead of RGB with ImageNet's.
 
@@ -214,6 +227,8 @@ def main():
     parser.add_argument("--features", default="fpn", choices=("fpn", "c4", "dc5"), help="Other than fpn: Detectron2's.")
     parser.add_argument("--depth", type=int, default=50, choices=(50, 101), help="Of the ResNet.")
     parser.add_argument("--cascade", action="store_true", help="Three box heads; for Detectron2.")
+    parser.add_argument("--rpn_alone", action="store_true", help="No heads on RoIs (rpn_R_50_FPN_1x, _C4_1x).")
+    parser.add_argument("--fast_rcnn", action="store_true", help="No RPN and no masks (fast_rcnn_R_50_FPN_1x).")
     parser.add_argument("--absorb_std", action="store_true", help="For BGR levels with std 1, Detectron2's default.")
     parser.add_argument("--output", required=True, type=pathlib.Path, help=".pkl, or .pth or .safetensors.")
     args = parser.parse_args()
@@ -233,6 +248,10 @@ def main():
         tensors = deeper(tensors, args.key)
     if args.cascade:
         tensors = cascade(tensors, args.key)
+    if args.rpn_alone:
+        tensors = rpn_alone(tensors)
+    if args.fast_rcnn:
+        tensors = fast_rcnn(tensors)
     if args.absorb_std:
         tensors = absorb_std(tensors)
     if args.format == "detectron2":

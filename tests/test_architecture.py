@@ -14,6 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = "mask_rcnn_tf"
 ALL = (
+    "applications",
     "arguments",
     "config",
     "fields",
@@ -38,10 +39,11 @@ ALL = (
 # What a part of the package may import besides itself. The longest key that fits a module counts.
 IMPORTS = {
     "__init__": ALL,
-    "config": ("fields", "validation"),
+    "applications": (),
+    "config": ("applications", "fields", "validation"),
     "arguments": (),
     "fields": ("arguments",),
-    "validation": ("fields",),
+    "validation": ("applications", "fields"),
     "presets": ("arguments", "config", "configs"),  # load_config finds the presets
     "configs": ("config",),
     "ops": (),
@@ -51,7 +53,7 @@ IMPORTS = {
     "coco": ("arguments", "ops", "strict_json", "whole_files"),
     "data": ("arguments", "ops", "coco", "config", "strict_json"),
     "models": ("arguments", "ops", "config"),
-    "weights": ("arguments", "models", "config", "fields", "presets", "strict_json", "whole_files"),
+    "weights": ("applications", "arguments", "models", "config", "fields", "presets", "strict_json", "whole_files"),
     "evaluation": ("arguments", "ops", "coco", "config", "weights", "whole_files"),  # loads the model that it runs
     "visualize": ("arguments", "ops", "coco"),
     "export": ("arguments", "models", "ops", "coco", "config", "strict_json", "whole_files", "evaluation", "data"),

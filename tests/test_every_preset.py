@@ -23,7 +23,7 @@ def narrow(name):
     config = mrcnn.load_config(name).model
     config.num_classes, config.class_names, config.category_ids = 3, ("a", "b", "c"), ()
     config.preprocess.short_side, config.preprocess.max_side, config.dtype = 64, 128, "float32"
-    if config.preprocess.pixel_scale == 1.0:
+    if config.preprocess.pixel_scale == 1.0 and not config.backbone.keras_application:
         config.preprocess.std = (58.0,) * 3  # levels of 255 through random weights decode to boxes without area
     backbone, groups = config.backbone, config.backbone.groups
     backbone.stage_blocks, backbone.stage_channels, backbone.stem_channels = (1,) * 4, (32, 32, 32, 32), 32

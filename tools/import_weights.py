@@ -18,7 +18,9 @@ from mask_rcnn_tf.weights.importer import SOURCES, import_checkpoint
 
 CONFIG = tool_flags.define_config()
 FROM = flags.DEFINE_enum("from", None, list(SOURCES), "Project that the checkpoint comes from.", required=True)
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The file, or resnet50/resnet101 from Keras.", required=True)
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "The file; from Keras also a name: resnet50, ConvNeXtTiny.", required=True
+)
 OUTPUT = flags.DEFINE_string("output", None, "Where to write the model (.keras).", required=True)
 CLASS_NAMES = flags.DEFINE_list("class_names", [], "Names of the classes in their order: cat,dog.")
 ANCHOR_SIZES = flags.DEFINE_string("anchor_sizes", "()", "Sides in pixels on P2..P6: '((32, 45), (64, 90), ...)'.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from mask_rcnn_tf.applications import APPLICATIONS
 from mask_rcnn_tf.config.heads import BoxHeadConfig, KeypointHeadConfig, MaskHeadConfig
 from mask_rcnn_tf.config.limits import CELLS, LAYERS, ROWS, SIDE
 from mask_rcnn_tf.fields import Section, field, section
@@ -34,8 +35,15 @@ class PreprocessConfig(Section):
 
 @dataclasses.dataclass
 class BackboneConfig(Section):
-    """A ResNet. Depth comes from `stage_blocks`: (3, 4, 6, 3) is R50, (3, 4, 23, 3) is R101."""
+    """A ResNet. Depth comes from `stage_blocks`: (3, 4, 6, 3) is R50, (3, 4, 23, 3) is R101.
 
+    Or a model of Keras, with random weights, of which `norm`, `out_levels` and `frozen_stages` are read besides.
+    """
+
+    # a model of keras.applications, such as "ConvNeXtTiny"; preprocess must be what it takes
+    keras_application: str = field("", one_of=("", *APPLICATIONS), weights="same")
+    # its layers that give out_levels; (): the last of each stride, where a stage ends
+    keras_layers: tuple[str, ...] = field((), weights="same")
     block: str = field("bottleneck", one_of=("bottleneck", "basic"), weights="same")  # or "basic"
     stage_blocks: tuple[int, ...] = field((3, 4, 6, 3), length=4, above=0, at_most=LAYERS, weights="same")
     # inner width; a bottleneck puts out four times as many
@@ -57,7 +65,8 @@ class BackboneConfig(Section):
     c5_dilation: int = field(1, at_least=1, at_most=2)
     # blocks of a stage, such as "c4_4", which a non-local block follows (paper, Table 8: the last but one of C4)
     non_local_after: tuple[str, ...] = ()
-    # 0: all trains; 1: the stem is frozen; 2: stem and C2; ... 5: the whole backbone
+    # 0: all trains; 1: the stem is frozen; 2: stem and C2; ... 5: the whole backbone. Of a model of Keras: all that
+    # this level is computed from
     frozen_stages: int = field(2, at_least=0, at_most=5)
 
 

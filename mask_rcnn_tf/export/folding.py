@@ -11,6 +11,7 @@ from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.norms import scale_and_shift
 from mask_rcnn_tf.models.sublayers import sublayers
+from mask_rcnn_tf.models.variable_paths import stable_paths
 
 # (box, class) pairs of an image that enter the NMS of constant shapes: all, up to this number. Presets that train with
 # fewer lose faint detections of crowded images, which the native NMS finds.
@@ -40,15 +41,16 @@ def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> Ma
     config.dtype, config.kernels = dtype, kernels
     pairs = config.rpn.post_nms_top_n_test * config.num_classes
     config.detection.max_candidates = max(config.detection.max_candidates, min(pairs, CANDIDATES))
+    kept = config.backbone if config.backbone.keras_application else None  # its norms are Keras's own layers
     for section in vars(config).values():
-        if getattr(section, "norm", None) in BATCH_NORMS:
+        if getattr(section, "norm", None) in BATCH_NORMS and section is not kept:
             section.norm = "none"
     folded = model.copied(config)
     own = {id(variable) for part in folded.own_parts() for variable in part.weights}
     values = _folded_values(model)
-    for variable in folded.weights:
+    for variable, path in zip(folded.weights, stable_paths(folded.weights), strict=True):
         if id(variable) not in own:
-            variable.assign(tf.cast(values.pop(variable.path), variable.dtype))
+            variable.assign(tf.cast(values.pop(path), variable.dtype))
     if values:
         raise ExportError(f"these weights have no place in the exported model: {', '.join(sorted(values))}.")
     return folded
@@ -72,12 +74,14 @@ def _folded_values(model):
     """
     own = {id(part) for part in model.own_parts()}
     parts = [part for part in model.stages.layers if id(part) not in own]
-    values = {variable.path: tf.convert_to_tensor(variable.value) for part in parts for variable in part.weights}
+    paths = {id(item): path for item, path in zip(model.weights, stable_paths(model.weights), strict=True)}
+    values = {paths[id(item)]: tf.convert_to_tensor(item.value) for part in parts for item in part.weights}
     for layer in (layer for part in parts for _, layer in sublayers(part)):
         if isinstance(layer, ConvNorm) and layer.norm_name in BATCH_NORMS:
             scale, shift = scale_and_shift(layer.norm)
             for variable in layer.norm.weights:
-                del values[variable.path]
-            values[layer.kernel.path] = tf.convert_to_tensor(layer.kernel) * scale
-            values[layer.kernel.path.removesuffix("kernel") + "bias"] = shift
+                del values[paths[id(variable)]]
+            kernel = paths[id(layer.kernel)]
+            values[kernel] = tf.convert_to_tensor(layer.kernel) * scale
+            values[kernel.removesuffix("kernel") + "bias"] = shift
     return values

@@ -10,7 +10,7 @@ from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models import losses as loss_ops
 from mask_rcnn_tf.models import targets as target_ops
 from mask_rcnn_tf.models.heads.base import LossSums, RoiHead
-from mask_rcnn_tf.models.norms import FrozenBatchNorm, sum_over_replicas
+from mask_rcnn_tf.models.norms import FrozenBatchNorm, is_identity, sum_over_replicas
 
 BATCH_KEYS = ("image", "image_shape", "image_id", "gt_boxes", "gt_classes")
 PROPOSALS = ("proposals", "num_proposals")  # stored ones, in the place of the RPN's
@@ -65,12 +65,16 @@ def check_trainable(config: ModelConfig, layers: Iterable[keras.layers.Layer]):
             "config.model.dtype is 'bfloat16', which is for inference: small updates vanish in such weights. "
             "Allowed in training: 'float32', 'mixed_bfloat16', 'auto'."
         )
-    frozen = [layer for layer in layers if isinstance(layer, FrozenBatchNorm)]
-    if frozen and all(layer.is_identity() for layer in frozen):
+    backbone = config.backbone
+    kinds = (FrozenBatchNorm,)
+    if backbone.keras_application and backbone.norm == "frozen_batch_norm":  # which are Keras's, and not trainable
+        kinds += (keras.layers.BatchNormalization,)
+    frozen = [layer for layer in layers if isinstance(layer, kinds) and not layer.trainable_variables]
+    if frozen and all(map(is_identity, frozen)):
+        others = "'batch_norm'" if backbone.keras_application else "'batch_norm', 'sync_batch_norm' or 'group_norm'"
         raise ValueError(
             "config.model.backbone.norm is 'frozen_batch_norm' and no pretrained weights were loaded: a frozen "
-            "norm over random weights cannot learn. Load weights first (config.train.init_from), or choose "
-            "'batch_norm', 'sync_batch_norm' or 'group_norm'."
+            f"norm over random weights cannot learn. Load weights first (config.train.init_from), or choose {others}."
         )
 
 

@@ -48,11 +48,6 @@ class FrozenBatchNorm(keras.layers.Layer):
         scale, shift = scale_and_shift(self)
         return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
 
-    def is_identity(self) -> bool:
-        """True as long as no pretrained statistics were loaded (eager only)."""
-        ones = tf.reduce_all(self.gamma == 1.0) & tf.reduce_all(self.moving_variance == 1.0)
-        return bool(ones & tf.reduce_all(self.beta == 0.0) & tf.reduce_all(self.moving_mean == 0.0))
-
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
 class RowBatchNorm(keras.layers.BatchNormalization):
@@ -94,6 +89,13 @@ def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
     if context is None or context.num_replicas_in_sync == 1:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def is_identity(norm: keras.layers.Layer) -> bool:
+    """True as long as no pretrained statistics were loaded into a batch norm (eager only)."""
+    initial = {"gamma": 1.0, "moving_variance": 1.0, "beta": 0.0, "moving_mean": 0.0}
+    values = {name: getattr(norm, name) for name in initial}  # gamma and beta are None where there is none
+    return all(bool(tf.reduce_all(value == initial[name])) for name, value in values.items() if value is not None)
 
 
 def scale_and_shift(norm: keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor]:

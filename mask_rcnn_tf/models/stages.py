@@ -9,6 +9,7 @@ import keras
 from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
+from mask_rcnn_tf.models.backbones.keras_levels import KerasLevels
 from mask_rcnn_tf.models.backbones.resnet import ResNet, RoiBody
 from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.heads.base import RoiHead
@@ -19,13 +20,9 @@ from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.heads.proposals import ProposalHead
 from mask_rcnn_tf.models.rpn import RpnHead
 
-NOT_OF_A_BODY = (
-    "stem_channels",
-    "stem_kernel",
-    "out_levels",
-    "c5_dilation",
-    "non_local_after",
-)  # among the backbone's fields
+# Among the backbone's fields.
+OF_KERAS = ("keras_application", "keras_layers")
+NOT_OF_A_BODY = (*OF_KERAS, "stem_channels", "stem_kernel", "out_levels", "c5_dilation", "non_local_after")
 # Names of the configuration's heads: attributes of the model, None where it has none.
 HEADS = ("box_head", "mask_head", "keypoint_head")
 
@@ -72,8 +69,8 @@ def make_stages(
 
     Args:
       config: a validated `ModelConfig`.
-      backbone: None for the configuration's ResNet, with or without FPN; or a layer of your own with a `spec`, which
-        RPN and heads then read.
+      backbone: None for the configuration's ResNet or model of Keras, with or without FPN; or a layer of your own with
+        a `spec`, which RPN and heads then read.
       heads: None for those of the configuration (`make_heads`).
 
     Raises:
@@ -83,7 +80,7 @@ def make_stages(
     _check_parts(backbone, heads)
     dtype, pyramid = resolve_dtype(config.dtype), None
     if backbone is None:
-        backbone = ResNet(**vars(config.backbone), name="backbone", dtype=dtype)
+        backbone = _backbone(config.backbone, name="backbone", dtype=dtype)
         if config.fpn.enabled:
             fpn, momentum = config.fpn, config.backbone.norm_momentum
             pyramid = FeaturePyramid(backbone.spec, fpn.channels, fpn.norm, momentum, name="pyramid", dtype=dtype)
@@ -97,6 +94,24 @@ def make_stages(
     _build(config, stages)
     _freeze(config, stages)
     return stages
+
+
+def _backbone(backbone, **common):
+    """The configuration's ResNet, or model of Keras."""
+    if not backbone.keras_application:
+        return ResNet(**{name: value for name, value in vars(backbone).items() if name not in OF_KERAS}, **common)
+    try:
+        return KerasLevels(
+            backbone.keras_application,
+            backbone.keras_layers,
+            levels=backbone.out_levels,
+            frozen_norms=backbone.norm == "frozen_batch_norm",
+            frozen_stages=backbone.frozen_stages,
+            **common,
+        )
+    except ValueError as error:
+        name, layers = backbone.keras_application, backbone.keras_layers
+        raise ValueError(f"config.model.backbone.keras_layers is {layers}, of {name}: {error}") from error
 
 
 def _check_parts(backbone, heads):

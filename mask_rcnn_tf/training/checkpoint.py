@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mask_rcnn_tf.models.variable_paths import stable_paths
 from mask_rcnn_tf.training import run_lock
 from mask_rcnn_tf.training.callbacks import StepCallback
 from mask_rcnn_tf.training.checkpoint_files import NOTE, CheckpointFiles
@@ -129,9 +130,9 @@ class StopOnRequest(StepCallback):
 
 def _by_path(variables):
     """{path: TensorFlow variable}. Raises ValueError: two have one path."""
-    named = {variable.path: variable.value for variable in variables}
+    paths = stable_paths(variables)
+    named = {path: variable.value for path, variable in zip(paths, variables, strict=True)}
     if len(named) < len(variables):
-        paths = [variable.path for variable in variables]
         twice = sorted({path for path in paths if paths.count(path) > 1})
         raise ValueError(f"variables share the path {', '.join(twice)}; allowed: a name of its own for each layer.")
     return named

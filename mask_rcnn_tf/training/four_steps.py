@@ -22,6 +22,7 @@ from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.prediction import make_predictor
 from mask_rcnn_tf.models.rpn_alone import rpn_alone, rpn_config
+from mask_rcnn_tf.models.variable_paths import stable_paths
 from mask_rcnn_tf.training.checkpoint import save_model
 from mask_rcnn_tf.training.fit import resolve, train
 from mask_rcnn_tf.training.run_folder import as_json, read_object
@@ -162,17 +163,22 @@ def unite(config: Config, detector: MaskRCNN, proposer: MaskRCNN) -> MaskRCNN:
       ValueError: their backbones differ, or a variable is in neither.
     """
     model = MaskRCNN(config.model)
-    values = {variable.path: np.asarray(variable) for variable in detector.weights}
-    for variable in proposer.weights:
-        if variable.path.startswith(RPN):
-            values[variable.path] = np.asarray(variable)
-        elif not np.array_equal(values.get(variable.path), np.asarray(variable)):
-            raise ValueError(f"{variable.path} is not the same in both models; allowed: a backbone that they share.")
-    if missing := [variable.path for variable in model.weights if variable.path not in values]:
+    values = _by_path(detector)
+    for path, value in _by_path(proposer).items():
+        if path.startswith(RPN):
+            values[path] = value
+        elif not np.array_equal(values.get(path), value):
+            raise ValueError(f"{path} is not the same in both models; allowed: a backbone that they share.")
+    paths = stable_paths(model.weights)
+    if missing := [path for path in paths if path not in values]:
         raise ValueError(f"{', '.join(missing)}: in none of the models.")
-    for variable in model.weights:
-        variable.assign(values[variable.path])
+    for path, variable in zip(paths, model.weights, strict=True):
+        variable.assign(values[path])
     return model
+
+
+def _by_path(model):
+    return dict(zip(stable_paths(model.weights), map(np.asarray, model.weights), strict=True))
 
 
 def _score(model: MaskRCNN, config: Config) -> dict[str, dict]:

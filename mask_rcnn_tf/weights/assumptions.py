@@ -33,8 +33,10 @@ def explain(config: ModelConfig, reasons: dict[str, str], otherwise: str) -> lis
       A line for each topic and reason.
     """
     lines = []
+    there = {"cascade": bool(config.box_head.cascade_ious), "anchors": config.rpn.enabled}
+    there |= dict.fromkeys(("RoIAlign", "box deltas", "classes"), config.has_classes)
     for topic, fields in TOPICS.items():
-        if topic == "cascade" and not config.box_head.cascade_ious:
+        if not there.get(topic, True):
             continue
         grouped: dict[str, list[str]] = {}
         for field in fields:

@@ -21,9 +21,11 @@ def to_torchvision(model: MaskRCNN) -> dict[str, np.ndarray]:
     those of v1 for a box head without convolutions, and of v2 for one with.
 
     Raises:
-      ValueError: `model` is none.
+      ValueError: `model` is none, or its backbone is one of Keras's.
     """
     check_kind("model", model, MaskRCNN, "a MaskRCNN")
+    if came := model.config.backbone.keras_application:
+        raise ValueError(f"config.model.backbone.keras_application is {came!r}; allowed: '', as in torchvision.")
     return mapping.to_theirs(torchvision.all_entries(model))
 
 

@@ -44,7 +44,8 @@ def import_checkpoint(
 
     Args:
       source: the project it comes from, a key of `SOURCES`.
-      path: the file; for "keras" also "resnet50" or "resnet101", whose ImageNet weights Keras downloads.
+      path: the file; for "keras" also "resnet50", "resnet101" or a name of `keras.applications`, whose ImageNet weights
+        Keras downloads.
       config: a `Config` that the checkpoint fits. None for the file's own where `exporter.save_torchvision` wrote it,
         else for the preset that gives its behaviour, with its number of classes, and COCO's names and ids where it has
         COCO's number.
@@ -68,7 +69,7 @@ def import_checkpoint(
     given["anchors.sizes"] = tuple(tuple(map(float, sizes)) for sizes in anchor_sizes)
     given = {field: value for field, value in given.items() if value not in ((), None)}
     try:
-        checkpoint = _read(project, path)
+        checkpoint = _read(project, path, config)
     except CheckpointError as error:
         raise _located(error, source, path) from error
     tensors = checkpoint.arrays
@@ -76,6 +77,11 @@ def import_checkpoint(
         tensors = project.prepare(tensors)
         model_config, reasons, otherwise = _configure(project, tensors, checkpoint.metadata, config)
         _put(model_config, given, reasons)
+        if model_config.backbone.keras_application and project.read is None:
+            came = model_config.backbone.keras_application
+            raise CheckpointError(
+                f"config.model.backbone.keras_application is {came!r}; allowed: '', for its backbone is a ResNet."
+            )
         with counted_variables(_most_bytes(checkpoint, config)):
             model = MaskRCNN(model_config)
         report = assign(model, project.make_entries(model, tensors), tensors, project.ignored)
@@ -97,8 +103,11 @@ def _check_kinds(path: Any, config: Any, class_names: Any, anchor_sizes: Any, no
     check_kind("norm_epsilon", norm_epsilon, (Real, type(None)), "a number, or None")
 
 
-def _read(project: Project, path: str | os.PathLike) -> Checkpoint:
-    return Checkpoint(project.download(path)) if path in project.names else read_checkpoint(path)
+def _read(project: Project, path: str | os.PathLike, config: Config | None) -> Checkpoint:
+    if path in project.names:
+        return Checkpoint(project.download(path))
+    tensors = project.read(path, config) if project.read and os.path.isfile(path) else None
+    return read_checkpoint(path) if tensors is None else Checkpoint(tensors)
 
 
 def _most_bytes(checkpoint: Checkpoint, config: Config | None) -> int:

@@ -9,6 +9,7 @@ from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.fields import weight_fields
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.models.variable_paths import stable_paths
 
 # Fields that say what the weights mean: loaded into a model that differs in one, they compute something else.
 SAME_FIELDS = tuple(weight_fields(ModelConfig, "same"))
@@ -65,11 +66,11 @@ def initialize(model: MaskRCNN, source: MaskRCNN) -> InitReport:
     check_same_fields(model.config, source.config)
     names = model.config.class_names
     same_classes = bool(names) and names == source.config.class_names
-    values = {variable.path: variable for variable in source.weights}
+    values = dict(zip(stable_paths(source.weights), source.weights, strict=True))
     class_dependent = {path for head in model.roi_heads for path in head.class_paths()}
     report = InitReport([], {OTHER_CLASSES: [], OTHER_SHAPE: [], ABSENT: []}, [])
-    for variable in model.weights:
-        value, path = values.pop(variable.path, None), variable.path
+    for variable, stable in zip(model.weights, stable_paths(model.weights), strict=True):
+        value, path = values.pop(stable, None), variable.path
         if value is None:
             report.kept[ABSENT].append(path)
         elif path in class_dependent and not same_classes:

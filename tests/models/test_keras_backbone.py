@@ -8,6 +8,7 @@ from tiny import finding_config, finding_model, tiny_batch
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.models.backbones.keras_backbone import KerasBackbone
+from mask_rcnn_tf.models.backbones.keras_levels import KerasLevels
 
 LAYERS = ("fine", "middle", "coarse")
 IMAGE = np.random.default_rng(0).integers(0, 256, (1, 96, 120, 3)).astype(np.uint8)
@@ -71,6 +72,43 @@ def test_a_model_on_it_trains_is_saved_and_exported(tmp_path):
     loaded.export(tmp_path / "own")  # compared before it appears
 
 
+def branched_model():
+    """Two residual stages, as ConvNeXt has them: a branch ends beside the sum that everything after it reads."""
+    inputs = keras.Input((None, None, 3))
+    outputs = keras.layers.Conv2D(8, 4, 4, name="stem")(inputs)
+    outputs = outputs + keras.layers.Conv2D(8, 1, name="branch")(outputs)  # a sum without a layer
+    outputs = keras.layers.Conv2D(12, 2, 2, name="down")(outputs)
+    inner = keras.layers.Conv2D(12, 1, name="inner")(outputs)
+    return keras.Model(inputs, keras.layers.Add(name="sum")([outputs, inner]))
+
+
+def test_stages_end_at_the_last_map_that_all_that_follows_reads():
+    keras.utils.set_random_seed(0)
+    source = branched_model()
+    levels = KerasLevels(source)
+    levels.build((None, None, None, 3))
+    assert levels.spec == {"C2": (4, 8), "C3": (8, 12)}
+    image = tf.cast(IMAGE[:, :, :96], tf.float32)
+    stem, branch, kernel = (source.get_layer(name) for name in ("stem", "branch", "down"))
+    fine = stem(image) + branch(stem(image))
+    found = levels(image)
+    np.testing.assert_allclose(found["C2"], fine, atol=1e-4)
+    np.testing.assert_allclose(found["C3"], source(image), atol=1e-3)
+    assert kernel(fine).shape == found["C3"].shape
+    assert list(KerasLevels(source, levels=("C3",)).spec) == ["C3"]
+    with pytest.raises(ValueError, match=r"levels are C3, C4; .* has no C4, but C2 \(add.*\), C3 \(sum\)"):
+        KerasLevels(source, levels=("C3", "C4"))
+
+
+def test_frozen_stages_are_all_that_a_level_is_computed_from():
+    levels = KerasLevels(small_model(), frozen_stages=3, frozen_norms=False)
+    levels.build((None, None, None, 3))
+    assert {variable.path.split("/")[0] for variable in levels.trainable_variables} == {"coarse"}
+    whole = KerasLevels(small_model(), frozen_norms=False)
+    whole.build((None, None, None, 3))
+    assert len(whole.trainable_variables) == 8
+
+
 def test_norms_train_if_they_shall():
     backbone = KerasBackbone(small_model(), LAYERS, channels=16, frozen_norms=False)
     backbone.build((None, None, None, 3))
@@ -98,7 +136,6 @@ def test_other_dtypes_have_the_same_weights():
             r"model takes \(None, 96, 96, 3\); allowed",
         ),
         (lambda: KerasBackbone(small_model(), ("fine", "mid")), "layers are 'fine', 'mid'; allowed: .*'middle', 'coar"),
-        (lambda: KerasBackbone(small_model(), ()), "layers are none; allowed"),
         (
             lambda: KerasBackbone(small_model(stride=1), LAYERS),
             "fine: 64 x 80, middle: 64 x 80, coarse: 32 x 40 for",
@@ -112,29 +149,3 @@ def test_other_dtypes_have_the_same_weights():
 def test_what_does_not_fit_is_refused(make, text):
     with pytest.raises(ValueError, match=text):
         make()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, layers",
-    [
-        ("ConvNeXtTiny", [f"convnext_tiny_stage_{i}_block_{n}_identity" for i, n in enumerate((2, 2, 8, 2))]),
-        (
-            "EfficientNetV2B0",
-            ["block2b_add", "block4a_expand_activation", "block6a_expand_activation", "top_activation"],
-        ),
-        ("ResNet50", ["conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"]),
-    ],
-)
-def test_models_of_keras_applications(name, layers, tmp_path):
-    config = plain_pixels()
-    config.rpn.levels, config.roi.levels = ("P2", "P3", "P4", "P5", "P6"), ("P2", "P3", "P4", "P5")
-    config.anchors.sizes = mrcnn.load_config("mask_rcnn_shapes").model.anchors.sizes
-    model = finding_model(config=config, backbone=KerasBackbone(name, layers, channels=16))
-    model.compile(keras.optimizers.SGD(1e-4))
-    assert np.isfinite(model.train_on_batch(tiny_batch(), return_dict=True)["loss"])
-    model.save(tmp_path / "model.keras")
-    found, again = (m.predict(IMAGE, verbose=0) for m in (model, mrcnn.load_model(tmp_path / "model.keras")))
-    for key, value in found.items():
-        np.testing.assert_array_equal(again[key], value, err_msg=key)
-    model.export(tmp_path / "saved")

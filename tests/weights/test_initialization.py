@@ -154,7 +154,7 @@ def changed(name):
     [
         name
         for name in (*module.SAME_FIELDS, *module.NORM_FIELDS)
-        if not name.startswith(("backbone.groups", "backbone.w"))
+        if not name.startswith(("backbone.groups", "backbone.w", "backbone.keras"))
     ],
 )
 def test_what_weights_depend_on_must_agree(name, monkeypatch):
@@ -173,6 +173,21 @@ def test_what_weights_depend_on_must_agree(name, monkeypatch):
     holder = tool_flags.define_config(flag_values)
     tool_flags.parse(argv, flag_values)
     assert getattr(getattr(holder.value.model, section), field) == value
+
+
+def test_a_network_of_keras_and_a_resnet_must_not_be_mixed(monkeypatch):
+    theirs = tiny.tiny_config()
+    theirs.backbone.keras_application, theirs.preprocess.channel_order = "ConvNeXtTiny", "RGB"
+    theirs.preprocess.mean, theirs.preprocess.std = (0.0,) * 3, (1.0,) * 3
+    with pytest.raises(ValueError, match="backbone.keras_application is '' here, 'ConvNeXtTiny' there") as raised:
+        module.check_same_fields(tiny.tiny_config(), theirs)
+    arguments = shlex.split(str(raised.value).partition(", or: ")[2])
+    argv = ["train.py", "--config=mask_rcnn_shapes", *arguments]
+    monkeypatch.setattr(sys, "argv", argv)
+    flag_values = flags.FlagValues()
+    holder = tool_flags.define_config(flag_values)
+    tool_flags.parse(argv, flag_values)
+    assert holder.value.validate().model.backbone.keras_application == "ConvNeXtTiny"
 
 
 def test_grouped_convolutions_must_agree_and_nothing_is_copied():

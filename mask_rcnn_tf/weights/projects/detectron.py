@@ -69,6 +69,7 @@ def make_config(tensors: Tensors) -> Config:
         model.backbone.norm = norm
     model.backbone.stride_in_1x1 = model.backbone.groups == 1 and norm != "group_norm"
     if detectron2.is_detector(tensors):
+        detectron2.check_parts(tensors)
         detectron2.read_detector(tensors, model, layers.DETECTRON)
     return config
 

@@ -1,4 +1,5 @@
-"""Detectron2's model zoo: Mask, Faster, Keypoint and Cascade R-CNN on ResNets, with a pyramid, C4 or DC5; backbones.
+"""Detectron2's model zoo: Mask, Faster, Keypoint and Cascade R-CNN on ResNets, with a pyramid, C4 or DC5; an RPN alone,
+detectors on stored proposals; backbones.
 
 Source: `detectron2/checkpoint/{detection_checkpoint,c2_model_loading}.py`, `tools/convert-torchvision-to-d2.py`; see
 `detectron2_layers` for the names.
@@ -75,14 +76,16 @@ def make_config(tensors: Tensors) -> Config:
     """
     refuse(tensors, UNSUPPORTED)
     prefix = layers.prefix_of(tensors)
-    config = load_config(_preset(tensors, prefix))
+    config, alone = load_config(_preset(tensors, prefix)), _is_rpn_alone(tensors)
     model = config.model
-    layers.read_backbone(tensors, prefix, model.backbone)
+    layers.read_backbone(tensors, prefix, model.backbone, int(model.backbone.out_levels[-1][1:]) if alone else 5)
     if prefix == "":
         _set_torchvision_backbone(model)
     elif model.backbone.groups > 1:
         _set_resnext(model, affine=f"{prefix}stem.conv1.affine.weight" in tensors)
     if is_detector(tensors):
+        model.rpn.enabled = not _is_fast(tensors)
+        check_parts(tensors, model.rpn.enabled, box_head=not alone)
         read_detector(tensors, model, layers.DETECTRON2)
         layers.read_anchors(tensors, model.anchors)
         if model.fpn.norm == "sync_batch_norm":
@@ -133,6 +136,27 @@ def is_detector(tensors: Tensors) -> bool:
     return any(name.startswith(("backbone.fpn_", "proposal_generator.", "roi_heads.")) for name in tensors)
 
 
+def check_parts(tensors: Tensors, rpn: bool = True, box_head: bool = True) -> None:
+    """Raises CheckpointError: there is no region proposal network, or no box head, and there shall be one."""
+    for prefix, part, needed in (
+        (layers.RPN, "region proposal network", rpn),
+        (layers.PREDICTOR, "box head", box_head),
+    ):
+        if needed and not layers.has(tensors, prefix):
+            raise CheckpointError(f"The checkpoint has no {part}: no name begins with {prefix!r}.")
+
+
+def _is_rpn_alone(tensors: Tensors) -> bool:
+    """Whether it is a ProposalNetwork: what has lost its box head alone has other heads, or their C5, still."""
+    return layers.has(tensors, layers.RPN) and not any(name.startswith("roi_heads.") for name in tensors)
+
+
+def _is_fast(tensors: Tensors) -> bool:
+    """Whether it is a detector with a pyramid on stored proposals (PrecomputedProposals)."""
+    no_rpn = not any(name.startswith("proposal_generator.") for name in tensors)
+    return no_rpn and layers.has(tensors, "backbone.fpn_lateral2")
+
+
 def read_detector(tensors: Tensors, model: ModelConfig, rows: layers.Rows) -> None:
     """Reads heads and classes off the tensors, with COCO's names and ids where the number is COCO's.
 
@@ -142,12 +166,12 @@ def read_detector(tensors: Tensors, model: ModelConfig, rows: layers.Rows) -> No
       rows: the project's.
 
     Raises:
-      CheckpointError: a part is missing, or masks are not one a class.
+      CheckpointError: a tensor that is needed for it is missing, or masks are not one a class.
     """
-    for prefix, part in ((layers.RPN, "region proposal network"), (layers.PREDICTOR, "box head")):
-        if not any(name.startswith(f"{prefix}.") for name in tensors):
-            raise CheckpointError(f"The checkpoint has no {part}: no name begins with {prefix!r}.")
     layers.read_heads(tensors, model)
+    if not model.has_classes:
+        model.class_names = ("object",)
+        return
     first = f"{layers.PREDICTOR}{layers.box_stages(tensors)[0]}"
     model.num_classes = count_classes(tensors, f"{first}.cls_score.weight")
     background, boxes = int(rows.background_first), tensors.get(f"{first}.bbox_pred.weight")
@@ -169,6 +193,8 @@ def _has_keypoints(tensors: Tensors) -> bool:
 
 def _preset(tensors: Tensors, prefix: str) -> str:
     deep = 101 if f"{prefix}res4.22.conv1.weight" in tensors else 50
+    if _is_rpn_alone(tensors):
+        return f"rpn_r50_{'c4' if prefix == layers.PLAIN else 'fpn'}"
     if prefix == layers.PLAIN:
         return f"detectron2_mask_rcnn_r{deep}_{'c4' if layers.has_roi_body(tensors) else 'dc5'}"
     if _has_keypoints(tensors):
@@ -180,6 +206,8 @@ def _preset(tensors: Tensors, prefix: str) -> str:
         return "detectron2_mask_rcnn_x101_32x8d_fpn"
     if len(layers.box_stages(tensors)) > 1 and deep == 50:
         return "detectron2_cascade_mask_rcnn_r50_fpn"
+    if _is_fast(tensors) and is_detector(tensors) and deep == 50:
+        return "detectron2_fast_rcnn_r50_fpn"
     return f"detectron2_mask_rcnn_r{deep}_fpn"
 
 

@@ -30,26 +30,28 @@ STEM = "stem.conv1.weight"
 CELL_ANCHORS = "proposal_generator.anchor_generator.cell_anchors"
 
 
-def read_backbone(tensors: Tensors, prefix: str, backbone: BackboneConfig) -> None:
+def read_backbone(tensors: Tensors, prefix: str, backbone: BackboneConfig, last: int = 5) -> None:
     """Reads a ResNet's or ResNeXt's dimensions off its tensors.
 
     Args:
       tensors: arrays by name.
       prefix: what the names of the backbone begin with.
       backbone: a `BackboneConfig`; it is changed.
+      last: stage where it ends; what the configuration says of later ones stays.
 
     Raises:
       CheckpointError: a tensor that is needed for it is missing or is no convolution.
     """
     backbone.stem_channels, _, backbone.stem_kernel, _ = conv_shape(tensors, f"{prefix}stem.conv1")
-    stages = [f"{_stage_prefix(tensors, prefix, i)}res{i}" for i in range(2, 6)]
-    backbone.stage_blocks = tuple(_count(tensors, rf"{re.escape(stage)}\.(\d+)\..*") for stage in stages)
-    last = 3 if f"{prefix}res2.0.conv3.weight" in tensors else 2
-    backbone.block = "bottleneck" if last == 3 else "basic"
-    expansion = 4 if last == 3 else 1
-    outputs = [conv_shape(tensors, f"{stage}.0.conv{last}")[0] for stage in stages]
-    backbone.stage_channels = tuple(channels // expansion for channels in outputs)
-    if last == 3:
+    stages = [f"{_stage_prefix(tensors, prefix, i)}res{i}" for i in range(2, last + 1)]
+    blocks = [_count(tensors, rf"{re.escape(stage)}\.(\d+)\..*") for stage in stages]
+    convs = 3 if f"{prefix}res2.0.conv3.weight" in tensors else 2
+    backbone.block = "bottleneck" if convs == 3 else "basic"
+    expansion = 4 if convs == 3 else 1
+    channels = [conv_shape(tensors, f"{stage}.0.conv{convs}")[0] // expansion for stage in stages]
+    backbone.stage_blocks = (*blocks, *backbone.stage_blocks[last - 1 :])
+    backbone.stage_channels = (*channels, *backbone.stage_channels[last - 1 :])
+    if convs == 3:
         width, inputs = conv_shape(tensors, f"{prefix}res2.0.conv2")[:2]
         backbone.groups = max(width // inputs, 1)
         backbone.width_per_group = 64 * width // (backbone.groups * max(backbone.stage_channels[0], 1))
@@ -58,6 +60,11 @@ def read_backbone(tensors: Tensors, prefix: str, backbone: BackboneConfig) -> No
 def _stage_prefix(tensors: Tensors, prefix: str, level: int) -> str:
     """What the names of a stage begin with: C5 of a C4 model is not in the backbone."""
     return ROI_BODY if level == 5 and has_roi_body(tensors) else prefix
+
+
+def has(tensors: Tensors, part: str) -> bool:
+    """Whether there is a tensor of a part, such as `RPN`."""
+    return any(name.startswith(f"{part}.") for name in tensors)
 
 
 def has_roi_body(tensors: Tensors) -> bool:
@@ -74,7 +81,7 @@ def prefix_of(tensors: Tensors) -> str:
 
 
 def read_heads(tensors: Tensors, model: ModelConfig) -> None:
-    """Reads the dimensions and norms of pyramid and heads off their tensors.
+    """Reads the dimensions and norms of pyramid and heads off their tensors; without a box head it is an RPN alone.
 
     Args:
       tensors: arrays by name.
@@ -86,11 +93,13 @@ def read_heads(tensors: Tensors, model: ModelConfig) -> None:
     if model.fpn.enabled:
         model.fpn.channels = conv_shape(tensors, "backbone.fpn_lateral2")[0]
         model.fpn.norm = norm_kind(tensors, "backbone.fpn_lateral2")
-    model.rpn.num_convs = _count(tensors, rf"{re.escape(RPN)}\.conv\.conv(\d+)\.weight") or 1
-    model.rpn.channels = conv_shape(tensors, _rpn_conv(model.rpn.num_convs, 0))[0]
-    _read_box_head(tensors, model)
+    if has(tensors, RPN):
+        model.rpn.num_convs = _count(tensors, rf"{re.escape(RPN)}\.conv\.conv(\d+)\.weight") or 1
+        model.rpn.channels = conv_shape(tensors, _rpn_conv(model.rpn.num_convs, 0))[0]
+    if has(tensors, PREDICTOR):
+        _read_box_head(tensors, model)
     mask = model.mask_head
-    mask.enabled = any(name.startswith(f"{MASK_HEAD}.") for name in tensors)
+    mask.enabled = has(tensors, MASK_HEAD)
     if mask.enabled:
         mask.num_convs = _count(tensors, rf"{re.escape(MASK_HEAD)}\.mask_fcn(\d+)\.weight")
         mask.channels = _shape(tensors, f"{MASK_HEAD}.deconv.weight", 4)[1]
@@ -255,12 +264,13 @@ def head_entries(model: MaskRCNN, tensors: Tensors, rows: Rows) -> list[Entry]:
     Raises:
       CheckpointError: the RPN is for another number of anchors than the model's configuration has.
     """
-    layouts.check_anchors(tensors, f"{RPN}.objectness_logits.weight", model.config.anchors)
+    if model.rpn_head is not None:
+        layouts.check_anchors(tensors, f"{RPN}.objectness_logits.weight", model.config.anchors)
     return layouts.concatenate(
         [
             *([] if model.pyramid is None else _pyramid(model.pyramid)),
-            *_rpn(model.rpn_head, model.config.anchors, rows),
-            *_box_head(model.box_head, rows),
+            *([] if model.rpn_head is None else _rpn(model.rpn_head, model.config.anchors, rows)),
+            *([] if model.box_head is None else _box_head(model.box_head, rows)),
             *([] if model.mask_head is None else _mask_head(model.mask_head, rows)),
             [] if model.keypoint_head is None else _keypoint_head(model.keypoint_head),
         ]

@@ -1,6 +1,7 @@
 """What the importer knows of a foreign code base."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 from mask_rcnn_tf.config import Config
@@ -32,6 +33,8 @@ class Project:
         ("backbone.norm_epsilon"); fields that it does not name are the preset's.
       names: networks that `download` takes instead of a file.
       download: from one of `names` to its tensors.
+      read: from a file and the caller's configuration to its tensors, where the format has no names for them; None for
+        other files.
     """
 
     ignored: tuple[tuple[str, str], ...]
@@ -41,3 +44,4 @@ class Project:
     explain: Callable[[Tensors], dict[str, str]] = nothing_known
     names: tuple[str, ...] = ()
     download: Callable[[str], Tensors] | None = None
+    read: Callable[[str | os.PathLike, Config | None], Tensors | None] | None = None

@@ -11,7 +11,7 @@ import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.importer import import_checkpoint
 from mask_rcnn_tf.weights.mapping import assign, to_theirs
-from mask_rcnn_tf.weights.projects import detectron2
+from mask_rcnn_tf.weights.projects import detectron, detectron2
 
 BOTTOM_UP = "backbone.bottom_up."
 
@@ -170,6 +170,41 @@ def test_models_without_a_pyramid(kind, options, preset, count):
     assert model.rpn_head.objectness.bias[6] == theirs[4]
 
 
+C4_SMALL = {name: value for name, value in d2.SMALL.items() if name != "fpn"} | {"mask": 8}
+
+
+@pytest.mark.parametrize(
+    ("full", "small", "gone", "preset", "count"),  # count: of `build_model` for the zoo's configuration
+    [
+        (d2.shapes(), d2.shapes(**d2.SMALL), "roi_heads.", "rpn_r50_fpn", 287),
+        (d2.plain_shapes("c4"), d2.plain_shapes("c4", **C4_SMALL), "roi_heads.", "rpn_r50_c4", 221),
+        (d2.shapes(masks=False), d2.shapes(**d2.SMALL, masks=False), "proposal_g", "detectron2_fast_rcnn_r50_fpn", 289),
+        (d2.shapes(), d2.shapes(**d2.SMALL), "proposal_generator.", "detectron2_fast_rcnn_r50_fpn", 301),
+    ],
+    ids=["rpn_R_50_FPN", "rpn_R_50_C4", "fast_rcnn_R_50_FPN", "fast_rcnn_with_masks"],
+)
+def test_an_rpn_alone_and_detectors_without_one(full, small, gone, preset, count):
+    assert len([name for name in full if not name.startswith(gone)]) == count
+    tensors = d2.fill({name: shape for name, shape in small.items() if not name.startswith(gone)})
+    config, model, report, entries = put(tensors)
+    config.validate()
+    wanted = mrcnn.load_config(preset).model
+    assert config.name == preset and report.initial == [] and set(report.used) == set(tensors)
+    assert (config.model.rpn.enabled, config.model.has_classes) == (wanted.rpn.enabled, wanted.has_classes)
+    assert (model.rpn_head is None, model.box_head is None) == (gone != "roi_heads.", gone == "roi_heads.")
+    assert config.model.has_masks == any("mask_head" in name for name in tensors)
+    assert config.model.rpn.post_nms_top_n_test == (2000 if model.box_head is None else 1000)
+    assert config.model.class_names == (("object",) if model.box_head is None else ())
+    for name, array in to_theirs(entries).items():
+        np.testing.assert_array_equal(array, tensors[name], name)
+
+
+def test_detectrons_own_checkpoints_have_both():
+    tensors = d2.empty({name: shape for name, shape in d2.shapes(**d2.SMALL).items() if "proposal_" not in name})
+    with pytest.raises(CheckpointError, match="no region proposal network"):
+        detectron.make_config(tensors)
+
+
 def cell_anchors(sizes, ratios=(0.5, 1.0, 2.0)):
     sides = [(size / ratio**0.5, size * ratio**0.5) for size in sizes for ratio in ratios]
     rows = np.float32([(-width / 2, -height / 2, width / 2, height / 2) for width, height in sides])
@@ -256,8 +291,12 @@ def test_architectures_that_are_not_built(name, words):
         (lambda t: t.update({"conv1_w": 0, "cls_score_w": 0}), "read it as 'detectron'"),
         (lambda t: t.pop("backbone.fpn_lateral2.weight"), "backbone.fpn_lateral2.weight.*is missing"),
         (lambda t: t.pop("roi_heads.box_head.fc1.weight"), "box_head.fc1.weight.*is missing"),
-        (lambda t: [t.pop(name) for name in list(t) if "rpn_head" in name], "no region proposal network"),
-        (lambda t: [t.pop(name) for name in list(t) if "roi_heads" in name], "no box head"),
+        (
+            lambda t: [t.pop(name) for name in list(t) if name.startswith(("proposal", "backbone.fpn"))],
+            "no region proposal network",
+        ),
+        (lambda t: [t.pop(name) for name in list(t) if "box_predictor" in name], "no box head"),
+        (lambda t: [t.pop(name) for name in list(t) if "roi_heads.box" in name], "no box head"),
         (lambda t: [t.pop(name) for name in list(t) if "res5" in name], r"res5\.0\.conv3\.weight.*is missing"),
         (
             lambda t: t.update({"roi_heads.box_predictor.bbox_pred.weight": np.zeros((4, 24))}),
