@@ -16,7 +16,12 @@ from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import copy_paste, proposals, records, sources, transforms
 from mask_rcnn_tf.data.repeats import Epochs, epochs_of
 
+# `Dataset.map` has AutoGraph rewrite what it is given and all that this calls, which takes each process three seconds;
+# nothing here has a Python `if` or loop over tensors.
+_AS_WRITTEN = tf.autograph.experimental.do_not_convert
 
+
+@_AS_WRITTEN
 def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
     """Infinite batches for training, the same ones in every run with the same configuration.
 
@@ -45,6 +50,7 @@ def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
     return _batched(config, examples, config.train.batch_size, endless=True).prefetch(tf.data.AUTOTUNE)
 
 
+@_AS_WRITTEN
 def val_dataset(config: Config) -> tf.data.Dataset:
     """Finite labelled batches for scoring: file order, resized as the model asks, no flip, no image left out.
 
@@ -71,6 +77,7 @@ def val_dataset(config: Config) -> tf.data.Dataset:
     return _batched(config, examples, config.eval.batch_size, endless=False).prefetch(tf.data.AUTOTUNE)
 
 
+@_AS_WRITTEN
 def val_images(config: Config) -> tf.data.Dataset:
     """The validation images as they are, one by one, for test-time augmentation.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mask_rcnn_tf.config import AnchorConfig, RpnConfig
@@ -12,6 +13,7 @@ from mask_rcnn_tf.models.dtypes import predictor_dtype
 from mask_rcnn_tf.ops import anchors as anchor_ops
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops.kernels import Kernels
+from mask_rcnn_tf.ops.shapes import sizes
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -61,10 +63,8 @@ class RpnHead(keras.layers.Layer):
         for conv in self.convs:
             outputs = conv(outputs)
         logits, deltas = self.objectness(outputs), self.deltas(outputs)
-        batch = tf.shape(level)[0]
-        count = tf.shape(level)[1] * tf.shape(level)[2] * self.num_anchors
-        if None not in level.shape[1:3]:
-            count = level.shape[1] * level.shape[2] * self.num_anchors  # xla kernels need it static
+        batch, height, width, _ = sizes(level)
+        count = height * width * self.num_anchors  # xla kernels need it static
         logits = tf.reshape(logits, [batch, count])
         return tf.cast(logits, tf.float32), tf.cast(tf.reshape(deltas, [batch, count, 4]), tf.float32)
 
@@ -91,12 +91,12 @@ def pyramid_anchors(
     Source: `detectron2/modeling/anchor_generator.py`; `torchvision/models/detection/anchor_utils.py`.
     """
     anchors = []
-    for stride, sizes in zip(strides, config.sizes, strict=True):
+    for stride, sides in zip(strides, config.sizes, strict=True):
         grid = tuple((side + stride - 1) // stride for side in canvas_shape)
         steps = (stride, stride)
         if config.stride_rule == "grid":
             steps = tuple(side // cells for side, cells in zip(canvas_shape, grid, strict=True))
-        cells = anchor_ops.cell_anchors(sizes, config.ratios, config.rounded)
+        cells = anchor_ops.cell_anchors(sides, config.ratios, config.rounded)
         anchors.append(anchor_ops.level_anchors(grid, steps, cells))
     return anchors
 
@@ -137,32 +137,48 @@ def scored_proposals(
     """
     before = rpn.pre_nms_top_n_train if training else rpn.pre_nms_top_n_test
     after = rpn.post_nms_top_n_train if training else rpn.post_nms_top_n_test
-    boxes, scores = [], []
-    for logits, deltas, anchors in levels:
-        level, level_scores = _decode_best(logits, deltas, anchors, image_shape, rpn, before)
-        kept, counts = kernels.nms(level, level_scores, min(level.shape[1], after), rpn.nms_iou)
-        boxes.append(tf.gather(level, kept, batch_dims=1))
-        valid = tf.range(tf.shape(kept)[1])[None] < counts[:, None]
-        scores.append(tf.where(valid, tf.gather(level_scores, kept, batch_dims=1), -float("inf")))
-    scores, index = top_k_padded(tf.concat(scores, 1), after)
+    width = max(_count_of(logits, before) for logits, _, _ in levels)
+    best = [_best_anchors(*level, width) for level in levels]
+    # All levels at once: five times as many small operations take longer to trace and to run.
+    boxes, scores = _decode(*(tf.concat(part, 1) for part in zip(*best, strict=True)), image_shape, rpn)
+    boxes, scores = tf.reshape(boxes, [-1, width, 4]), tf.reshape(scores, [-1, width])
+    rows = min(width, after)
+    kept, counts = kernels.nms(boxes, scores, rows, rpn.nms_iou)
+    valid = tf.range(rows)[None] < counts[:, None]
+    scores = tf.where(valid, tf.gather(scores, kept, batch_dims=1), -float("inf"))
+    boxes = tf.reshape(tf.gather(boxes, kept, batch_dims=1), [-1, len(levels) * rows, 4])
+    scores, index = top_k_padded(tf.reshape(scores, [-1, len(levels) * rows]), after)
     valid = scores > -float("inf")
-    proposals = tf.where(valid[..., None], tf.gather(tf.concat(boxes, 1), index, batch_dims=1), 0.0)
+    proposals = tf.where(valid[..., None], tf.gather(boxes, index, batch_dims=1), 0.0)
     counts = tf.reduce_sum(tf.cast(valid, tf.int32), 1)
     return tf.stop_gradient(proposals), counts, tf.where(valid, scores, 0.0)
 
 
-def _decode_best(logits, deltas, anchors, image_shape, rpn, count):
-    """Boxes [B, k, 4] of a level's `count` best anchors, and what they are ranked by [B, k], -inf where none."""
-    total = tf.shape(logits)[1]
-    logits, index = top_k_padded(tf.stop_gradient(logits), count)
+def _count_of(logits, count):
+    """How many of a level's anchors can be chosen: all of a small one."""
+    return count if logits.shape[1] is None else min(count, logits.shape[1])
+
+
+def _best_anchors(logits, deltas, anchors, count):
+    """Of a level's best anchors logits [B, count], deltas and boxes [B, count, 4], and bool [1, count]: no padding."""
+    total = sizes(logits)[1]
+    logits, index = top_k_padded(tf.stop_gradient(logits), _count_of(logits, count))
+    missing = [[0, 0], [0, count - logits.shape[1]]]
+    if missing[1][1]:
+        logits, index = tf.pad(logits, missing, constant_values=-float("inf")), tf.pad(index, missing)
     deltas = tf.gather(tf.stop_gradient(deltas), index, batch_dims=1)
-    decoded = box_ops.decode_deltas(deltas, tf.gather(anchors, index), (1.0,) * 4)
+    real = tf.less(np.arange(count, dtype=np.int32), total)[None]
+    return logits, deltas, tf.gather(anchors, index), real
+
+
+def _decode(logits, deltas, anchors, real, image_shape, rpn):
+    """Boxes [B, n, 4], and what they are ranked by [B, n], -inf where there is none."""
+    decoded = box_ops.decode_deltas(deltas, anchors, (1.0,) * 4)
     boxes = box_ops.clip_boxes(decoded, image_shape)
     scores = tf.sigmoid(logits) if rpn.ranking == "sigmoid" else logits
     # A network that diverges must not fill the image with its worst: what is not finite is no proposal.
     finite = _is_finite(scores) & tf.reduce_all(_is_finite(decoded), -1)
     # Padding comes after every anchor, also after one whose logit is -inf, which is a score of 0 under "sigmoid".
-    real = tf.range(tf.shape(logits)[1])[None] < total
     usable = box_ops.has_area(boxes, rpn.min_size) & real & finite
     return boxes, tf.where(usable, scores, -float("inf"))
 

@@ -52,8 +52,13 @@ def level_anchors(
     Source: detectron2/modeling/anchor_generator.py `_create_grid_offsets` (offset 0);
       torchvision/models/detection/anchor_utils.py `grid_anchors`.
     """
-    y = tf.cast(tf.range(grid_shape[0]) * stride[0], tf.float32)
-    x = tf.cast(tf.range(grid_shape[1]) * stride[1], tf.float32)
-    grid_y, grid_x = tf.meshgrid(y, x, indexing="ij")
-    centres = tf.stack([grid_y, grid_x, grid_y, grid_x], axis=-1)
-    return tf.reshape(centres[:, :, tf.newaxis, :] + cells, [-1, 4])
+    rows = tf.reshape(_places(grid_shape[0], stride[0]), [-1, 1, 1, 1]) * np.float32([1, 0, 1, 0])
+    columns = tf.reshape(_places(grid_shape[1], stride[1]), [1, -1, 1, 1]) * np.float32([0, 1, 0, 1])
+    return tf.reshape(rows + columns + cells, [-1, 4])
+
+
+def _places(cells, stride):
+    """float32 [cells]: where along an axis each cell stands, pixels."""
+    if isinstance(cells, int) and isinstance(stride, int):
+        return np.arange(cells, dtype=np.float32) * stride
+    return tf.cast(tf.range(cells) * stride, tf.float32)

@@ -7,6 +7,8 @@ issue 42033). On a GPU the additions are atomic, and TensorFlow's own is used.
 
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.shapes import sizes
+
 
 def crop_and_resize(image: tf.Tensor, boxes: tf.Tensor, box_indices: tf.Tensor, crop_size: tf.Tensor) -> tf.Tensor:
     """As `tf.image.crop_and_resize`, bilinear; differentiable in a float32 image, not in the boxes.
@@ -28,7 +30,7 @@ def crop_and_resize(image: tf.Tensor, boxes: tf.Tensor, box_indices: tf.Tensor, 
     @tf.custom_gradient
     def cropped(image):
         def gradient(upstream):
-            return image_gradient(upstream, boxes, box_indices, crop_size, tf.shape(image))
+            return image_gradient(upstream, boxes, box_indices, crop_size, sizes(image))
 
         return tf.image.crop_and_resize(image, boxes, box_indices, crop_size), gradient
 
@@ -36,14 +38,15 @@ def crop_and_resize(image: tf.Tensor, boxes: tf.Tensor, box_indices: tf.Tensor, 
 
 
 def image_gradient(
-    upstream: tf.Tensor, boxes: tf.Tensor, box_indices: tf.Tensor, crop_size: tf.Tensor, shape: tf.Tensor
+    upstream: tf.Tensor, boxes: tf.Tensor, box_indices: tf.Tensor, crop_size: tf.Tensor, shape: list[int | tf.Tensor]
 ) -> tf.Tensor:
-    """The gradient of an image of `shape` (int32 [4]), given that of its crops, float32 [n, *crop_size, C].
+    """The gradient of an image of `shape` (of `shapes.sizes`), given that of its crops, float32 [n, *crop_size, C].
 
     Each sample is the sum of four pixels, weighed: the gradient is the product of upstream and a sparse matrix.
     """
-    y, weight_y = _taps(boxes[:, 0], boxes[:, 2], crop_size[0], shape[1])
-    x, weight_x = _taps(boxes[:, 1], boxes[:, 3], crop_size[1], shape[2])
+    (top, left, bottom, right), (rows, columns) = tf.unstack(boxes, axis=1), tf.unstack(crop_size)
+    y, weight_y = _taps(top, bottom, rows, shape[1])
+    x, weight_x = _taps(left, right, columns, shape[2])
     height, width = tf.cast(shape[1], tf.int64), tf.cast(shape[2], tf.int64)
     rows = tf.cast(box_indices, tf.int64)[:, tf.newaxis, tf.newaxis] * height + y
     pixels = rows[:, :, tf.newaxis, :, tf.newaxis] * width + x[:, tf.newaxis, :, tf.newaxis, :]
@@ -51,7 +54,7 @@ def image_gradient(
     upstream = tf.reshape(upstream, [-1, shape[3]])
     samples = tf.shape(upstream, tf.int64)[0]
     places = tf.stack([tf.reshape(pixels, [-1]), tf.repeat(tf.range(samples), 4)], axis=1)
-    size = tf.stack([tf.reduce_prod(tf.cast(shape[:3], tf.int64)), samples])
+    size = tf.stack([tf.cast(shape[0], tf.int64) * height * width, samples])
     matrix = tf.SparseTensor(places, tf.reshape(weights, [-1]), size)
     return tf.reshape(tf.sparse.sparse_dense_matmul(matrix, upstream), shape)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.ops import roi_align
 from mask_rcnn_tf.ops.roi_regions import RoiAlignOptions
+from mask_rcnn_tf.ops.shapes import sizes
 
 # Half-width in pixels of the tent that resamples bitmaps when enlarging: a little wider than bilinear rounds off the
 # staircase of the outline, which brought targets closest to the rasterised polygon (measured: 1 to 2 pixels).
@@ -70,26 +71,26 @@ def box_frame_targets(gt_masks: tf.Tensor, gt_boxes: tf.Tensor, rois: tf.Tensor,
     """
     gt_boxes, rois = (tf.stop_gradient(tf.cast(boxes, tf.float32)) for boxes in (gt_boxes, rois))
     masks = tf.cast(gt_masks, tf.float32) / 255.0
-    rows = _frame_weights(rois, gt_boxes, 0, size, tf.shape(masks)[1])
-    columns = _frame_weights(rois, gt_boxes, 1, size, tf.shape(masks)[2])
+    _, height, width = sizes(masks)
+    roi, gt_box = (tf.split(boxes, 4, 1) for boxes in (rois, gt_boxes))
+    rows, columns = (_frame_weights(roi[i::2], gt_box[i::2], size, cells) for i, cells in enumerate((height, width)))
     soft = tf.matmul(tf.matmul(rows, masks), columns, transpose_b=True)
     return tf.cast(soft >= 0.5, tf.float32)
 
 
-def _frame_weights(rois, gt_boxes, axis: int, size: int, cells) -> tf.Tensor:
-    """Bilinear weights [n, size, cells] of mask cells along an axis, the mean of two points in each cell of the RoI."""
-    cells = tf.cast(cells, tf.float32)
-    start, side = rois[:, axis, tf.newaxis], (rois[:, axis + 2] - rois[:, axis])[:, tf.newaxis]
-    gt_start, gt_side = gt_boxes[:, axis, tf.newaxis], (gt_boxes[:, axis + 2] - gt_boxes[:, axis])[:, tf.newaxis]
-    weights = []
-    for place in (0.25, 0.75):
-        points = start + (tf.range(size, dtype=tf.float32) + place) / size * side
-        relative = (points - gt_start) / tf.maximum(gt_side, 1e-6)
-        inside = tf.cast((relative >= 0.0) & (relative <= 1.0), tf.float32)
-        position = tf.clip_by_value(relative * cells - 0.5, 0.0, cells - 1.0)
-        tent = tf.maximum(1.0 - tf.abs(position[..., tf.newaxis] - tf.range(cells)), 0.0)
-        weights.append(tent * inside[..., tf.newaxis])
-    return 0.5 * (weights[0] + weights[1])
+def _frame_weights(roi, gt_box, size: int, cells) -> tf.Tensor:
+    """Bilinear weights [n, size, cells] of mask cells along an axis, the mean of two points in each cell of the RoI.
+
+    Both boxes are (start, end) along the axis, float32 [n, 1].
+    """
+    length = tf.cast(cells, tf.float32)
+    (start, end), (gt_start, gt_end) = roi, gt_box
+    points = start + (np.arange(2 * size, dtype=np.float32) + 0.5) / 2 / size * (end - start)
+    relative = (points - gt_start) / tf.maximum(gt_end - gt_start, 1e-6)
+    inside = tf.cast((relative >= 0.0) & (relative <= 1.0), tf.float32)
+    position = tf.clip_by_value(relative * length - 0.5, 0.0, length - 1.0)
+    tent = tf.maximum(1.0 - tf.abs(position[..., tf.newaxis] - tf.range(length)), 0.0) * inside[..., tf.newaxis]
+    return tf.reduce_mean(tf.reshape(tent, [-1, size, 2, cells]), 2)
 
 
 def canvas_targets_native(

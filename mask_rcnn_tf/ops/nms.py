@@ -42,10 +42,13 @@ def nms_xla(boxes: tf.Tensor, scores: tf.Tensor, max_outputs: int, iou_threshold
 def nms_tflite(
     boxes: tf.Tensor, scores: tf.Tensor, max_outputs: int, iou_threshold: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`nms_native` by TFLite's operator; B = 1."""
+    """`nms_native` by TFLite's operator; B is known."""
     scores, order = _sorted_best(scores, None)
-    boxes = tf.gather(boxes, order, batch_dims=1)
-    kept, counts = _suppress_tflite(boxes, scores > -float("inf"), max_outputs, iou_threshold)
+    boxes, valid = tf.gather(boxes, order, batch_dims=1), scores > -float("inf")
+    found = [
+        _suppress_tflite(boxes[i : i + 1], valid[i : i + 1], max_outputs, iou_threshold) for i in range(boxes.shape[0])
+    ]
+    kept, counts = (tf.concat(part, 0) for part in zip(*found, strict=True))
     return _take(order, kept, counts), counts
 
 

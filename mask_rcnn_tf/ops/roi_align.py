@@ -4,6 +4,7 @@
 with the same results are in `roi_gather` (XLA, TFLite) and `roi_onnx`; `kernels` has the table.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.ops.crop_and_resize import crop_and_resize
 from mask_rcnn_tf.ops.roi_regions import Regions, RoiAlignOptions, adaptive_grid, level_limits, to_regions
+from mask_rcnn_tf.ops.shapes import sizes
 
 
 class Canvas(NamedTuple):
@@ -37,24 +39,28 @@ def prepare(features: Sequence[tf.Tensor]) -> Canvas:
     levels = [tf.pad(level, ring, "SYMMETRIC") for level in levels]
     if len(levels) == 1:
         return Canvas(tf.pad(levels[0], ring), tf.constant([[2.0, 2.0]]), level_limits(features))
-    shapes = [tf.shape(level)[1:3] for level in levels]
-    below_height = tf.reduce_max(tf.stack([shape[0] for shape in shapes[1:]]))
-    below = tf.concat([_pad_to(level, (0, 0), below_height, tf.shape(level)[2]) for level in levels[1:]], axis=2)
-    width = tf.maximum(shapes[0][1], tf.shape(below)[2]) + 2
-    above = _pad_to(levels[0], (1, 1), shapes[0][0] + 1, width)
+    heights, widths = zip(*(sizes(level)[1:3] for level in levels), strict=True)
+    below_height = _largest(heights[1:])
+    below = tf.concat([_pad_to(level, (0, 0), below_height, sizes(level)[2]) for level in levels[1:]], axis=2)
+    width = _largest([widths[0], sum(widths[1:])]) + 2
+    above = _pad_to(levels[0], (1, 1), heights[0] + 1, width)
     canvas = tf.concat([above, _pad_to(below, (0, 1), below_height + 1, width)], axis=1)
     canvas = tf.ensure_shape(canvas, [features[0].shape[0], None, None, features[0].shape[3]])
-    left = tf.cumsum(tf.stack([shape[1] for shape in shapes[1:]]), exclusive=True)
-    top = tf.fill(tf.shape(left), shapes[0][0])
-    origins = tf.concat([tf.zeros([1, 2], tf.int32), tf.stack([top, left], axis=1)], axis=0)
-    return Canvas(canvas, tf.cast(origins + 2, tf.float32), level_limits(features))
+    lefts = [2 + left for left in itertools.accumulate(widths[1:-1], initial=0)]
+    origins = tf.stack([[2, 2], *([heights[0] + 2, left] for left in lefts)])
+    return Canvas(canvas, tf.cast(origins, tf.float32), level_limits(features))
+
+
+def _largest(values):
+    """Of Python integers a Python integer."""
+    return max(values) if all(isinstance(value, int) for value in values) else tf.reduce_max(tf.stack(values))
 
 
 def _pad_to(image, corner: tuple[int, int], height, width) -> tf.Tensor:
     """Pads with zeros to height x width, the image starting at `corner` (y, x)."""
     top, left = corner
-    shape = tf.shape(image)
-    return tf.pad(image, [[0, 0], [top, height - shape[1] - top], [left, width - shape[2] - left], [0, 0]])
+    _, rows, columns, _ = sizes(image)
+    return tf.pad(image, [[0, 0], [top, height - rows - top], [left, width - columns - left], [0, 0]])
 
 
 def pool(
@@ -113,10 +119,11 @@ def _zero_outside(samples, first, last, step, counts, limit) -> tf.Tensor:
     """Zeroes samples more than a pixel outside their level; free when there are none, as with clipped boxes."""
 
     def masked():
-        rows = first[:, :1] + tf.range(tf.cast(counts[0], tf.float32)) * step[:, :1]
-        columns = first[:, 1:] + tf.range(tf.cast(counts[1], tf.float32)) * step[:, 1:]
-        inside_rows = (rows >= -1.0) & (rows <= limit[:, :1])
-        inside_columns = (columns >= -1.0) & (columns <= limit[:, 1:])
+        (top, left), (step_y, step_x), (height, width) = (tf.split(pair, 2, 1) for pair in (first, step, limit))
+        rows = top + tf.range(tf.cast(counts[0], tf.float32)) * step_y
+        columns = left + tf.range(tf.cast(counts[1], tf.float32)) * step_x
+        inside_rows = (rows >= -1.0) & (rows <= height)
+        inside_columns = (columns >= -1.0) & (columns <= width)
         inside = inside_rows[:, :, tf.newaxis] & inside_columns[:, tf.newaxis, :]
         return tf.where(inside[..., tf.newaxis], samples, 0.0)
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.shapes import sizes
+
 
 class RoiAlignOptions(NamedTuple):
     """How RoIAlign samples.
@@ -73,8 +75,8 @@ def assign_levels(
     if rule not in ("detectron2", "torchvision"):
         raise ValueError(f'assign_levels: rule is {rule!r}; allowed: "detectron2", "torchvision".')
     rois = tf.stop_gradient(tf.cast(rois, tf.float32))
-    sides = rois[..., 2:] - rois[..., :2]
-    ratio = tf.sqrt(tf.maximum(sides[..., 0] * sides[..., 1], 0.0)) / canonical_size
+    y1, x1, y2, x2 = tf.unstack(rois, axis=-1)
+    ratio = tf.sqrt(tf.maximum((y2 - y1) * (x2 - x1), 0.0)) / canonical_size
     if rule == "detectron2":
         ratio, exponent_shift = ratio + 1e-8, 0.0
     else:
@@ -86,7 +88,7 @@ def assign_levels(
 
 def level_limits(features: Sequence[tf.Tensor]) -> tf.Tensor:
     """float32 [L, 2]: (height, width) of each level [B, h, w, C]."""
-    return tf.stack([tf.cast(tf.shape(level)[1:3], tf.float32) for level in features])
+    return tf.cast(tf.stack([sizes(level)[1:3] for level in features]), tf.float32)
 
 
 def to_regions(
@@ -119,7 +121,7 @@ def to_regions(
         start, size = quantize(rois, scale)
         return Regions(start, size, tf.gather(limits, level_indices), level_indices, batch_indices)
     offset = 0.5 if options.aligned else 0.0
-    start, end = rois[:, :2] * scale - offset, rois[:, 2:] * scale - offset
+    start, end = tf.split(rois * scale - offset, 2, 1)
     size = end - start if options.aligned else tf.maximum(end - start, 1.0)
     return Regions(start, size, tf.gather(limits, level_indices), level_indices, batch_indices)
 

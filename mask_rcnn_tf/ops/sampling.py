@@ -1,6 +1,9 @@
 """Choosing the anchors or RoIs that a loss sees, and packing what was chosen into fixed shapes."""
 
+import numpy as np
 import tensorflow as tf
+
+from mask_rcnn_tf.ops.shapes import sizes
 
 
 def sample(
@@ -33,7 +36,7 @@ def sample(
     negatives = tf.minimum(_count(is_negative), num_samples - positives)
     if sampler == "evenly":
         return _spaced(is_positive, positives), _spaced(is_negative, negatives)
-    priority = _priorities(seeds, tf.shape(labels)[1])
+    priority = _priorities(seeds, sizes(labels)[1])
     return (
         _highest(is_positive, priority, positives, max_positives),
         _highest(is_negative, priority, negatives, num_samples),
@@ -59,7 +62,7 @@ def pack(selected_first: tf.Tensor, then: tf.Tensor, size: int) -> tuple[tf.Tens
     slot = tf.where(selected_first, _rank(selected_first), tf.where(then, after_first, size))
     rows, columns = _rows_and_columns(slot)
     slots = tf.stack([rows, tf.minimum(slot, size)], axis=-1)
-    indices = tf.scatter_nd(slots, columns, [tf.shape(slot)[0], size + 1])[:, :size]
+    indices = tf.scatter_nd(slots, columns, [sizes(slot)[0], size + 1])[:, :size]
     return indices, tf.minimum(first_count + _count(then), size)
 
 
@@ -79,8 +82,8 @@ def _priorities(seeds: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
 
 def _highest(candidates: tf.Tensor, priority: tf.Tensor, count: tf.Tensor, limit: int) -> tf.Tensor:
     """bool [B, N]: the `count` [B] candidates of highest priority; no count exceeds `limit`."""
-    length = candidates.shape[1]
-    k = tf.minimum(limit, tf.shape(candidates)[1]) if length is None else min(limit, length)
+    length = sizes(candidates)[1]
+    k = min(limit, length) if isinstance(length, int) else tf.minimum(limit, length)
     # By index, not by the k-th value, with which others may tie.
     indices = tf.math.top_k(tf.where(candidates, priority, -1.0), k).indices
     chosen = tf.range(k)[tf.newaxis, :] < count[:, tf.newaxis]
@@ -109,6 +112,8 @@ def _rank(mask: tf.Tensor) -> tf.Tensor:
 
 
 def _rows_and_columns(like: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    shape = tf.shape(like)
-    rows, columns = tf.meshgrid(tf.range(shape[0]), tf.range(shape[1]), indexing="ij")
-    return rows, columns
+    shape = sizes(like)
+    if None not in like.shape:
+        return tuple(np.indices(shape, dtype=np.int32))
+    rows, columns = tf.range(shape[0])[:, tf.newaxis], tf.range(shape[1])[tf.newaxis]
+    return tf.broadcast_to(rows, shape), tf.broadcast_to(columns, shape)
