@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from mask_rcnn_tf.ops import images, keypoints, masks, nms, roi_align, roi_gather, roi_onnx
+from mask_rcnn_tf.ops import canvas_targets, images, keypoints, nms, roi_align, roi_gather, roi_onnx
 
 
 class Pooling(NamedTuple):
@@ -34,7 +34,7 @@ class Kernels(NamedTuple):
       nms: see `nms.nms_native`.
       class_nms: see `nms.class_nms_native`.
       roi_align: see `Pooling`.
-      canvas_targets: see `masks.canvas_targets_native`.
+      canvas_targets: see `canvas_targets.canvas_targets_native`.
       keypoint_peaks: see `keypoints.find_peaks_native`.
     """
 
@@ -55,7 +55,7 @@ NATIVE = Kernels(
     nms=nms.nms_native,
     class_nms=nms.class_nms_native,
     roi_align=Pooling(roi_align.prepare, roi_align.pool),
-    canvas_targets=masks.canvas_targets_native,
+    canvas_targets=canvas_targets.canvas_targets_native,
     keypoint_peaks=keypoints.find_peaks_native,
 )
 XLA = Kernels(
@@ -65,7 +65,7 @@ XLA = Kernels(
     nms=nms.nms_xla,
     class_nms=nms.class_nms_xla,
     roi_align=Pooling(roi_gather.prepare, roi_gather.pool),
-    canvas_targets=masks.canvas_targets_xla,
+    canvas_targets=canvas_targets.canvas_targets_xla,
     keypoint_peaks=keypoints.find_peaks_grid,
 )
 ONNX = NATIVE._replace(

@@ -85,31 +85,37 @@ def pool(
             maximum_iterations=side * side,
         )[1]
 
-    shape = [tf.shape(grid)[0], *output_size, pyramid.pixels.shape[1]]
+    shape, pixels = [tf.shape(grid)[0], *output_size, pyramid.pixels.shape[1]], pyramid.pixels
     if options.reduction == "max":
-        return over_samples(functools.partial(_highest, pyramid.pixels, corner), tf.fill(shape, -float("inf")))
+        return over_samples(functools.partial(_highest, pixels, corner), tf.fill(shape, -float("inf")))
     count = tf.cast(tf.maximum(grid[:, 0] * grid[:, 1], 1), tf.float32)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    return _sum(pixels, corner, over_samples, shape) / count
+
+
+def _sum(pixels, corner, over_samples, shape):
+    """The sum of the samples, with a gradient that adds each corner's share to the pyramid.
+
+    TensorFlow would join the gradients of all gathers, 800,000 rows, before it adds them up: that was a third of a
+    training step on a GPU.
+    """
 
     @tf.custom_gradient
-    def mean(pixels):
+    def total_of(pixels):
         def add(total, y, x, _):
             return total + _bilinear(pixels, corner, y, x)
 
         def gradient(upstream):
-            # TensorFlow would join the gradients of all gathers, 800,000 rows, before it adds them up: a third of a
-            # training step on a GPU.
-            share = upstream / count
-
             def scatter(total, y, x, _):
                 for indices, weights in _corners(corner, y, x):
-                    total = tf.tensor_scatter_nd_add(total, indices[..., tf.newaxis], share * weights[..., tf.newaxis])
+                    shares = upstream * weights[..., tf.newaxis]
+                    total = tf.tensor_scatter_nd_add(total, indices[..., tf.newaxis], shares)
                 return total
 
             return tf.cast(over_samples(scatter, tf.zeros(tf.shape(pixels))), pixels.dtype)
 
-        return over_samples(add, tf.zeros(shape)) / count, gradient
+        return over_samples(add, tf.zeros(shape)), gradient
 
-    return mean(pyramid.pixels)
+    return total_of(pixels)
 
 
 def _highest(pixels, corner, total, y: "_Axis", x: "_Axis", exists):
