@@ -199,7 +199,7 @@ class MaskRCNN(keras.Model):
         """
         if isinstance(inputs, dict):
             return self.detect(inputs["image"], inputs["image_shape"], given=inputs)
-        if inputs.dtype != tf.uint8 or inputs.shape.rank != 4:
+        if inputs.dtype != tf.uint8 or inputs.shape.rank != 4 or inputs.shape[3] not in (3, None):
             raise ValueError(
                 f"images are {inputs.dtype} of shape {inputs.shape}; allowed: uint8 [B, h, w, 3], or a dict with "
                 "`image` and `image_shape`."

@@ -271,6 +271,9 @@ def test_unlabelled_batches_are_refused_in_training(batch, message):
 def test_wrong_images_are_refused(trained):
     with pytest.raises(ValueError, match="images are .*float32.*allowed: uint8"):
         trained[0](tf.zeros([1, 64, 64, 3]))
+    for channels in (1, 4):  # grey was taken for three channels, RGBA ended in an error of the graph
+        with pytest.raises(ValueError, match=rf"images are .*uint8.*64, {channels}\).*allowed: uint8 \[B, h, w, 3\]"):
+            trained[0](tf.zeros([1, 64, 64, channels], tf.uint8))
     with pytest.raises(ValueError, match=r"images\[0\] is float64"):
         mrcnn.predict_images(trained[0], [np.zeros((10, 10, 3))])
     with pytest.raises(ValueError, match=r"images\[1\] is 'no_such_file.png'"):
