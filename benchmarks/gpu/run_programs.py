@@ -3,7 +3,7 @@
     python benchmarks/gpu/run_programs.py runs/gpu/inference_fp32_b1 runs/gpu/training_fp32_b1 --output results
 
 A JSON line a program: seconds of compiling; median, lowest and highest milliseconds of a call, inputs on the device
-already; images a second; the device's peak memory since the process began. `results/NAME.npz` has the results of the
+already; images a second; the device's peak memory since the process began. `results/NAME_results.npz` has the results of the
 first call: detections, or losses.
 """
 
@@ -109,7 +109,7 @@ def run(path, tensors, calls, output, trace):
 
     names = [str(name) for name in described["results"]]
     first = {name: np.asarray(value, copy=True) for name, value in zip(names, call(), strict=False)}
-    np.savez_compressed(output / f"{path.name}.npz", **first)
+    np.savez_compressed(output / f"{path.name}_results.npz", **first)
     call()
     times = []
     for _ in range(calls):

@@ -60,29 +60,23 @@ def separable_index(entry):
     return offsets
 
 
-def describe(concrete, model, entries):
-    """{"p3/source": name, "p3/0": offsets, ...} or {"p3": value} of each parameter of a program."""
+def describe(concrete, entries):
+    """{"p3/source": name, "p3/0": offsets, ...} or {"p3": value} of each variable that a program reads."""
     arguments = len(concrete.inputs) - len(concrete.captured_inputs)
-    by_handle = {id(variable.handle): variable for variable in concrete.graph.variables}
-    by_path = {entry.variable.value.handle.ref(): entry for entry in entries}
+    entry_of = {entry.variable.value.handle.ref(): entry for entry in entries}
+    variable_of = {variable.handle.ref(): variable for variable in concrete.graph.variables}
     described = {}
     for number, captured in enumerate(concrete.captured_inputs, start=arguments):
-        if captured.ref() in by_path:
-            entry = by_path[captured.ref()]
+        if captured.ref() in entry_of:
+            entry = entry_of[captured.ref()]
             described[f"p{number}/source"] = np.str_(entry.sources[0].name)
             described |= {f"p{number}/{axis}": offsets for axis, offsets in enumerate(separable_index(entry))}
-        elif id(captured) in by_handle:
-            variable = by_handle[id(captured)]
-            value = variable.numpy()
-            if value.nbytes > 4096 and value.any():
-                raise ValueError(f"{variable.name} has values that no recipe gives.")
-            described[f"p{number}"] = value if value.any() else np.zeros(value.shape, value.dtype)
-        else:
-            described[f"p{number}"] = captured.numpy()
+        else:  # counters, and the optimizer's state, which is all zeros before the first step
+            described[f"p{number}"] = variable_of.get(captured.ref(), captured).numpy()
     return described
 
 
-def write(folder, name, function, arguments, model, entries):
+def write(folder, name, function, arguments, entries):
     """Lowers one program, and says what its parameters and results are."""
     flat = tf.nest.flatten(arguments)
 
@@ -95,7 +89,7 @@ def write(folder, name, function, arguments, model, entries):
     (folder / f"{name}.hlo.pb.gz").write_bytes(gzip.compress(module))
     values = {f"p{i}": value.numpy() for i, value in enumerate(flat)}
     results = sorted(concrete.structured_outputs)
-    np.savez_compressed(folder / f"{name}.npz", results=results, **values, **describe(concrete, model, entries))
+    np.savez_compressed(folder / f"{name}.npz", results=results, **values, **describe(concrete, entries))
     print(f"{name}: {len(module) / 2**20:.1f} MiB, {len(concrete.inputs)} parameters", flush=True)
 
 
@@ -124,9 +118,9 @@ def main():
             suffix = f"{ {'float32': 'fp32', 'mixed_bfloat16': 'bf16'}[dtype] }_b{batch}".replace(" ", "")
             if "inference" in args.what:
                 images = data["image"], data["image_shape"]
-                write(args.output, f"inference_{suffix}", model.detect, images, model, entries)
+                write(args.output, f"inference_{suffix}", model.detect, images, entries)
             if "training" in args.what:
-                write(args.output, f"training_{suffix}", model.train_step, (data,), model, entries)
+                write(args.output, f"training_{suffix}", model.train_step, (data,), entries)
 
 
 if __name__ == "__main__":
