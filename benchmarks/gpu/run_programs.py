@@ -3,8 +3,8 @@
     python benchmarks/gpu/run_programs.py runs/gpu/inference_fp32_b1 runs/gpu/training_fp32_b1 --output results
 
 A JSON line a program: seconds of compiling; median, lowest and highest milliseconds of a call, inputs on the device
-already; images a second; the device's peak memory since the process began. `results/NAME_results.npz` has the results of the
-first call: detections, or losses.
+already; images a second; the device's peak memory since the process began.
+`results/NAME_results.npz` has the results of the first call: detections, or losses.
 """
 
 import argparse
