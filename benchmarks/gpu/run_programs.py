@@ -13,12 +13,12 @@ import gzip
 import json
 import pathlib
 import re
-import statistics
 import tempfile
 import time
 
 import jax
 import numpy as np
+from figures import print_line
 
 jax.config.update("jax_enable_x64", True)
 
@@ -118,22 +118,16 @@ def run(path, tensors, calls, output, trace):
         times.append((time.perf_counter() - started) * 1e3)
     if trace:
         profile(call, output / f"{path.name}_kernels.json")
-    median = statistics.median(times)
-    images = next(shape[0] for shape, _ in kinds if len(shape) == 4)
-    peak = (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
-    line = {
-        "project": "mask_rcnn_tf",
-        "program": path.name,
-        "device": device.device_kind,
-        "compile_s": round(compiling, 1),
-        "median_ms": round(median, 3),
-        "min_ms": round(min(times), 3),
-        "max_ms": round(max(times), 3),
-        "images_per_s": round(images / median * 1e3, 2),
-        "peak_gb": round(peak / 1e9, 2),
-        "small": {name: value.tolist() for name, value in first.items() if value.size <= 4},
-    }
-    print(json.dumps(line), flush=True)
+    print_line(
+        "mask_rcnn_tf",
+        path.name,
+        device.device_kind,
+        compiling=compiling,
+        times=times,
+        images=next(shape[0] for shape, _ in kinds if len(shape) == 4),
+        peak_bytes=(device.memory_stats() or {}).get("peak_bytes_in_use", 0),
+        results=first,
+    )
 
 
 def main():

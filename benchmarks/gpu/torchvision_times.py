@@ -10,13 +10,12 @@ first call.
 
 import argparse
 import contextlib
-import json
 import pathlib
-import statistics
 import time
 
 import numpy as np
 import torch
+from figures import print_line
 from scenes import CLASSES, make_scenes, make_weights
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
@@ -59,34 +58,27 @@ def synchronize(device):
         torch.cuda.synchronize()
 
 
-def run(scenes, mode, task, calls, device, output, tensors):
-    """Times one mode of one task."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode != "fp32"
-    torch.backends.cudnn.benchmark = True
-    half, last = "bf16" in mode or mode == "compiled", mode.endswith("_cl") or mode == "compiled"
-    model = build(scenes["images"].shape[1:3], tensors).to(device)
+def inputs(scenes, device):
+    """Images and targets as torchvision's models take them, on the device."""
     images = [torch.from_numpy(image).to(device).permute(2, 0, 1).float() / 255 for image in scenes["images"]]
+    names = {"boxes": "boxes", "labels": "classes", "masks": "masks"}
     targets = [
-        {
-            "boxes": torch.from_numpy(scenes["boxes"][i]).to(device),
-            "labels": torch.from_numpy(scenes["classes"][i]).to(device),
-            "masks": torch.from_numpy(scenes["masks"][i]).to(device),
-        }
-        for i in range(len(images))
+        {name: torch.from_numpy(scenes[ours][i]).to(device) for name, ours in names.items()} for i in range(len(images))
     ]
-    if last:
-        model = model.to(memory_format=torch.channels_last)
-        batch_images = model.transform.batch_images
-        model.transform.batch_images = lambda *a, **k: batch_images(*a, **k).contiguous(
-            memory_format=torch.channels_last
-        )
-    model.train(task == "training")
-    started = time.perf_counter()
-    if mode == "compiled":
-        compile_networks(model, torch.compile)
+    return images, targets
+
+
+def last_channels(model):
+    """The model with channels last, its images too."""
+    batch_images, last = model.transform.batch_images, torch.channels_last
+    model.transform.batch_images = lambda *a, **k: batch_images(*a, **k).contiguous(memory_format=last)
+    return model.to(memory_format=last)
+
+
+def calls_of(model, precision, images, targets):
+    """{task: the function that is timed}."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, 1e-6, momentum=0.9, weight_decay=1e-4)
-    precision = torch.autocast(device, torch.bfloat16) if half else contextlib.nullcontext()
 
     def infer():
         with torch.inference_mode(), precision:
@@ -100,35 +92,49 @@ def run(scenes, mode, task, calls, device, output, tensors):
         optimizer.step()
         return losses
 
+    return {"inference": infer, "training": train}
+
+
+def as_arrays(found):
+    """Losses by name, or detections by name and image, without the pasted masks."""
+    if isinstance(found, list):
+        found = {f"{k}_{i}": v for i, image in enumerate(found) for k, v in image.items() if k != "masks"}
+    return {name: value.detach().float().cpu().numpy() for name, value in found.items()}
+
+
+def run(scenes, mode, task, calls, device, output, tensors):
+    """Times one mode of one task."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode != "fp32"
+    torch.backends.cudnn.benchmark = True
+    half, last = "bf16" in mode or mode == "compiled", mode.endswith("_cl") or mode == "compiled"
+    model = build(scenes["images"].shape[1:3], tensors).to(device)
+    if last:
+        model = last_channels(model)
+    model.train(task == "training")
+    images, targets = inputs(scenes, device)
+    started = time.perf_counter()
+    if mode == "compiled":
+        compile_networks(model, torch.compile)
+    precision = torch.autocast(device, torch.bfloat16) if half else contextlib.nullcontext()
+    call = calls_of(model, precision, images, targets)[task]
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    call = infer if task == "inference" else train
     call()
     synchronize(device)
     compiling = time.perf_counter() - started
     times, first = measure(call, calls, device)
-    arrays = (
-        dict(first)
-        if task == "training"
-        else {f"{k}_{i}": v for i, d in enumerate(first) for k, v in d.items() if k != "masks"}
-    )
-    arrays = {name: value.detach().float().cpu().numpy() for name, value in arrays.items()}
-    name = f"{task}_{mode}_b{len(images)}"
+    name, arrays = f"{task}_{mode}_b{len(images)}", as_arrays(first)
     np.savez_compressed(output / f"torchvision_{name}.npz", **arrays)
-    median = statistics.median(times)
-    line = {
-        "project": f"torchvision, torch {torch.__version__}",
-        "program": name,
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "compile_s": round(compiling, 1),
-        "median_ms": round(median, 3),
-        "min_ms": round(min(times), 3),
-        "max_ms": round(max(times), 3),
-        "images_per_s": round(len(images) / median * 1e3, 2),
-        "peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 2) if device == "cuda" else None,
-        "small": {name: value.tolist() for name, value in arrays.items() if value.size <= 4},
-    }
-    print(json.dumps(line), flush=True)
+    print_line(
+        f"torchvision, torch {torch.__version__}",
+        name,
+        torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        compiling=compiling,
+        times=times,
+        images=len(images),
+        peak_bytes=torch.cuda.max_memory_allocated() if device == "cuda" else 0,
+        results=arrays,
+    )
 
 
 def main():
