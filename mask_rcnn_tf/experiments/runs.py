@@ -16,11 +16,13 @@ from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.experiments.summary import write_summary
 from mask_rcnn_tf.experiments.tables import Fields, Table
 from mask_rcnn_tf.training.fit import resolve, train
+from mask_rcnn_tf.training.four_steps import train_four_steps, train_separately
 from mask_rcnn_tf.training.run_folder import as_json, read_object
 from mask_rcnn_tf.training.storage import write_atomically
 
 LOG = logging.getLogger("mask_rcnn_tf")
 RESULT = "result.json"  # of a finished run, in its folder
+END_TO_END = "end_to_end"
 
 
 def run_table(base: Config, name: str, table: Table, output: str | os.PathLike, seeds: int = 3) -> str:
@@ -48,12 +50,12 @@ def run_table(base: Config, name: str, table: Table, output: str | os.PathLike, 
     planned = [(variant, base.train.seed + number) for number in range(seeds) for variant in table.variants]
     configs = {run: resolve(configured(base, table, *run)) for run in planned}  # all of them, before the first trains
     folder.mkdir(parents=True, exist_ok=True)
-    done = {run: finished(configs[run], _place(folder, *run)) for run in planned}
+    done = {run: finished(configs[run], _training(table, run), _place(folder, *run)) for run in planned}
     text = _summed_up(name, table, done, folder)
     for run in [run for run in planned if done[run] is None]:
         LOG.info("%s: run %d of %d, %s, seed %d", name, planned.index(run) + 1, len(planned), *run)
         try:
-            done[run] = _run(configs[run], _place(folder, *run), folder.parent)
+            done[run] = _run(configs[run], _training(table, run), _place(folder, *run), folder.parent)
         except FloatingPointError as error:
             bad.append(f"{run[0]}, seed {run[1]}: {error}")
         text = _summed_up(name, table, done, folder)
@@ -81,10 +83,19 @@ def _with_fields(base: Config, fields: Fields) -> Config:
     return config
 
 
-def finished(config: Config, place: pathlib.Path) -> dict[str, Any] | None:
-    """The metrics of a run that is done; None where there is none, or one of another configuration."""
+def _training(table: Table, run: tuple[str, int]) -> str:
+    return table.training.get(run[0], END_TO_END)
+
+
+def finished(config: Config, training: str, place: pathlib.Path) -> dict[str, Any] | None:
+    """The metrics of a run that is done; None where there is none, or one of another configuration or training."""
     stored = read_object(place / RESULT)
-    return stored["metrics"] if stored and stored["config"] == _comparable(config) else None
+    return stored["metrics"] if stored and _identity(stored) == (training, _comparable(config)) else None
+
+
+def _identity(stored: dict) -> tuple[str, dict]:
+    """What tells a finished run from others: the way it was trained, and its configuration."""
+    return stored.get("training", END_TO_END), stored["config"]
 
 
 def _comparable(config: Config) -> dict:
@@ -99,29 +110,38 @@ def _place(folder: pathlib.Path, variant: str, seed: int) -> pathlib.Path:
     return folder / f"{variant}-{seed}"
 
 
-def _run(config: Config, place: pathlib.Path, output: pathlib.Path) -> dict[str, Any]:
+def _run(config: Config, training: str, place: pathlib.Path, output: pathlib.Path) -> dict[str, Any]:
     """The metrics of one: trains it, unless another table has trained it already."""
-    if not place.exists() and (alike := _trained_alike(config, output)):
+    if not place.exists() and (alike := _trained_alike(config, training, output)):
         LOG.info("%s is trained already, in %s", place.name, alike)
-        _copy(alike, place, with_result=finished(config, alike) is not None)
-    if finished(config, place) is None:
-        train(config, place)
+        _copy(alike, place, with_result=finished(config, training, alike) is not None)
+    if finished(config, training, place) is None:
+        {END_TO_END: train, "separate": train_separately, "four_steps": train_four_steps}[training](config, place)
         metrics = json.loads((place / "metrics.json").read_text())
-        write_atomically(place / RESULT, json.dumps({"metrics": metrics, "config": _comparable(config)}) + "\n")
+        result = {"metrics": metrics, "training": training, "config": _comparable(config)}
+        write_atomically(place / RESULT, json.dumps(result) + "\n")
         keras.utils.clear_session()  # or graphs of all runs stay in memory
-    return finished(config, place)
+    return finished(config, training, place)
 
 
-def _trained_alike(config: Config, output: pathlib.Path) -> pathlib.Path | None:
-    """A finished run of this configuration, or else one that differs only in how it is scored."""
+def _trained_alike(config: Config, training: str, output: pathlib.Path) -> pathlib.Path | None:
+    """A finished run of this configuration, or else one that differs only in how it is scored.
 
-    def training(values):
+    The second is of no use where several models were trained: each is scored when it ends.
+    """
+
+    def without_scoring(values):
         return {name: section for name, section in values.items() if name != "eval"}
 
-    stored = ((path.parent, read_object(path)) for path in sorted(output.glob(f"*/*/{RESULT}")))
-    wanted = training(_comparable(config))
-    alike = [folder for folder, found in stored if training(found["config"]) == wanted]
-    return min(alike, key=lambda folder: finished(config, folder) is None, default=None)
+    stored = {path.parent: _identity(read_object(path)) for path in sorted(output.glob(f"*/*/{RESULT}"))}
+    wanted = _comparable(config)
+    exact = [folder for folder, found in stored.items() if found == (training, wanted)]
+    trained = [
+        folder
+        for folder, (way, values) in stored.items()
+        if way == training == END_TO_END and without_scoring(values) == without_scoring(wanted)
+    ]
+    return next(iter(exact + trained), None)
 
 
 def _copy(source: pathlib.Path, place: pathlib.Path, with_result: bool):

@@ -50,10 +50,8 @@ def train_four_steps(config: Config, model_dir: str | os.PathLike) -> MaskRCNN:
     Raises:
       As `fit.train`.
     """
-    folder, steps = pathlib.Path(model_dir), step_configs(config, model_dir)
-    for name, step in steps.items():
-        LOG.info("step %s of %d", name.replace("_", ": "), len(steps))
-        _run(step, folder / name, _proposing(name, config, folder))
+    folder = pathlib.Path(model_dir)
+    _run_steps(STEPS, config, folder)
     model = unite(
         resolve(config), load_model(folder / STEPS[3] / "model.keras"), load_model(folder / STEPS[2] / "model.keras")
     )
@@ -61,6 +59,32 @@ def train_four_steps(config: Config, model_dir: str | os.PathLike) -> MaskRCNN:
     metrics = _score(model, config)
     coco_results.write_json(metrics, folder / "metrics.json")
     return model
+
+
+def train_separately(config: Config, model_dir: str | os.PathLike):
+    """Trains the first two steps, or what is left of them: an RPN and a detector that share nothing.
+
+    The paper's way for its ablations (section 3.1). In `model_dir` are the folders of the two and the proposals;
+    `metrics.json` has the detector's score on the proposals of the RPN.
+
+    Args:
+      config: of the whole model; it is copied.
+      model_dir: folder; made if it is missing.
+
+    Raises:
+      As `fit.train`.
+    """
+    folder = pathlib.Path(model_dir)
+    _run_steps(STEPS[:2], config, folder)
+    metrics = read_object(folder / STEPS[1] / "metrics.json")
+    coco_results.write_json(metrics, folder / "metrics.json")
+
+
+def _run_steps(names: tuple[str, ...], config: Config, folder: pathlib.Path):
+    steps = step_configs(config, folder)
+    for name in names:
+        LOG.info("step %s of %d", name.replace("_", ": "), len(names))
+        _run(steps[name], folder / name, _proposing(name, config, folder))
 
 
 def step_configs(config: Config, model_dir: str | os.PathLike) -> dict[str, Config]:

@@ -15,11 +15,19 @@ TABLE = Table(
 )
 
 
+TRAINING = Table(
+    "ways",
+    {"together": {}, "apart": {}, "in_turns": {}},
+    figures=(MASK, BOX),
+    training={"apart": "separate", "in_turns": "four_steps"},
+)
+
+
 class Trainer:
     """In the place of `train`: writes metrics that tell the run, and notes what it was asked for."""
 
-    def __init__(self, fails=None):
-        self.calls, self.fails = [], fails or {}
+    def __init__(self, fails=None, gain=0.0):
+        self.calls, self.fails, self.gain = [], fails or {}, gain
 
     def __call__(self, config, place):
         before = sorted(path.name for path in place.iterdir()) if place.exists() else []
@@ -28,7 +36,7 @@ class Trainer:
         (place / "checkpoint").write_text(f"{config.model.mask_head.activation} {config.train.seed}")
         if place.name in self.fails:
             raise self.fails[place.name]
-        value = 0.1 * config.train.seed + (config.model.mask_head.activation == "softmax")
+        value = self.gain + 0.1 * config.train.seed + (config.model.mask_head.activation == "softmax")
         (place / "metrics.json").write_text(json.dumps({"segm": {"AP": value}, "bbox": {"AP": 0.5}}))
 
 
@@ -101,3 +109,38 @@ def test_nothing_is_trained_where_a_variant_is_wrong(start, monkeypatch):
     monkeypatch.setitem(TABLE.variants, "wrong", {"model.roi.operater": "pool"})
     with pytest.raises(AttributeError, match="operater"):
         start()
+
+
+def test_ways_of_training(monkeypatch, tmp_path):
+    """One configuration trained in three ways is three runs, and none is taken for another."""
+    ways = {"train": Trainer(), "train_separately": Trainer(gain=2), "train_four_steps": Trainer(gain=4)}
+    for name, trainer in ways.items():
+        monkeypatch.setattr(runs, name, trainer)
+    for _ in range(2):  # the second time nothing is run
+        runs.run_table(load_config("mask_rcnn_tables"), "ways", TRAINING, tmp_path, 1)
+        assert [names(trainer) for trainer in ways.values()] == [["together-0"], ["apart-0"], ["in_turns-0"]]
+    text = (tmp_path / "ways" / "table.md").read_text()
+    assert all(f"| {row} |" in text for row in ("together | 1 | 0.000", "apart | 1 | 2.000", "in turns | 1 | 4.000"))
+    runs.run_table(load_config("mask_rcnn_tables"), "again", TRAINING, tmp_path, 1)
+    assert [len(trainer.calls) for trainer in ways.values()] == [1, 1, 1]
+    assert (tmp_path / "again" / "table.md").read_text() == text
+
+
+def test_what_was_trained_in_parts_is_trained_again_where_it_is_scored_otherwise(monkeypatch, tmp_path):
+    trainer, base = Trainer(), load_config("mask_rcnn_tables")
+    for name in ("train", "train_separately", "train_four_steps"):
+        monkeypatch.setattr(runs, name, trainer)
+    runs.run_table(base, "ways", TRAINING, tmp_path, 1)
+    base.eval.max_dets = (1, 5, 50)
+    runs.run_table(base, "others", TRAINING, tmp_path, 1)
+    before = dict(trainer.calls[3:])
+    assert before == {"together-0": ["checkpoint"], "apart-0": [], "in_turns-0": []}
+
+
+def test_a_result_without_a_way_of_training_was_trained_end_to_end(start, tmp_path):
+    start(seeds=1)
+    for path in tmp_path.glob("views/*/result.json"):
+        stored = json.loads(path.read_text())
+        assert stored.pop("training") == "end_to_end"
+        path.write_text(json.dumps(stored))
+    assert not start(seeds=1).calls

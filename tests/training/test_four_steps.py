@@ -54,6 +54,26 @@ def test_models_of_other_backbones_are_not_joined():
         four_steps.unite(whole_config, detector, other)
 
 
+@pytest.mark.slow  # two runs
+def test_separately(tmp_path, monkeypatch):
+    """Two runs, the second on the first one's proposals, and its score; what is done is not done again."""
+    four_steps.train_separately(tiny(), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "1_rpn",
+        "2_detector",
+        "metrics.json",
+        "proposals_1_train.npz",
+        "proposals_1_val.npz",
+    ]
+    assert json.loads((tmp_path / "2_detector" / "config.json").read_text())["model"]["rpn"]["enabled"] is False
+    metrics = (tmp_path / "metrics.json").read_text()
+    assert json.loads(metrics) == json.loads((tmp_path / "2_detector" / "metrics.json").read_text())
+    trained = []
+    monkeypatch.setattr(four_steps, "train", lambda config, folder: trained.append(folder.name))
+    four_steps.train_separately(tiny(), tmp_path)
+    assert not trained and (tmp_path / "metrics.json").read_text() == metrics
+
+
 @pytest.mark.slow  # four runs
 def test_four_runs_become_one_model(tmp_path, monkeypatch):
     model = four_steps.train_four_steps(tiny(), tmp_path)
