@@ -9,6 +9,8 @@ NumPy is enough for Detectron2's `.pkl`. A `.pth` needs torch (2.14.1 was used),
 python references/recipe_checkpoint.py --format detectron2 --absorb_std --output recipe.pkl
 python references/recipe_checkpoint.py --format detectron2 --features c4 --absorb_std --output recipe_c4.pkl
 python references/recipe_checkpoint.py --format detectron2 --rpn_alone --absorb_std --output recipe_rpn.pkl
+python references/recipe_checkpoint.py --format detectron2 --model keypointrcnn_resnet50_fpn --num_classes 1 \\
+    --absorb_std --output recipe_keypoints.pkl
 python references/recipe_checkpoint.py --format torchvision --num_classes 90 --output recipe.pth
 """
 
@@ -46,6 +48,8 @@ DETECTRON2_NAMES = (  # torchvision's -> Detectron2's; more than one may apply t
     (r"\.mask_head\.(\d)\.0\.", lambda match: f".mask_head.mask_fcn{int(match[1]) + 1}."),
     (r"\.mask_predictor\.conv5_mask\.", ".mask_head.deconv."),
     (r"\.mask_predictor\.mask_fcn_logits\.", ".mask_head.predictor."),
+    (r"\.keypoint_head\.(\d+)\.", lambda match: f".keypoint_head.conv_fcn{int(match[1]) // 2 + 1}."),
+    (r"\.keypoint_predictor\.kps_score_lowres\.", ".keypoint_head.score_lowres."),
 )
 
 
@@ -220,7 +224,7 @@ def main():
     """Writes the checkpoint that the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--format", required=True, choices=("torchvision", "detectron2"))
-    parser.add_argument("--model", default=MODELS[0], choices=MODELS, help="For torchvision.")
+    parser.add_argument("--model", default=MODELS[0], choices=MODELS, help="v2: for torchvision.")
     parser.add_argument("--num_classes", type=int, default=80, help="Foreground classes.")
     parser.add_argument("--key", default="", help="Any word: other random weights than the golden files'.")
     parser.add_argument("--anchors", type=int, default=3, help="Anchors a cell.")
@@ -235,7 +239,7 @@ def main():
     suffixes = {"torchvision": (".pth", ".safetensors"), "detectron2": (".pkl",)}[args.format]
     if args.output.suffix not in suffixes:
         parser.error(f"--output must end in {' or '.join(suffixes)} for {args.format}, got {args.output.name}.")
-    if args.format == "detectron2" and args.model != MODELS[0]:
+    if args.format == "detectron2" and args.model == MODELS[1]:
         parser.error(f"--model {args.model} is torchvision's alone.")
     if args.format != "detectron2" and args.features != "fpn":
         parser.error(f"--features {args.features} is Detectron2's alone.")

@@ -9,7 +9,9 @@ Needs torch, torchvision (2.14.1 and 0.29.1 were used), pillow, pycocotools and,
         --output ours_metrics.json --results ours.json
     python tools/compare_results.py --results ours.json --reference torchvision.json --paste integer
 
-Masks above 0.5 become RLE as in torchvision's `references/detection/coco_eval.py`.
+Masks above 0.5 become RLE as in torchvision's `references/detection/coco_eval.py`. Keypoints are in COCO's frame, half
+a pixel less than torchvision's, as in Detectron2's `coco_evaluation.py`, and scored as there: by the share of the heat
+map's softmax at the peak, where torchvision itself gives the logit.
 """
 
 import argparse
@@ -23,8 +25,26 @@ import numpy as np
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
+from torchvision.models.detection import roi_heads
 from torchvision.transforms.functional import to_tensor
 from torchvision_model import MODELS, load, make_anchors
+
+
+def score_by_share(decode):
+    """Makes torchvision's decoding of heat maps score by the share of the softmax over their cells, as Detectron2 does.
+
+    Args:
+        decode: `heatmaps_to_keypoints`, maps [n, J, s, s] and boxes [n, 4] -> keypoints [n, J, 3] and logits [n, J].
+
+    Returns:
+        The same function but for the second result.
+    """
+
+    def decode_with_shares(maps, boxes):
+        keypoints, peaks = decode(maps, boxes)
+        return keypoints, (peaks - maps.flatten(2).logsumexp(2)).exp()
+
+    return decode_with_shares
 
 
 def to_results(output, image_id):
@@ -40,6 +60,10 @@ def to_results(output, image_id):
             mask = (masks[row, 0] > 0.5).numpy().astype(np.uint8)
             rle = coco_mask.encode(np.asfortranarray(mask))
             result["segmentation"] = {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")}
+        if "keypoints" in output:
+            scores = output["keypoints_scores"][row, :, None]
+            keypoints = torch.cat([output["keypoints"][row, :, :2] - 0.5, scores], 1)
+            result["keypoints"] = keypoints.flatten().tolist()
         results.append(result)
     return results
 
@@ -61,6 +85,7 @@ def main():
     options = {"box_detections_per_img": args.max_detections} if args.max_detections else {}
     if args.anchor_sizes:
         options["rpn_anchor_generator"] = make_anchors(args.anchor_sizes)
+    roi_heads.heatmaps_to_keypoints = score_by_share(roi_heads.heatmaps_to_keypoints)
     model = load(args.model, args.checkpoint, args.epsilon, **options)
     annotations = json.loads(args.annotations.read_text())
     # The classes are COCO's ids. Those that no category has (12, 26, ...) are left out, as by tools/evaluate.py.
