@@ -4,7 +4,7 @@
         --config.data.train_annotations=nuclei/train/annotations.json --config.data.train_images=nuclei/train/images \
         --config.data.val_annotations=nuclei/val/annotations.json --config.data.val_images=nuclei/val/images
 
-Images of 256 x 256 and 320 x 256 pixels, as they are (Data Science Bowl 2018). What came of it is in docs/experiments.md.
+Images of 256 x 256 and 320 x 256 pixels, as they are (Data Science Bowl 2018). What came of it: docs/experiments.md.
 """
 
 from mask_rcnn_tf.configs import mask_rcnn_tables

@@ -38,18 +38,14 @@ ALL = (
 
 # What a part of the package may import besides itself. The longest key that fits a module counts.
 IMPORTS = {
+    **dict.fromkeys(("applications", "arguments", "command", "ops", "starting", "strict_json", "whole_files"), ()),
     "__init__": ALL,
-    "applications": (),
     "config": ("applications", "fields", "validation"),
-    "arguments": (),
     "fields": ("arguments",),
     "validation": ("applications", "fields"),
     "presets": ("arguments", "config", "configs"),  # load_config finds the presets
     "configs": ("config",),
-    "ops": (),
-    "strict_json": (),
-    "whole_files": (),
-    "starting": (),
+    "__main__": ("command",),
     "coco": ("arguments", "ops", "strict_json", "whole_files"),
     "data": ("arguments", "ops", "coco", "config", "strict_json"),
     "models": ("arguments", "ops", "config"),
@@ -62,6 +58,7 @@ IMPORTS = {
         "config",
         "strict_json",
         "whole_files",
+        "command",
         "starting",
         "presets",
         "ops",

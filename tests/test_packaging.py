@@ -119,7 +119,8 @@ def wheel(source):
 def published():
     """Where each module of the package lies once it is installed."""
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mask_rcnn_tf").rglob("*.py")}
-    return package | {f"mask_rcnn_tf/configs/{path.name}" for path in (ROOT / "configs").glob("*.py")}
+    beside = [path for folder in ("configs", "tools") for path in (ROOT / folder).glob("*.py")]
+    return package | {f"mask_rcnn_tf/{path.parent.name}/{path.name}" for path in beside}
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):

@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import app, flags
 from ml_collections import config_flags
 
-from mask_rcnn_tf import starting
+from mask_rcnn_tf import command, starting
 from mask_rcnn_tf.config import AugmentationConfig, Config
 from mask_rcnn_tf.presets import load_config, preset_names
 
@@ -151,6 +151,9 @@ def run(main: Callable[[Sequence[str]], Any], config_required: bool = True, take
             print(f"{tool}: interrupted", file=sys.stderr)
             sys.exit(130)
 
+    program = sys.modules["__main__"]
+    if getattr(program, "__spec__", None) and program.__spec__.name.startswith(command.PACKAGE):  # not as a file
+        program.__doc__ = command.in_its_words(program.__doc__)
     try:
         starting.end()
         app.run(run_quietly, flags_parser=parse_or_exit)

@@ -1,0 +1,105 @@
+"""`mrcnn`: every tool by a short name, its own help, its own exit status."""
+
+import ast
+import configparser
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mask_rcnn_tf import command
+
+ROOT = pathlib.Path(__file__).parents[1]
+TOOLS = {path.stem: path for path in (ROOT / "tools").glob("[!_]*.py")}
+
+
+def mrcnn(*arguments, **options):
+    """The command in a process of its own, as `python -m` starts it where nothing of the repository is at hand."""
+    started = [sys.executable, "-m", "mask_rcnn_tf", *arguments]
+    return subprocess.run(started, capture_output=True, text=True, timeout=300, **options)
+
+
+def test_every_tool_has_a_name():
+    assert sorted(command.COMMANDS.values()) == sorted(TOOLS)
+    assert all(re.fullmatch("[a-z-]+", name) for name in command.COMMANDS)
+
+
+def test_it_is_installed_by_its_name():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    assert parser["options.entry_points"]["console_scripts"].strip() == "mrcnn = mask_rcnn_tf.command:main"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_overview(monkeypatch, capsys, arguments):
+    monkeypatch.setattr(sys, "argv", ["mrcnn", *arguments])
+    command.main()
+    printed = capsys.readouterr().out
+    for name, tool in command.COMMANDS.items():
+        about = ast.get_docstring(ast.parse(TOOLS[tool].read_text())).splitlines()[0]
+        assert re.search(rf"^  {name} +{re.escape(about)}$", printed, re.MULTILINE), name
+
+
+def test_another_name_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["mrcnn", "trian", "--config", "x"])
+    with pytest.raises(SystemExit) as end:
+        command.main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and said.count("\n") == 1
+    assert said.startswith("mrcnn: 'trian' is no command; allowed: check, train, ") and "Did you mean 'train'?" in said
+
+
+def test_every_docstring_in_the_words_of_the_command():
+    for tool, path in TOOLS.items():
+        text = command.in_its_words(ast.get_docstring(ast.parse(path.read_text())))
+        assert "tools/" not in text, tool
+    assert (
+        command.in_its_words("python tools/check_data.py --a x, of tools/train.py")
+        == "mrcnn check --a x, of mrcnn train"
+    )
+
+
+def test_a_tool_runs_and_fails_as_it_does_alone(tmp_path):
+    """Three processes: what it writes, what it says of a wrong flag, its help."""
+    done = mrcnn("shapes", "--split", "val", "--output", "by_name", "--count", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "by_name").iterdir()) == [
+        "annotations.json",
+        "val_000001.png",
+        "val_000002.png",
+    ]
+    wrong = mrcnn("train", "--config", "mask_rcnn_shapes", "--model_dri", "x", cwd=tmp_path)
+    assert wrong.returncode == 2 and wrong.stderr.splitlines()[-1].startswith("train: ") and "model_dri" in wrong.stderr
+    told = mrcnn("check", "--help", cwd=tmp_path)
+    assert "mrcnn check --annotations a.json" in told.stdout and "tools/" not in told.stdout.split("flags:")[0]
+
+
+def test_version(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["mrcnn", "--version"])
+    command.main()
+    assert re.fullmatch(r"mrcnn \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_ctrl_c_while_it_starts():
+    """TensorFlow takes seconds to import; the signal comes within the first of them."""
+    program = f"""
+import os, signal, sys
+sys.path.insert(0, {str(ROOT / "mask_rcnn_tf")!r})
+sys.argv[0] = "/somewhere/bin/mrcnn"
+import starting
+os.kill(os.getpid(), signal.SIGINT)
+print("went on")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        env=dict(os.environ),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "mrcnn: interrupted\n")

@@ -1,0 +1,1 @@
+"""The programs, each flags and one call: `python tools/NAME.py`, or `mrcnn NAME` of an installed package."""
