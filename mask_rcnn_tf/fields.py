@@ -123,7 +123,7 @@ def _check_bounds(name, value, bounds):
     good &= len(value) <= bounds["most"] if "most" in bounds else True
     good &= bool(value) or "some" not in bounds
     if not good:
-        fail(name, value, _allowed(value, bounds))
+        fail(name, value, allowed(value, bounds))
 
 
 def _leaves(value) -> Iterator[Any]:
@@ -134,7 +134,7 @@ def _leaves(value) -> Iterator[Any]:
         yield value
 
 
-def _allowed(value, bounds):
+def allowed(value, bounds):
     """The bounds in words."""
     if "one_of" in bounds:
         return ", ".join(map(repr, bounds["one_of"]))

@@ -43,6 +43,7 @@ IMPORTS = {
     "config": ("applications", "fields", "validation"),
     "fields": ("arguments",),
     "validation": ("applications", "fields"),
+    "explained": ("config", "fields"),
     "presets": ("arguments", "config", "configs"),  # load_config finds the presets
     "configs": ("config",),
     "__main__": ("command",),
@@ -59,6 +60,7 @@ IMPORTS = {
         "strict_json",
         "whole_files",
         "command",
+        "explained",
         "starting",
         "presets",
         "ops",

@@ -74,8 +74,9 @@ def test_a_tool_runs_and_fails_as_it_does_alone(tmp_path):
     ]
     wrong = mrcnn("train", "--config", "mask_rcnn_shapes", "--model_dri", "x", cwd=tmp_path)
     assert wrong.returncode == 2 and wrong.stderr.splitlines()[-1].startswith("train: ") and "model_dri" in wrong.stderr
-    told = mrcnn("check", "--help", cwd=tmp_path)
-    assert "mrcnn check --annotations a.json" in told.stdout and "tools/" not in told.stdout.split("flags:")[0]
+    told = mrcnn("train", "--help", cwd=tmp_path)
+    assert told.returncode == 0 and "mrcnn train --config" in told.stdout and "--model_dir: folder" in told.stdout
+    assert "tools/" not in told.stdout.split("flags:")[0] and "\n  --config.train.steps=90000\n" in told.stdout
 
 
 def test_version(monkeypatch, capsys):

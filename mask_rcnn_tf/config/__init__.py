@@ -55,7 +55,7 @@ __all__ = [
 class Config(Section):
     """One experiment."""
 
-    name: str = ""
+    name: str = ""  # of the experiment
     model: ModelConfig = section(ModelConfig)
     data: DataConfig = section(DataConfig)
     train: TrainConfig = section(TrainConfig)

@@ -10,14 +10,14 @@ class ShapesConfig(Section):
     """Synthetic scenes of `mask_rcnn_tf.data.shapes`."""
 
     size: int = field(192, above=0)  # scenes are square, pixels
-    train_scenes: int = field(3000, above=0)
-    val_scenes: int = field(200, above=0)
-    min_objects: int = field(3, above=0)
-    max_objects: int = field(8, above=0)
+    train_scenes: int = field(3000, above=0)  # images to train on
+    val_scenes: int = field(200, above=0)  # images to score on
+    min_objects: int = field(3, above=0)  # an image
+    max_objects: int = field(8, above=0)  # an image
     min_side: int = field(16, above=0)  # pixels, longer side of an object
-    max_side: int = field(96, above=0)
+    max_side: int = field(96, above=0)  # pixels, longer side of an object
     num_keypoints: int = field(0, at_least=0)  # 0: no keypoints
-    seed: int = field(0, at_least=0)
+    seed: int = field(0, at_least=0)  # of what is drawn
     # all shapes are of one class: finding and outlining them is learnt long before telling them apart
     one_class: bool = False
 
@@ -26,15 +26,16 @@ class ShapesConfig(Section):
 class DataConfig(Section):
     """Where examples come from and how they become batches."""
 
-    dataset: str = field("coco_json", one_of=("coco_json", "mrcnn_shapes"))  # or "mrcnn_shapes"
-    train_annotations: str = ""
-    train_images: str = ""
-    val_annotations: str = ""
-    val_images: str = ""
+    # the files that are named below, or drawn scenes
+    dataset: str = field("coco_json", one_of=("coco_json", "mrcnn_shapes"))
+    train_annotations: str = ""  # COCO file to train on
+    train_images: str = ""  # folder that its file_name are in
+    val_annotations: str = ""  # COCO file to score on
+    val_images: str = ""  # folder that its file_name are in
     # files of tools/write_proposals.py, where model.rpn.enabled is False; of an image the first post_nms_top_n_train or
     # _test of model.rpn are used
     train_proposals: str = ""
-    val_proposals: str = ""
+    val_proposals: str = ""  # the same for val_annotations
     data_dir: str = ""  # where prepared examples are cached; "" is TFDS's default
     shapes: ShapesConfig = section(ShapesConfig)
     # one is drawn for each image
@@ -46,19 +47,19 @@ class DataConfig(Section):
     copy_paste: float = field(0.0, at_least=0, at_most=1)
     # (H, W); the smallest that holds an image
     canvases: tuple[tuple[int, int], ...] = field(((800, 1344), (1344, 800)), some=True, at_least=32, multiple_of=32)
-    flip_horizontal: bool = True
-    flip_vertical: bool = False
+    flip_horizontal: bool = True  # mirror half of the images, left and right
+    flip_vertical: bool = False  # turn half of the images upside down
     max_gt: int = field(100, above=0)  # G; annotations above it are dropped and counted
     gt_mask_size: int = field(112, above=0)  # side of gt_masks in the box frame
     skip_empty: bool = True  # leave images without annotations out of training, counted
-    # Images of classes that are in a smaller share of the images come sqrt(threshold / share) times an epoch, in the
+    # images of classes that are in a smaller share of the images come sqrt(threshold / share) times an epoch, in the
     # mean (LVIS's repeat factor: 0.001); 0: every image once
     repeat_threshold: float = field(0.0, at_least=0, at_most=1)
-    shuffle_buffer: int = field(1000, above=0)
+    shuffle_buffer: int = field(1000, above=0)  # encoded images among which the next is drawn
     cache: bool = False  # keep decoded examples in memory
     # pairs of keypoints, from 0, that change places when an image is mirrored; (): by the data's names
     keypoint_flip_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
     # in an image turned upside down, for keypoints that are places in it (its top), not parts of an object (a left
     # eye); (): keypoint_flip_pairs
     keypoint_vertical_pairs: tuple[tuple[int, int], ...] = field((), at_least=0)
-    keypoint_sigmas: tuple[float, ...] = field((), above=0)
+    keypoint_sigmas: tuple[float, ...] = field((), above=0)  # of OKS, one a keypoint; (): by the data, or COCO's for 17

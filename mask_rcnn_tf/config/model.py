@@ -22,11 +22,13 @@ class PreprocessConfig(Section):
     size_rounding: str = field("nearest", one_of=("nearest", "floor"))
     antialias: bool = True  # Detectron2 (PIL) antialiases when it shrinks, torchvision does not
     round_resized: bool = True  # round the resized image to whole levels, as uint8 resizing does (Detectron2)
+    # of what the network reads; images are read as RGB
     channel_order: str = field("BGR", one_of=("RGB", "BGR"), weights="same")
     # levels are multiplied by this before mean and std; torchvision: 1 / 255
     pixel_scale: float = field(1.0, above=0, weights="same")
     # in channel_order, after pixel_scale
     mean: tuple[float, ...] = field((103.53, 116.28, 123.675), length=3, weights="same")
+    # in channel_order; what is left is divided by this
     std: tuple[float, ...] = field((1.0, 1.0, 1.0), length=3, above=0, weights="same")
     # canvases are multiples of this; a pyramid needs 32, and Detectron2's models without one have 1
     size_divisor: int = field(32, above=0, at_most=SIDE)
@@ -44,19 +46,21 @@ class BackboneConfig(Section):
     keras_application: str = field("", one_of=("", *APPLICATIONS), weights="same")
     # its layers that give out_levels; (): the last of each stride, where a stage ends
     keras_layers: tuple[str, ...] = field((), weights="same")
-    block: str = field("bottleneck", one_of=("bottleneck", "basic"), weights="same")  # or "basic"
+    block: str = field("bottleneck", one_of=("bottleneck", "basic"), weights="same")  # "basic": ResNet-18, -34
+    # residual blocks of C2, C3, C4, C5
     stage_blocks: tuple[int, ...] = field((3, 4, 6, 3), length=4, above=0, at_most=LAYERS, weights="same")
     # inner width; a bottleneck puts out four times as many
     stage_channels: tuple[int, ...] = field((64, 128, 256, 512), length=4, above=0, weights="same")
     # of a bottleneck's 3x3, which has stage_channels * width_per_group / 64 * groups channels
     groups: int = field(1, above=0, weights="same")
     width_per_group: int = field(64, above=0, weights="same")  # ResNeXt-101 32x8d: 32 groups of 8
-    stem_channels: int = field(64, above=0, weights="same")
-    stem_kernel: int = field(7, above=0, odd=True, weights="same")
+    stem_channels: int = field(64, above=0, weights="same")  # of the first convolution
+    stem_kernel: int = field(7, above=0, odd=True, weights="same")  # side of the first convolution, which has stride 2
     # stride of a bottleneck on its first 1x1 (MSRA, Detectron2 R50/R101), else on the 3x3
     stride_in_1x1: bool = field(True, weights="same")
+    # frozen_batch_norm keeps the statistics and scales that it is loaded with
     norm: str = field("frozen_batch_norm", one_of=NORMS, weights="norm")
-    norm_epsilon: float = field(1e-5, at_least=0, weights="same")
+    norm_epsilon: float = field(1e-5, at_least=0, weights="same")  # added to the variance
     # Keras's meaning: the share of the running statistics that stays
     norm_momentum: float = field(0.9, at_least=0, at_most=1)
     # what it gives, finest first, and where it ends
@@ -75,8 +79,8 @@ class FpnConfig(Section):
     """The feature pyramid: laterals, top-down sums, 3x3 outputs P2..P5, and P6 by a 1x1 max-pool of stride 2."""
 
     enabled: bool = True  # False: RPN and heads read the backbone's levels
-    channels: int = field(256, above=0)
-    norm: str = field("none", one_of=NORMS, weights="norm")
+    channels: int = field(256, above=0)  # of every level
+    norm: str = field("none", one_of=NORMS, weights="norm")  # of laterals and outputs
 
 
 @dataclasses.dataclass
@@ -99,21 +103,24 @@ class RpnConfig(Section):
     enabled: bool = True
     # names of the features it runs on, finest first
     levels: tuple[str, ...] = field(("P2", "P3", "P4", "P5", "P6"), some=True)
-    num_convs: int = field(1, above=0, at_most=LAYERS)
-    channels: int = field(256, above=0)
+    num_convs: int = field(1, above=0, at_most=LAYERS)  # 3x3 convolutions before logits and deltas
+    channels: int = field(256, above=0)  # of these convolutions
     pre_nms_top_n_train: int = field(2000, above=0, at_most=ROWS)  # a level
-    pre_nms_top_n_test: int = field(1000, above=0, at_most=ROWS)
+    pre_nms_top_n_test: int = field(1000, above=0, at_most=ROWS)  # the same, after training
     post_nms_top_n_train: int = field(1000, above=0, at_most=ROWS)  # an image
-    post_nms_top_n_test: int = field(1000, above=0, at_most=ROWS)
+    post_nms_top_n_test: int = field(1000, above=0, at_most=ROWS)  # the same, after training
+    # of two proposals that overlap more, the one of lower score is dropped
     nms_iou: float = field(0.7, at_least=0, at_most=1)
     # a proposal's sides must be positive and at least this, in pixels; torchvision: 1e-3
     min_size: float = field(0.0, at_least=0)
     # proposals are ordered by "logit" (Detectron2) or "sigmoid" (torchvision)
     ranking: str = field("logit", one_of=("logit", "sigmoid"))
+    # anchors with this overlap or more are object, and so are the best of each object
     positive_iou: float = field(0.7, at_least=0, at_most=1)
+    # anchors with less are background; those between do not count
     negative_iou: float = field(0.3, at_least=0, at_most=1)
     samples: int = field(256, above=0)  # anchors an image
-    positive_fraction: float = field(0.5, at_least=0, at_most=1)
+    positive_fraction: float = field(0.5, at_least=0, at_most=1)  # of samples, at most
     # "batch": samples * B (Detectron2); "sampled": sampled anchors (torchvision)
     loss_normalizer: str = field("batch", one_of=("batch", "sampled"))
     loss_beta: float = field(0.0, at_least=0)  # of smooth L1; 0 is L1; torchvision: 1/9
@@ -126,10 +133,11 @@ class RoiConfig(Section):
     # names of the features RoIs are pooled from, finest first
     levels: tuple[str, ...] = field(("P2", "P3", "P4", "P5"), some=True)
     samples: int = field(512, above=0, at_most=ROWS)  # RoIs an image
-    positive_fraction: float = field(0.25, at_least=0, at_most=1)
+    positive_fraction: float = field(0.25, at_least=0, at_most=1)  # of samples, at most
+    # RoIs with this overlap or more are foreground, others background
     positive_iou: float = field(0.5, at_least=0, at_most=1)
     canonical_size: float = field(224.0, above=0)  # a box of this side is pooled from canonical_level
-    canonical_level: int = field(4, at_least=0)
+    canonical_level: int = field(4, at_least=0)  # 4 is P4; others double or halve the side
     # where the epsilon stands: "detectron2" or "torchvision"
     level_rule: str = field("detectron2", one_of=("detectron2", "torchvision"))
     # what runs on each pooled RoI before the heads: nothing, or the backbone's C5, which halves its sides (paper, C4)
@@ -148,13 +156,14 @@ class RoiConfig(Section):
 class DetectionConfig(Section):
     """From class scores and deltas to the final detections, and from mask probabilities to pasted masks."""
 
-    score_threshold: float = field(0.05, at_least=0, at_most=1)
+    score_threshold: float = field(0.05, at_least=0, at_most=1)  # detections of this score or less are dropped
+    # of two boxes of a class that overlap more, the one of lower score is dropped
     nms_iou: float = field(0.5, at_least=0, at_most=1)
-    max_detections: int = field(100, above=0, at_most=ROWS)
+    max_detections: int = field(100, above=0, at_most=ROWS)  # D, an image
     min_size: float = field(0.0, at_least=0)  # torchvision: 1e-2
     # xla kernels only: (box, class) pairs an image that enter NMS, best first
     max_candidates: int = field(2000, above=0, at_most=ROWS)
-    mask_threshold: float = field(0.5, at_least=0, at_most=1)
+    mask_threshold: float = field(0.5, at_least=0, at_most=1)  # probability from which a pixel belongs to the mask
     # "continuous": Detectron2; "integer": torchvision's grown and truncated box
     paste: str = field("continuous", one_of=("continuous", "integer"))
 
@@ -181,8 +190,9 @@ class ModelConfig(Section):
     frozen: tuple[str, ...] = ()
     # a set of ops.kernels: "xla" for jit_compile; "onnx", "tensorrt", "tflite" for exports
     kernels: str = field("native", one_of=("native", "xla", "onnx", "tensorrt", "tflite"))
-    # Or "mixed_bfloat16", or "auto": that where the hardware has it; or "bfloat16", which keeps the weights in it too
-    # and does not train (exports). Geometry and losses are float32 in any case.
+    # of convolutions and fully connected layers. "mixed_bfloat16" keeps the weights in float32; "auto" is that where
+    # the hardware has it; "bfloat16" keeps the weights in it too and does not train (exports). Geometry and losses are
+    # float32 in any case
     dtype: str = field("float32", one_of=("float32", "mixed_bfloat16", "bfloat16", "auto"))
     # "evenly": deterministic, in index order, to compare with another program
     sampler: str = field("random", one_of=("random", "evenly"))

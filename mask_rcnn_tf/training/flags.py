@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ import tensorflow as tf
 from absl import app, flags
 from ml_collections import config_flags
 
-from mask_rcnn_tf import command, starting
+from mask_rcnn_tf import command, explained, starting
 from mask_rcnn_tf.config import AugmentationConfig, Config
 from mask_rcnn_tf.presets import load_config, preset_names
 
@@ -128,6 +129,9 @@ def run(main: Callable[[Sequence[str]], Any], config_required: bool = True, take
     """
 
     def parse_or_exit(argv):
+        if {"--help", "-help", "-h"} & set(argv[1:]):
+            _explain()
+            sys.exit(0)
         try:
             return parse(argv, config_required=config_required, takes_paths=takes_paths)
         except ValueError as error:
@@ -160,6 +164,13 @@ def run(main: Callable[[Sequence[str]], Any], config_required: bool = True, take
     except KeyboardInterrupt:  # while the flags are parsed
         print(f"{pathlib.Path(sys.argv[0]).stem}: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _explain():
+    """The help: what the tool is for, its flags, and every key of the configuration where it takes one."""
+    app.usage(shorthelp=True, writeto_stdout=True)
+    if "config" in flags.FLAGS:
+        print(explained.text(min(120, shutil.get_terminal_size().columns)))
 
 
 def check_output(path: str | os.PathLike):
