@@ -5,6 +5,8 @@
 `mask_rcnn_shapes` and a small keypoint head. Every shape has five keypoints: its topmost, rightmost, lowest and
 leftmost pixel, and its centre. One task alone: `--config.model.keypoint_head.enabled=False` or
 `--config.model.mask_head.enabled=False`.
+
+Expected on the 200 held-out scenes: mask AP 0.75, box AP 0.74, keypoint AP 0.48.
 """
 
 from mask_rcnn_tf.configs import mask_rcnn_shapes
