@@ -53,7 +53,15 @@ def _around(config: Config) -> tuple[int, ...]:
     return tuple(round(side * factor) for factor in (5 / 6, 1, 7 / 6))
 
 
-SEVERAL_CLASSES = {"data.shapes.one_class": False}
+def _five_times(config: Config) -> int:
+    return 5 * config.train.steps
+
+
+SEVERAL_CLASSES = {  # which are told apart later than they are found
+    "data.shapes.one_class": False,
+    "train.steps": _five_times,
+    "train.evaluate_every": _five_times,
+}
 ONE_COARSE_LEVEL = {
     "model.fpn.enabled": False,
     "model.backbone.out_levels": _coarsest,

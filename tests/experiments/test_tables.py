@@ -41,6 +41,7 @@ def test_values_may_follow_the_configuration():
     base.data.train_short_sides, base.data.canvases = (192,), ((192, 192),)
     augmented = configured(base, TABLES["test_augmentation"], "augmented", 0)
     assert augmented.eval.augmentation.short_sides == (160, 192, 224)
+    assert configured(base, TABLES["mask_loss"], "softmax", 0).train.steps == 5 * base.train.steps
     coarse = configured(base, TABLES["stride_32"], "pool", 0).model
     assert coarse.backbone.out_levels == coarse.rpn.levels == coarse.roi.levels == ("C5",) and not coarse.fpn.enabled
     assert coarse.anchors.sizes == (tuple(size for sizes in base.model.anchors.sizes for size in sizes),)
