@@ -20,6 +20,9 @@ ALL = (
     "fields",
     "strict_json",
     "whole_files",
+    "command",
+    "explained",
+    "progress",
     "starting",
     "presets",
     "configs",
@@ -38,7 +41,9 @@ ALL = (
 
 # What a part of the package may import besides itself. The longest key that fits a module counts.
 IMPORTS = {
-    **dict.fromkeys(("applications", "arguments", "command", "ops", "starting", "strict_json", "whole_files"), ()),
+    **dict.fromkeys(
+        ("applications", "arguments", "command", "ops", "progress", "starting", "strict_json", "whole_files"), ()
+    ),
     "__init__": ALL,
     "config": ("applications", "fields", "validation"),
     "fields": ("arguments",),
@@ -48,30 +53,13 @@ IMPORTS = {
     "configs": ("config",),
     "__main__": ("command",),
     "coco": ("arguments", "ops", "strict_json", "whole_files"),
-    "data": ("arguments", "ops", "coco", "config", "strict_json"),
+    "data": ("arguments", "ops", "coco", "config", "progress", "strict_json"),
     "models": ("arguments", "ops", "config"),
     "weights": ("applications", "arguments", "models", "config", "fields", "presets", "strict_json", "whole_files"),
-    "evaluation": ("arguments", "ops", "coco", "config", "weights", "whole_files"),  # loads the model that it runs
+    "evaluation": ("arguments", "ops", "coco", "config", "progress", "weights", "whole_files"),  # loads models
     "visualize": ("arguments", "ops", "coco"),
     "export": ("arguments", "models", "ops", "coco", "config", "strict_json", "whole_files", "evaluation", "data"),
-    "training": (
-        "arguments",
-        "config",
-        "strict_json",
-        "whole_files",
-        "command",
-        "explained",
-        "starting",
-        "presets",
-        "ops",
-        "coco",
-        "data",
-        "models",
-        "weights",
-        "evaluation",
-        "visualize",
-        "export",
-    ),
+    "training": tuple(name for name in ALL if name not in ("training", "benchmark", "experiments")),
     "benchmark": ALL,
     "experiments": ("config", "whole_files", "visualize", "training"),
 }

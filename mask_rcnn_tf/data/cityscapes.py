@@ -7,11 +7,11 @@ Source: cityscapesScripts, `helpers/labels.py` (labels that have instances and a
 import os
 import pathlib
 
-import keras
 import numpy as np
 from PIL import Image
 
 from mask_rcnn_tf.coco import rle
+from mask_rcnn_tf.progress import Progress
 
 SPLITS = ("train", "val", "test", "train_extra")
 LABELS = {
@@ -35,7 +35,7 @@ def to_coco(root: str | os.PathLike, split: str, quality: str = "gtFine", verbos
       root: the folder with `leftImg8bit` and `quality` in it.
       split: a folder of both, one of `SPLITS`.
       quality: "gtFine" or "gtCoarse". The images of "test" have no annotations to be read.
-      verbose: 0 hides the progress bar.
+      verbose: 0 hides the progress.
 
     Returns:
       A COCO dictionary. `file_name` is the path below `images_folder(root, split)`, `id` of an image its place in the
@@ -53,7 +53,7 @@ def to_coco(root: str | os.PathLike, split: str, quality: str = "gtFine", verbos
     if not paths:
         raise ValueError(f"root is '{root}'; allowed: a folder with images {folder}/<city>/*{IMAGE}.")
     images, annotations = [], []
-    progress = keras.utils.Progbar(len(paths), unit_name="image", verbose=verbose)
+    progress = Progress(len(paths), "image", verbose=verbose)
     for number, path in enumerate(paths, 1):
         with Image.open(path) as image:
             width, height = image.size

@@ -15,6 +15,7 @@ from mask_rcnn_tf.coco import categories
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import coco_metrics
 from mask_rcnn_tf.ops import images as image_ops
+from mask_rcnn_tf.progress import Progress
 
 LOG = logging.getLogger("mask_rcnn_tf")
 DATASET = "a tf.data.Dataset, such as val_dataset(config)"
@@ -34,7 +35,7 @@ def predict_results(
       model: a `MaskRCNN`.
       dataset: finite batches of the pipeline: `image`, `image_shape`, `original_shape`, `image_id`; labels are unused.
       category_ids: the file's id of classes 1..C.
-      verbose: 0 hides the progress bar.
+      verbose: 0 hides the progress.
       predict: from uint8 images to detections an image in their pixels, as `mask_rcnn_tf.make_predictor` gives it: the
         dataset then has whole images, `image` uint8 [h, w, 3] and `image_id`, such as `val_images(config)`.
 
@@ -49,7 +50,7 @@ def predict_results(
     if cardinality == tf.data.INFINITE_CARDINALITY:
         raise ValueError("dataset is infinite; allowed: a dataset that ends, such as val_dataset(config).")
     detection = model.config.detection
-    progress = keras.utils.Progbar(cardinality if cardinality > 0 else None, unit_name="batch", verbose=verbose)
+    progress = Progress(cardinality if cardinality > 0 else None, "batch", verbose=verbose)
     results = []
     for batch in dataset:
         found = _predict_batch(model, batch) if predict is None else [_predict_image(predict, batch)]
@@ -108,7 +109,7 @@ def evaluate(
       iou_types: any of "bbox", "segm", "keypoints", "proposals".
       max_dets: detections an image that count, ascending; None: COCO's 1, 10, 100, or LVIS's 300.
       sigmas: one of each keypoint; None is COCO's 17.
-      verbose: 0 hides the progress bar.
+      verbose: 0 hides the progress.
 
     Returns:
       The tables of `coco_metrics.score`, and the COCO results that were scored.

@@ -4,12 +4,12 @@ import os
 import pathlib
 from collections import defaultdict
 
-import keras
 import numpy as np
 from PIL import Image
 
 from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.coco import rle
+from mask_rcnn_tf.progress import Progress
 
 IMAGE = "_leftImg8bit.png"
 
@@ -21,7 +21,7 @@ def write_results(ground_truth: dict, results: list[dict], folder: str | os.Path
       ground_truth: what `data.cityscapes.to_coco` gives; its `categories` have the dataset's label ids.
       results: COCO results with masks, as `coco.reader.read_results` reads them, of images of the former.
       folder: new or empty. Images without an object have an empty list, as the programs ask for.
-      verbose: 0 hides the progress bar.
+      verbose: 0 hides the progress.
 
     Returns:
       How many masks were written.
@@ -37,7 +37,7 @@ def write_results(ground_truth: dict, results: list[dict], folder: str | os.Path
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"output is '{folder}'; allowed: a folder that is to be, or an empty one.")
     folder.mkdir(parents=True, exist_ok=True)
-    progress = keras.utils.Progbar(len(rows), unit_name="image", verbose=verbose)
+    progress = Progress(len(rows), "image", verbose=verbose)
     for image in ground_truth["images"]:
         stem = pathlib.PurePosixPath(image["file_name"]).name.removesuffix(IMAGE)
         lines = [_write(row, image, folder, f"{stem}_{i}.png") for i, row in enumerate(rows[image["id"]])]

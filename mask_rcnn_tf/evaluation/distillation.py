@@ -7,7 +7,6 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 from mask_rcnn_tf.coco import rle
@@ -15,6 +14,7 @@ from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation.files import translated
 from mask_rcnn_tf.evaluation.image_files import ImageFile
 from mask_rcnn_tf.evaluation.predicting import Predict, predict_each
+from mask_rcnn_tf.progress import Progress
 
 MARGIN = 1000  # results that are kept beside the best until they are sorted out
 SEEN = 0.05  # score from which a keypoint is labelled, as in pictures
@@ -56,7 +56,7 @@ def distill(
       ValueError: nothing was found, or as `objects_per_image` and `files.translated`.
     """
     images, results, failures = [], [], []
-    mean, progress = objects_per_image(labelled), keras.utils.Progbar(len(files), unit_name="image")
+    mean, progress = objects_per_image(labelled), Progress(len(files), "image")
     for outcome in predict_each(predict, files, config):
         progress.add(1)
         if outcome.error:

@@ -7,7 +7,6 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -19,6 +18,7 @@ from mask_rcnn_tf.coco.proposals import Proposals
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation.image_files import ImageFile
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
+from mask_rcnn_tf.progress import Progress
 
 LOG = logging.getLogger("mask_rcnn_tf")
 Predict = Callable[..., list[dict]]
@@ -90,13 +90,13 @@ def predict_files(
       predict: see `predict_each`.
       files: what to predict.
       config: the model's.
-      verbose: 0 hides the progress bar.
+      verbose: 0 hides the progress.
       proposals: see `predict_each`.
 
     Returns:
       COCO results with `file_name`, and one message for each file that could not be read.
     """
-    progress = keras.utils.Progbar(len(files), unit_name="image", verbose=verbose)
+    progress = Progress(len(files), "image", verbose=verbose)
     results, failures, facts = [], [], {}
     for outcome in predict_each(predict, files, config, proposals=proposals):
         progress.add(1)
@@ -169,7 +169,7 @@ def write_predictions(
     Raises:
       OSError: the results cannot be written, e.g. because the disk is full; those before are in the lines.
     """
-    progress = keras.utils.Progbar(len(files), unit_name="image")
+    progress = Progress(len(files), "image")
     written, failures, undrawn, facts = ResultsFile(path), [], [], {}
     for outcome in predict_each(predict, files, config, max_pixels):
         progress.add(1)

@@ -2,7 +2,6 @@
 
 import os
 
-import keras
 import numpy as np
 
 from mask_rcnn_tf.coco import proposals as coco_proposals
@@ -10,6 +9,7 @@ from mask_rcnn_tf.coco import reader
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation.image_files import list_images
 from mask_rcnn_tf.evaluation.predicting import Predict, predict_each
+from mask_rcnn_tf.progress import Progress
 
 
 def write_proposals(
@@ -23,7 +23,7 @@ def write_proposals(
       folder: of its images.
       config: of that model.
       path: of the .npz file that is to be, see `coco.proposals`.
-      verbose: 0 hides the progress bar.
+      verbose: 0 hides the progress.
 
     Returns:
       How many proposals were written, and one message for each image that could not be read, which has none.
@@ -36,7 +36,7 @@ def write_proposals(
         raise ValueError(f"images is {folder!r}; there is no such folder.")
     sizes = {image["id"]: (image["height"], image["width"]) for image in listed["images"]}
     files, rows, failures = list_images(listed, folder), [], []
-    progress = keras.utils.Progbar(len(files), unit_name="image", verbose=verbose)
+    progress = Progress(len(files), "image", verbose=verbose)
     for outcome in predict_each(predict, files, config):
         progress.add(1)
         failures += [outcome.error] * bool(outcome.error)

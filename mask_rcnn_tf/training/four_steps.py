@@ -9,7 +9,6 @@ import os
 import pathlib
 from collections.abc import Callable
 
-import keras
 import numpy as np
 
 from mask_rcnn_tf.coco import proposals as coco_proposals
@@ -23,6 +22,7 @@ from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.prediction import make_predictor
 from mask_rcnn_tf.models.rpn_alone import rpn_alone, rpn_config
 from mask_rcnn_tf.models.variable_paths import stable_paths
+from mask_rcnn_tf.progress import Progress
 from mask_rcnn_tf.training.checkpoint import save_model
 from mask_rcnn_tf.training.fit import resolve, train
 from mask_rcnn_tf.training.run_folder import as_json, read_object
@@ -165,7 +165,7 @@ def propose(model: MaskRCNN, config: Config, split: str, path: str | os.PathLike
     LOG.info("proposals of %s: %s", split, path)
     predict, nothing = make_predictor(rpn_alone(model, _kept(config))), np.zeros((0, 4), np.float32)
     rows = {number: (number, (h, w), nothing, nothing[:, 0]) for number, h, w in sources.images(config, split)}
-    progress = keras.utils.Progbar(None, unit_name="image")
+    progress = Progress(None, "image")
     for record in sources.dataset(config, split):
         image = records.decoded(record, config.model.preprocess.white_level)["image"].numpy()
         (found,) = predict([image])

@@ -1,6 +1,7 @@
 """The callback inside a real `fit`, on a Keras model that finds a known part of the truth."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -172,7 +173,8 @@ def test_bad_input():
         callback.evaluate(Finder(), dataset(), ground_truth(), category_ids=(4, 7), verbose=0)
 
 
-def test_progress_bar(capsys):
+def test_progress_bar(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     callback.predict_results(Finder(), dataset(), IDS)
     assert "2/2" in capsys.readouterr().out
 
