@@ -2,7 +2,6 @@
 
 import ast
 import difflib
-import importlib.metadata
 import importlib.util
 import pathlib
 import re
@@ -40,7 +39,7 @@ def main():
     if name in ("help", "--help", "-h", "--helpfull"):
         print(overview())
     elif name == "--version":
-        print(f"mrcnn {importlib.metadata.version('mask_rcnn_tf')}")
+        print(f"mrcnn {sys.modules[__package__].__version__}")
     elif name not in COMMANDS:
         near = "".join(f" Did you mean {key!r}?" for key in difflib.get_close_matches(name, COMMANDS, 1))
         print(f"mrcnn: {name!r:.100} is no command; allowed: {', '.join(COMMANDS)}.{near}", file=sys.stderr)
