@@ -1,7 +1,6 @@
 """The house: who may import whom, how long things may be, and that public names are explained.
 
-Each rule is a function from a source to a list of violations, so that the rules themselves are tested on small sources
-written for it, below the tests of the project.
+Each rule is a function from a source to its violations, itself tested on small sources below the project's tests.
 """
 
 import ast
@@ -25,6 +24,7 @@ ALL = (
     "configs",
     "ops",
     "coco",
+    "conversion",
     "data",
     "models",
     "weights",
@@ -51,6 +51,7 @@ IMPORTS = {
     "whole_files": (),
     "starting": (),
     "coco": ("arguments", "ops", "strict_json", "whole_files"),
+    "conversion": ("arguments", "ops", "coco", "strict_json", "whole_files"),
     "data": ("arguments", "ops", "coco", "config", "strict_json"),
     "models": ("arguments", "ops", "config"),
     "weights": ("applications", "arguments", "models", "config", "fields", "presets", "strict_json", "whole_files"),

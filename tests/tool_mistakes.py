@@ -26,7 +26,16 @@ def with_flag(line, flag, value):
     return " ".join([part for part in line.split() if not part.startswith(f"--{flag}=")] + [f"--{flag}={value}"])
 
 
+CONVERT = "convert --from=labelme --input=images --output=new_annotations.json"
+
 MISTAKES = [  # command line, exit status, words of the message
+    (CONVERT, 1, "no images were found that can be used: left out: 1 x image without a JSON file of LabelMe"),
+    (with_flag(CONVERT, "from", "labelmi"), 2, "from"),
+    (with_flag(CONVERT, "input", "none"), 1, "input is 'none'; there is no such file or folder"),
+    (with_flag(CONVERT, "input", "a.json"), 1, "images is 'a.json'; there is no such folder"),
+    (CONVERT + " --images=none", 1, "images is 'none'; there is no such folder"),
+    (with_flag(CONVERT, "output", "full"), 1, "full"),
+    (with_flag(CONVERT, "output", "images"), 1, "input and output are one place"),
     (CITY, 1, "root is 'nothing'; allowed: a folder with images nothing/leftImg8bit/train/<city>/*_leftImg8bit.png"),
     (CITY + " --split=dev", 2, "split"),
     (CITY + " --results=results.json", 1, "allowed: --root, or --annotations and --results"),

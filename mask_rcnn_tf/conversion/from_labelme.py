@@ -1,0 +1,150 @@
+"""LabelMe: a JSON file an image, beside it or with the way to it.
+
+Coordinates are of the image as people see it: LabelMe applies EXIF's orientation before it shows and measures one.
+
+Source: wkentaro/labelme, `labelme/label_file.py` (keys), `utils/shape.py` and `examples/instance_segmentation/
+labelme2coco.py` (types of shapes; one label with one group_id is one object).
+"""
+
+import base64
+import binascii
+import pathlib
+import posixpath
+
+import numpy as np
+
+from mask_rcnn_tf import strict_json
+from mask_rcnn_tf.arguments import shown
+from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.conversion import label_images, outlines
+from mask_rcnn_tf.conversion.image_folder import ImageFolder, files_below, stem
+from mask_rcnn_tf.conversion.labelled import (
+    LabelledData,
+    LabelledImage,
+    LabelledObject,
+    Options,
+    Report,
+    category_name,
+    relative,
+    stated_shape,
+)
+
+
+def read(folder: pathlib.Path, options: Options, report: Report) -> LabelledData:
+    """Reads every JSON file of LabelMe below a folder.
+
+    Args:
+      folder: of the JSON files; the images too unless `options.images` says otherwise.
+      options: `images`.
+      report: gets what is left out.
+
+    Returns:
+      The images that have a JSON file. An image without one was not labelled yet, and is left out.
+    """
+    images = ImageFolder(options.images or folder)
+    data = LabelledData(images.root)
+    for name in files_below(folder):
+        if name.lower().endswith(".json"):
+            try:
+                content = _content(folder / name)
+                image = _image(content, folder / name, images)
+            except Rejected as error:
+                report.lose(error, name)
+                continue
+            image.objects = _objects(content["shapes"], image, name, report)
+            data.images.append(image)
+    for name in images.left():
+        report.lose(Rejected("image without a JSON file of LabelMe, taken as not labelled"), name)
+    return data
+
+
+def _content(path: pathlib.Path) -> dict:
+    try:
+        content = strict_json.read(path, "it", None)
+    except ValueError as error:
+        raise Rejected("JSON file that cannot be read", str(error).rstrip(".")) from None
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        raise Rejected("JSON file that is not LabelMe's", "it has no list 'shapes'")
+    return content
+
+
+def _image(content: dict, path: pathlib.Path, images: ImageFolder) -> LabelledImage:
+    beside = relative(path.parent, images.root)
+    stated = stated_shape(content.get("imageHeight"), content.get("imageWidth"))
+    named = content.get("imagePath")
+    own = stem(path.name)
+    if not isinstance(named, str) or not named:
+        return images.image(images.find(own, beside, any_suffix=True), stated)
+    try:
+        name = images.find(named, beside)
+    except Rejected:  # files that were renamed or saved in another format together
+        name = images.find(own, beside, any_suffix=True)
+        if posixpath.dirname(name) != beside.removeprefix("."):
+            raise
+    return images.image(name, stated)
+
+
+def _objects(shapes: list, image: LabelledImage, name: str, report: Report) -> list[LabelledObject]:
+    """The objects of a file; shapes of one label and group_id are one object."""
+    groups: dict[tuple, list] = {}
+    for number, shape in enumerate(shapes, 1):
+        where = f"{name}: shape {number}"
+        try:
+            if not isinstance(shape, dict):
+                raise Rejected("shape that is no table", f"it is {shown(shape):.60}")
+            where += f" ({shown(shape.get('label')):.40})"
+            category, group = category_name(shape.get("label")), shape.get("group_id")
+            part = _part(shape, (image.height, image.width))
+        except Rejected as error:
+            report.lose(error, where)
+            continue
+        key = (category, number) if group is None else (category, "group", repr(group))
+        groups.setdefault(key, []).append((part, where))
+    found = []
+    for (category, *_), parts in groups.items():
+        where = parts[0][1]
+        try:
+            found.append(_object(category, where, [part for part, _ in parts], image))
+        except Rejected as error:
+            report.lose(error, where)
+    return found
+
+
+def _object(category: str, where: str, parts: list, image: LabelledImage) -> LabelledObject:
+    if len(parts) == 1 and isinstance(parts[0], tuple):
+        return LabelledObject(category, where, box=list(parts[0]))
+    masks = [[outlines.rectangle(list(part))] if isinstance(part, tuple) else part for part in parts]
+    return LabelledObject(category, where, outlines.united(masks, (image.height, image.width)))
+
+
+def _part(shape: dict, image_shape: tuple[int, int]) -> tuple | list | dict:
+    """A shape as a box (a tuple), a list of polygons or an RLE. Raises Rejected: it is none of them."""
+    kind = shape.get("shape_type") or "polygon"
+    if kind in ("polygon", "oriented_rectangle"):
+        return [outlines.polygon(shape.get("points"))]
+    if kind not in ("rectangle", "circle", "mask"):
+        raise Rejected(f"shape of type {shown(kind):.40}, which has no area")
+    points = outlines.points(shape.get("points"), str(kind))
+    if kind == "rectangle" and len(points) == 4:
+        return [points.ravel().tolist()]
+    if len(points) != 2:
+        raise Rejected(f"{kind} of another number of points than 2", f"it has {len(points)}")
+    if kind == "rectangle":
+        return tuple(outlines.corner_box(*points))
+    if kind == "circle":
+        radius = float(np.linalg.norm(points[1] - points[0]))
+        return [outlines.ellipse(tuple(points[0]), (radius, radius))]
+    return _mask(shape.get("mask"), points, image_shape)
+
+
+def _mask(text: object, points: np.ndarray, image_shape: tuple[int, int]) -> dict:
+    """A mask: a PNG as base64, in the window of two corners, of which the second is inside."""
+    (x1, y1), (x2, y2) = points.astype(int).tolist()
+    height, width = y2 - y1 + 1, x2 - x1 + 1
+    if not (0 < height <= 2 * image_shape[0] and 0 < width <= 2 * image_shape[1]):
+        raise Rejected("mask with a window that is none", f"corners {points.tolist()!r:.60}")
+    try:
+        content = base64.b64decode(text if isinstance(text, str) else b"?", validate=True)
+    except (binascii.Error, ValueError):
+        raise Rejected("mask that cannot be decoded", f"it is {shown(text):.40}; allowed: a PNG in base64") from None
+    return outlines.windowed(label_images.decode(content, (height, width), "mask") > 0, (y1, x1), image_shape)
