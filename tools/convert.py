@@ -16,6 +16,11 @@ TO = flags.DEFINE_enum("to", "coco", formats.TARGETS, "Format that is written.")
 INPUT = flags.DEFINE_string("input", None, "Folder or file of the annotations.", required=True)
 IMAGES = flags.DEFINE_string("images", None, "Folder of the images, where they are not where the format has them.")
 OUTPUT = flags.DEFINE_string("output", None, "COCO file, or folder of another format.", required=True)
+SPLIT = flags.DEFINE_string("split", "", "Part of the images, as the format calls it, such as train; '' for all.")
+CATEGORY = flags.DEFINE_string("category", "object", "Of objects that have no name in their format, as label images.")
+ATTRIBUTE = flags.DEFINE_string(
+    "attribute", "", "VIA: the region attribute that is the category, where it has several."
+)
 AS_MASKS = flags.DEFINE_bool("boxes_as_masks", False, "A rectangle is the object's mask, not a box around it.")
 
 
@@ -26,7 +31,7 @@ def main(_):
     else:
         check_apart(OUTPUT.value)
     images = pathlib.Path(IMAGES.value) if IMAGES.value else None
-    options = Options(images, boxes_as_masks=AS_MASKS.value)
+    options = Options(images, SPLIT.value, CATEGORY.value, ATTRIBUTE.value, AS_MASKS.value)
     print("\n".join(formats.convert(FROM.value, INPUT.value, TO.value, OUTPUT.value, options)))
 
 

@@ -7,7 +7,16 @@ from typing import NamedTuple
 from mask_rcnn_tf.coco import results
 from mask_rcnn_tf.coco.errors import printable
 from mask_rcnn_tf.coco.segmentation import has_segmentation
-from mask_rcnn_tf.conversion import from_labelme, to_coco
+from mask_rcnn_tf.conversion import (
+    from_cvat,
+    from_label_studio,
+    from_labelme,
+    from_masks,
+    from_via,
+    from_voc,
+    from_yolo,
+    to_coco,
+)
 from mask_rcnn_tf.conversion.labelled import LabelledData, Options, Report
 
 
@@ -23,7 +32,15 @@ class Source(NamedTuple):
     takes: tuple[str, ...] = ()
 
 
-SOURCES = {"labelme": Source(from_labelme.read)}
+SOURCES = {
+    "cvat": Source(from_cvat.read, ("split",)),
+    "label_studio": Source(from_label_studio.read),
+    "labelme": Source(from_labelme.read),
+    "masks": Source(from_masks.read, ("category",)),
+    "via": Source(from_via.read, ("attribute", "category")),
+    "voc": Source(from_voc.read, ("split",)),
+    "yolo": Source(from_yolo.read, ("split",)),
+}
 TARGETS = ("coco",)
 
 

@@ -10,18 +10,19 @@ import base64
 import binascii
 import pathlib
 import posixpath
+from collections.abc import Iterator
 
 import numpy as np
 
 from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.arguments import shown
 from mask_rcnn_tf.coco.errors import Rejected
-from mask_rcnn_tf.conversion import label_images, outlines
+from mask_rcnn_tf.conversion import grouping, label_images, outlines
+from mask_rcnn_tf.conversion.grouping import Part
 from mask_rcnn_tf.conversion.image_folder import ImageFolder, files_below, stem
 from mask_rcnn_tf.conversion.labelled import (
     LabelledData,
     LabelledImage,
-    LabelledObject,
     Options,
     Report,
     category_name,
@@ -51,7 +52,7 @@ def read(folder: pathlib.Path, options: Options, report: Report) -> LabelledData
             except Rejected as error:
                 report.lose(error, name)
                 continue
-            image.objects = _objects(content["shapes"], image, name, report)
+            image.objects = grouping.objects(_parts(content["shapes"], image, name, report), image, report)
             data.images.append(image)
     for name in images.left():
         report.lose(Rejected("image without a JSON file of LabelMe, taken as not labelled"), name)
@@ -84,57 +85,38 @@ def _image(content: dict, path: pathlib.Path, images: ImageFolder) -> LabelledIm
     return images.image(name, stated)
 
 
-def _objects(shapes: list, image: LabelledImage, name: str, report: Report) -> list[LabelledObject]:
-    """The objects of a file; shapes of one label and group_id are one object."""
-    groups: dict[tuple, list] = {}
+def _parts(shapes: list, image: LabelledImage, name: str, report: Report) -> Iterator[Part]:
     for number, shape in enumerate(shapes, 1):
         where = f"{name}: shape {number}"
         try:
             if not isinstance(shape, dict):
                 raise Rejected("shape that is no table", f"it is {shown(shape):.60}")
             where += f" ({shown(shape.get('label')):.40})"
-            category, group = category_name(shape.get("label")), shape.get("group_id")
-            part = _part(shape, (image.height, image.width))
+            category = category_name(shape.get("label"))
+            segmentation, box = _shape(shape, (image.height, image.width))
+            yield Part(category, where, shape.get("group_id"), segmentation, box)
         except Rejected as error:
             report.lose(error, where)
-            continue
-        key = (category, number) if group is None else (category, "group", repr(group))
-        groups.setdefault(key, []).append((part, where))
-    found = []
-    for (category, *_), parts in groups.items():
-        where = parts[0][1]
-        try:
-            found.append(_object(category, where, [part for part, _ in parts], image))
-        except Rejected as error:
-            report.lose(error, where)
-    return found
 
 
-def _object(category: str, where: str, parts: list, image: LabelledImage) -> LabelledObject:
-    if len(parts) == 1 and isinstance(parts[0], tuple):
-        return LabelledObject(category, where, box=list(parts[0]))
-    masks = [[outlines.rectangle(list(part))] if isinstance(part, tuple) else part for part in parts]
-    return LabelledObject(category, where, outlines.united(masks, (image.height, image.width)))
-
-
-def _part(shape: dict, image_shape: tuple[int, int]) -> tuple | list | dict:
-    """A shape as a box (a tuple), a list of polygons or an RLE. Raises Rejected: it is none of them."""
+def _shape(shape: dict, image_shape: tuple[int, int]) -> tuple[list | dict | None, list[float] | None]:
+    """COCO's segmentation of a shape, or else its box. Raises Rejected: it is neither."""
     kind = shape.get("shape_type") or "polygon"
     if kind in ("polygon", "oriented_rectangle"):
-        return [outlines.polygon(shape.get("points"))]
+        return [outlines.polygon(shape.get("points"))], None
     if kind not in ("rectangle", "circle", "mask"):
         raise Rejected(f"shape of type {shown(kind):.40}, which has no area")
     points = outlines.points(shape.get("points"), str(kind))
     if kind == "rectangle" and len(points) == 4:
-        return [points.ravel().tolist()]
+        return [points.ravel().tolist()], None
     if len(points) != 2:
         raise Rejected(f"{kind} of another number of points than 2", f"it has {len(points)}")
     if kind == "rectangle":
-        return tuple(outlines.corner_box(*points))
+        return None, outlines.corner_box(*points)
     if kind == "circle":
         radius = float(np.linalg.norm(points[1] - points[0]))
-        return [outlines.ellipse(tuple(points[0]), (radius, radius))]
-    return _mask(shape.get("mask"), points, image_shape)
+        return [outlines.ellipse(tuple(points[0]), (radius, radius))], None
+    return _mask(shape.get("mask"), points, image_shape), None
 
 
 def _mask(text: object, points: np.ndarray, image_shape: tuple[int, int]) -> dict:

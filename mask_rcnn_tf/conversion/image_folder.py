@@ -16,7 +16,8 @@ from mask_rcnn_tf.conversion.labelled import LabelledImage
 from mask_rcnn_tf.ops import stored_images
 from mask_rcnn_tf.ops.orientation import displayed_shape
 
-FOREIGN = re.compile(r"/|\.\./|[a-zA-Z][\w+.-]*:")  # how a path begins that is of another folder or machine
+ELSEWHERE = re.compile(r"/|[a-zA-Z][\w+.-]*:")  # how an absolute path, or an address, begins
+FOREIGN = re.compile(rf"{ELSEWHERE.pattern}|\.\./")  # or one of another folder
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
@@ -25,16 +26,18 @@ class ImageFolder:
 
     Args:
       root: the folder.
+      without: names of folders whose pictures are no images.
 
     Raises:
       ValueError: there is no such folder.
     """
 
-    def __init__(self, root: str | os.PathLike):
+    def __init__(self, root: str | os.PathLike, without: tuple[str, ...] = ()):
         self.root = pathlib.Path(root)
         if not self.root.is_dir():
             raise ValueError(f"images is '{printable(root)}'; there is no such folder.")
-        self.names = [name for name in files_below(self.root) if name.lower().endswith(SUFFIXES)]
+        names = [name for name in files_below(self.root) if name.lower().endswith(SUFFIXES)]
+        self.names = [name for name in names if not set(name.split("/")[:-1]) & set(without)]
         self._known = set(self.names)
         self._by_base, self._by_stem = defaultdict(list), defaultdict(list)
         for name in self.names:
@@ -57,7 +60,8 @@ class ImageFolder:
         Raises:
           Rejected: there is none, or several that fit as well.
         """
-        wanted = os.path.normpath(os.path.join(beside, name.replace("\\", "/"))).replace(os.sep, "/")
+        name = name.replace("\\", "/")
+        wanted = os.path.normpath(name if ELSEWHERE.match(name) else os.path.join(beside, name)).replace(os.sep, "/")
         if wanted in self._known:
             return wanted
         parts = folded(wanted).split("/")

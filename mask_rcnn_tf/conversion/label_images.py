@@ -13,7 +13,8 @@ from mask_rcnn_tf.coco.errors import Rejected, printable
 from mask_rcnn_tf.ops import stored_images
 
 FORMATS = ("PNG", "TIFF", "BMP", "GIF")  # without loss
-COLOURS = {"RGB": 3, "RGBA": 3}
+COLOURS = ("RGB", "RGBA")
+FIRST_COLOUR = 2**32  # above every grey value
 
 
 def read(path: str | os.PathLike, shape: tuple[int, int], as_indices: bool = True) -> np.ndarray:
@@ -22,10 +23,10 @@ def read(path: str | os.PathLike, shape: tuple[int, int], as_indices: bool = Tru
     Args:
       path: of a file in one of `FORMATS`: grey of 1 to 32 bits, a palette, or colours.
       shape: (h, w) that it must have, pixels.
-      as_indices: whether the places in a palette count, or else its colours.
+      as_indices: whether the places in a palette whose first is black count, or else its colours.
 
     Returns:
-      int64 [h, w]; colours are red * 65536 + green * 256 + blue.
+      int64 [h, w]; black is 0, other colours are `colour`'s, which no grey value is.
 
     Raises:
       Rejected: it cannot be read, is of another size, or has values that are no whole numbers from 0 on.
@@ -70,18 +71,24 @@ def decode(content: bytes, shape: tuple[int, int], where: str, as_indices: bool 
 
 
 def _values(image: Image.Image, where: str, as_indices: bool) -> np.ndarray:
-    if image.mode == "P" and not as_indices:
+    if image.mode == "P" and not (as_indices and image.getpalette()[:3] == [0, 0, 0]):
         image = image.convert("RGB")
     if image.mode in ("LA", "PA"):
         image = image.getchannel(0)
     values = np.asarray(image)
     if image.mode in COLOURS:
-        values = values[..., :3].astype(np.int64) @ np.array([65536, 256, 1])
+        values = colour(values[..., :3])
     if values.ndim != 2 or not (np.isfinite(values) & (values == np.round(values)) & (values >= 0)).all():
         raise Rejected(
             "label image of other values", f"{where}: mode {image.mode}; allowed: whole numbers from 0, or colours"
         )
     return values.astype(np.int64)
+
+
+def colour(rgb: np.ndarray) -> np.ndarray:
+    """Colours [..., 3], 0 to 255, as int64 [...]: 0 for black, else 2**32 + red * 65536 + green * 256 + blue."""
+    values = np.asarray(rgb).astype(np.int64) @ np.array([65536, 256, 1])
+    return np.where(values > 0, values + FIRST_COLOUR, 0)
 
 
 def masks(values: np.ndarray) -> list[tuple[int, np.ndarray, tuple[int, int]]]:
@@ -99,7 +106,7 @@ def masks(values: np.ndarray) -> list[tuple[int, np.ndarray, tuple[int, int]]]:
     rows, columns, found = rows[order], columns[order], found[order]
     starts = np.flatnonzero(np.diff(found, prepend=-1))
     result = []
-    for start, end in zip(starts, [*starts[1:], len(found)], strict=True):
+    for start, end in zip(starts, np.append(starts[1:], len(found))[: len(starts)], strict=True):
         ys, xs = rows[start:end], columns[start:end]
         y, x = int(ys.min()), int(xs.min())
         crop = np.zeros((int(ys.max()) - y + 1, int(xs.max()) - x + 1), bool)

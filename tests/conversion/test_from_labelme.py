@@ -100,7 +100,7 @@ def test_a_turned_photo_is_in_the_frame_that_people_see(tmp_path, orientation):
 
 
 def test_images_are_found_whatever_machine_wrote_the_path(tmp_path):
-    for name in ("train/a.png", "val/a.png", "pictures/Größe é.png", "B.PNG"):
+    for name in ("train/a.png", "val/a.png", "pictures/Größe é.png", "more/B.PNG"):
         photo(tmp_path / name)
     dog = shape("dog", SQUARE)
     write(tmp_path / "train/a.json", label_file(dog, image="a.png"))
@@ -109,10 +109,10 @@ def test_images_are_found_whatever_machine_wrote_the_path(tmp_path):
     write(tmp_path / "labels/2.json", label_file(dog, image=r"C:\Users\me\b.png"))
     coco, lost, _ = read("labelme", tmp_path)
     assert [image["file_name"] for image in coco["images"]] == [
-        "pictures/Größe é.png", "B.PNG", "train/a.png", "val/a.png",
+        "pictures/Größe é.png", "more/B.PNG", "train/a.png", "val/a.png",
     ] and not lost  # fmt: skip
     coco, _, _ = read("labelme", tmp_path / "labels", images=tmp_path)
-    assert [image["file_name"] for image in coco["images"]] == ["pictures/Größe é.png", "B.PNG"]
+    assert [image["file_name"] for image in coco["images"]] == ["pictures/Größe é.png", "more/B.PNG"]
 
 
 def test_a_missing_image_does_not_take_its_neighbours(tmp_path):
