@@ -8,6 +8,7 @@ from mask_rcnn_tf.coco import results
 from mask_rcnn_tf.coco.errors import printable
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.conversion import (
+    from_coco,
     from_cvat,
     from_label_studio,
     from_labelme,
@@ -16,6 +17,10 @@ from mask_rcnn_tf.conversion import (
     from_voc,
     from_yolo,
     to_coco,
+    to_labelme,
+    to_masks,
+    to_voc,
+    to_yolo,
 )
 from mask_rcnn_tf.conversion.labelled import LabelledData, Options, Report
 
@@ -33,6 +38,7 @@ class Source(NamedTuple):
 
 
 SOURCES = {
+    "coco": Source(from_coco.read),
     "cvat": Source(from_cvat.read, ("split",)),
     "label_studio": Source(from_label_studio.read),
     "labelme": Source(from_labelme.read),
@@ -41,7 +47,9 @@ SOURCES = {
     "voc": Source(from_voc.read, ("split",)),
     "yolo": Source(from_yolo.read, ("split",)),
 }
-TARGETS = ("coco",)
+COCO = "coco"
+FOLDERS = {"labelme": to_labelme.write, "masks": to_masks.write, "voc": to_voc.write, "yolo": to_yolo.write}
+TARGETS = (COCO, *FOLDERS)
 
 
 def convert(source: str, path: str, target: str, output: str, options: Options) -> list[str]:
@@ -71,7 +79,10 @@ def convert(source: str, path: str, target: str, output: str, options: Options) 
     report = Report()
     data = SOURCES[source].read(pathlib.Path(path), options, report)
     found = to_coco.coco(data, report, options.boxes_as_masks)
-    results.write_json(found, output)
+    if target == COCO:
+        results.write_json(found, output)
+    else:
+        FOLDERS[target](data, pathlib.Path(output), report)
     return [*_summary(found, output, data), *report.lines()]
 
 

@@ -13,7 +13,7 @@ def coco(data: LabelledData, report: Report, boxes_as_masks: bool = False) -> di
     """A COCO dictionary of labelled data.
 
     Args:
-      data: of a reader.
+      data: of a reader; its objects are replaced by what was judged, and those that cannot be used taken out.
       report: gets the objects that cannot be used.
       boxes_as_masks: whether a box without a mask is the mask.
 
@@ -34,6 +34,7 @@ def coco(data: LabelledData, report: Report, boxes_as_masks: bool = False) -> di
     for number, image in enumerate(data.images, 1):
         size = {"height": image.height, "width": image.width}
         images.append({"id": number, "file_name": image.file_name} | size)
+        kept = []
         for item in image.objects:
             try:
                 row = _row(item, image, num_keypoints, report, boxes_as_masks)
@@ -42,6 +43,10 @@ def coco(data: LabelledData, report: Report, boxes_as_masks: bool = False) -> di
                 continue
             numbers = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[item.category]}
             annotations.append(numbers | row)
+            item.segmentation, item.keypoints = row.get("segmentation"), tuple(row.get("keypoints", ()))
+            item.box = None if item.segmentation else row["bbox"]
+            kept.append(item)
+        image.objects = kept
     found = {"images": images, "annotations": annotations, "categories": [_category(ids[n], n, data) for n in names]}
     reader.check_structure(found)
     return found

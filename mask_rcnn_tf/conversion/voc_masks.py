@@ -1,6 +1,7 @@
 """Pascal VOC's masks: which value of a picture is which object, and which colour is which class."""
 
 import pathlib
+import re
 
 import numpy as np
 
@@ -15,6 +16,7 @@ OBJECTS, CLASSES = "SegmentationObject", "SegmentationClass"
 OTHER_NAMES = {"SegmentationObjectPNG": OBJECTS, "SegmentationClassPNG": CLASSES}  # labelme2voc.py before version 5.3
 MASK_FOLDERS = (OBJECTS, CLASSES, *OTHER_NAMES, "SegmentationClassVisualization", "SegmentationObjectVisualization")
 NOBODY = 255  # the border between objects
+LINE = re.compile(r"(.*):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(?::.*)?")  # of a label map
 LABEL_MAP, CLASS_LIST = "labelmap.txt", "class_names.txt"
 BACKGROUND = ("background", "_background_", "__ignore__", "ignored")
 STANDARD = (
@@ -70,13 +72,11 @@ def _label_map(path: pathlib.Path) -> dict[int, str]:
     for line in read_text(path, "label map").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
-        name, _, rest = line.partition(":")
-        try:
-            rgb = [int(number) for number in rest.partition(":")[0].split(",")]
-        except ValueError:
-            rgb = []
-        if len(rgb) != 3 or not all(0 <= number <= 255 for number in rgb):
+        match = LINE.fullmatch(line.strip())
+        rgb = [int(number) for number in match.groups()[1:]] if match else [256]
+        if max(rgb) > 255:
             raise ValueError(f"label map '{path}' has the line {line!r:.60}; allowed: name:red,green,blue::")
+        name = match[1]
         if name not in BACKGROUND:
             found[int(label_images.colour(np.array(rgb)))] = category_name(name)
     return found
