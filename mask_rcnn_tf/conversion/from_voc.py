@@ -3,8 +3,8 @@
 A file states the size of its image, which says whether its boxes are of the turned or the stored pixels. The first
 pixel of VOC's own files is 1, that of the tools that write its format 0.
 
-Source: VOC2012 development kit, "Annotation data" (value i of SegmentationObject is the i-th object of the XML file,
-255 is nobody's); docs.cvat.ai, "Pascal VOC" (labelmap.txt); labelme `labelme2voc.py` (class_names.txt).
+Source: VOC2012 development kit, 2.6 "Segmentation Ground Truth" (value i of SegmentationObject is the i-th object of
+the XML file, 255 is nobody's); docs.cvat.ai, "Pascal VOC" (labelmap.txt); labelme `labelme2voc.py` (class_names.txt).
 """
 
 import os

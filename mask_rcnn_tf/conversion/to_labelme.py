@@ -14,7 +14,7 @@ from mask_rcnn_tf.conversion import writing
 from mask_rcnn_tf.conversion.image_folder import stem
 from mask_rcnn_tf.conversion.labelled import LabelledData, LabelledImage, LabelledObject, Report
 
-VERSION = "5.5.0"  # the first digit is what LabelMe compares; masks are known since 5.3
+VERSION = "5.5.0"  # LabelMe compares the first digit; masks are known since the end of 2023
 
 
 def write(data: LabelledData, folder: pathlib.Path, report: Report):
