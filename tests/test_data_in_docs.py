@@ -2,12 +2,16 @@
 
 import json
 import re
+import runpy
+import shlex
+import sys
 
 import numpy as np
 import pytest
+from absl import flags
 from converting import photo, write
 from PIL import Image
-from test_readme import ROOT, blocks, run
+from test_readme import ROOT, blocks
 
 from mask_rcnn_tf.conversion import formats
 from mask_rcnn_tf.conversion.labelled import Options
@@ -96,9 +100,27 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_commands(folder):
+def run(command, monkeypatch, capsys):
+    """What a command prints, run in this process."""
+    python, *arguments = shlex.split(command)
+    known = set(flags.FLAGS)
+    monkeypatch.setattr(sys, "argv", arguments)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(arguments[0], run_name="__main__")
+    finally:
+        for flag in set(flags.FLAGS) - known:
+            delattr(flags.FLAGS, flag)
+    printed = capsys.readouterr()
+    assert python == "python" and not ended.value.code, printed.err
+    return printed.out
+
+
+def test_commands(folder, monkeypatch, capsys):
     """Each gives the same square of each image."""
-    printed = [run(command, folder) for block in blocks("bash", TEXT) for command in block.splitlines()]
+    monkeypatch.chdir(folder)
+    lines = [command for block in blocks("bash", TEXT) for command in block.splitlines()]
+    printed = [run(line, monkeypatch, capsys) for line in lines]
     assert len(printed) == 14 and not re.findall("^left out: .*|^note: .*", "\n".join(printed), re.MULTILINE)
     for text, name in zip(printed, ("labelme", "via", "yolo", "cvat", "studio", "voc", "cells"), strict=False):
         kind = "cell" if name == "cells" else "dog"

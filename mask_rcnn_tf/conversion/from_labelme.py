@@ -19,7 +19,7 @@ from mask_rcnn_tf.arguments import shown
 from mask_rcnn_tf.coco.errors import Rejected
 from mask_rcnn_tf.conversion import grouping, label_images, outlines
 from mask_rcnn_tf.conversion.grouping import Part
-from mask_rcnn_tf.conversion.image_folder import ImageFolder, files_below, stem
+from mask_rcnn_tf.conversion.image_folder import MISSING, ImageFolder, files_below, stem
 from mask_rcnn_tf.conversion.labelled import (
     LabelledData,
     LabelledImage,
@@ -77,12 +77,22 @@ def _image(content: dict, path: pathlib.Path, images: ImageFolder) -> LabelledIm
     if not isinstance(named, str) or not named:
         return images.image(images.find(own, beside, any_suffix=True), stated)
     try:
-        name = images.find(named, beside)
-    except Rejected:  # files that were renamed or saved in another format together
+        return images.image(images.find(named, beside), stated)
+    except Rejected as error:
+        renamed = _beside(images, own, beside) if error.kind == MISSING else ""
+        if not renamed:
+            hint = "; imageData holds it: save it as a file" if content.get("imageData") else ""
+            raise Rejected(error.kind, error.detail + hint * (error.kind == MISSING)) from None
+    return images.image(renamed, stated)
+
+
+def _beside(images: ImageFolder, own: str, beside: str) -> str:
+    """The image in the folder of a file that is called as it, renamed or saved in another format with it; or ""."""
+    try:
         name = images.find(own, beside, any_suffix=True)
-        if posixpath.dirname(name) != beside.removeprefix("."):
-            raise
-    return images.image(name, stated)
+    except Rejected:
+        return ""
+    return name if posixpath.dirname(name) == beside.removeprefix(".") else ""
 
 
 def _parts(shapes: list, image: LabelledImage, name: str, report: Report) -> Iterator[Part]:
@@ -120,13 +130,16 @@ def _shape(shape: dict, image_shape: tuple[int, int]) -> tuple[list | dict | Non
 
 
 def _mask(text: object, points: np.ndarray, image_shape: tuple[int, int]) -> dict:
-    """A mask: a PNG as base64, in the window of two corners, of which the second is inside."""
-    (x1, y1), (x2, y2) = points.astype(int).tolist()
-    height, width = y2 - y1 + 1, x2 - x1 + 1
-    if not (0 < height <= 2 * image_shape[0] and 0 < width <= 2 * image_shape[1]):
-        raise Rejected("mask with a window that is none", f"corners {points.tolist()!r:.60}")
+    """A mask: a PNG in base64 from the first point on; a second one that is a whole pixel ends it, as in LabelMe."""
     try:
         content = base64.b64decode(text if isinstance(text, str) else b"?", validate=True)
     except (binascii.Error, ValueError):
         raise Rejected("mask that cannot be decoded", f"it is {shown(text):.40}; allowed: a PNG in base64") from None
-    return outlines.windowed(label_images.decode(content, (height, width), "mask") > 0, (y1, x1), image_shape)
+    height, width = label_images.shape_of(content, "mask")
+    if height > 2 * image_shape[0] or width > 2 * image_shape[1]:
+        raise Rejected("mask that is larger than the image", f"{width} x {height} (width x height)")
+    crop = label_images.decode(content, (height, width), "mask") > 0
+    (x, y), (last_x, last_y) = points.round().astype(int).tolist()
+    if (points == np.round(points)).all():
+        crop = crop[: max(0, last_y + 1 - y), : max(0, last_x + 1 - x)]
+    return outlines.windowed(crop, (y, x), image_shape)

@@ -16,6 +16,7 @@ from mask_rcnn_tf.conversion.labelled import LabelledImage
 from mask_rcnn_tf.ops import stored_images
 from mask_rcnn_tf.ops.orientation import displayed_shape
 
+MISSING = "image that is not there"
 ELSEWHERE = re.compile(r"/|[a-zA-Z][\w+.-]*:")  # how an absolute path, or an address, begins
 FOREIGN = re.compile(rf"{ELSEWHERE.pattern}|\.\./")  # or one of another folder
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -73,7 +74,7 @@ class ImageFolder:
         if not FOREIGN.match(wanted):  # a place below this very folder: its file may not give way to a neighbour's
             scores = {name: count for name, count in scores.items() if count in (len(parts), len(name.split("/")))}
         if not scores:
-            raise Rejected("image that is not there", f"{printable(name, 200)!r} below {printable(self.root, 200)}")
+            raise Rejected(MISSING, f"{printable(name, 200)!r} below {printable(self.root, 200)}")
         best = [candidate for candidate, score in scores.items() if score == max(scores.values())]
         if len(best) > 1:
             several = f"{printable(best[0], 100)} and {printable(best[1], 100)}"

@@ -36,7 +36,12 @@ def read(path: str | os.PathLike, shape: tuple[int, int], as_indices: bool = Tru
 
 def size(path: str | os.PathLike) -> tuple[int, int]:
     """(h, w) that the header of a label image says, undecoded. Raises Rejected: it cannot be read."""
-    with _opened(_content(path), printable(path, 200)) as image:
+    return shape_of(_content(path), printable(path, 200))
+
+
+def shape_of(content: bytes, where: str) -> tuple[int, int]:
+    """The same of the bytes of a file; `where` is its name in messages."""
+    with _opened(content, where) as image:
         return image.size[1], image.size[0]
 
 

@@ -128,6 +128,27 @@ def test_a_missing_image_does_not_take_its_neighbours(tmp_path):
     assert [line.split(":")[0] for line in lost["image that is not there"]] == ["b.json", "c.json", "train/a.json"]
 
 
+def test_a_mask_and_its_corners_may_have_drifted_apart(tmp_path):
+    """As labelme's `shapes_to_label`: whole corners cut the mask, others leave it as large as it is."""
+    photo(tmp_path / "a.png")
+    cut = shape("dog", [[4, 3], [6, 5]], "mask", mask=png(np.ones((5, 6), np.uint8)))
+    whole = shape("dog", [[4.4, 3.6], [6.1, 5.0]], "mask", mask=png(np.ones((5, 6), bool)))
+    write(tmp_path / "a.json", label_file(cut, whole))
+    coco, _, _ = read("labelme", tmp_path)
+    assert [row["bbox"] for row in coco["annotations"]] == [[4, 3, 3, 3], [4, 4, 6, 5]]
+
+
+def test_an_image_that_is_only_inside_the_file_is_named_so(tmp_path):
+    photo(tmp_path / "a.png")
+    write(tmp_path / "a.json", label_file(shape("dog", SQUARE), imageData="aGVsbG8="))
+    write(tmp_path / "b.json", label_file(shape("dog", SQUARE), image="b.jpg", imageData="aGVsbG8="))
+    photo(tmp_path / "c.png")
+    write(tmp_path / "c.json", label_file(shape("dog", SQUARE), image="before.jpg"))
+    coco, lost, _ = read("labelme", tmp_path)
+    assert [image["file_name"] for image in coco["images"]] == ["a.png", "c.png"]
+    assert lost["image that is not there"][0].endswith("; imageData holds it: save it as a file")
+
+
 def test_what_is_left_out_is_named(tmp_path):
     photo(tmp_path / "a.png")
     photo(tmp_path / "unlabelled.png")
@@ -142,8 +163,9 @@ def test_what_is_left_out_is_named(tmp_path):
         shape("dog", [[1, 1], [1, 1]], "circle"),
         shape("dog", [[1, 1], [5, 5], [6, 6]], "rectangle"),
         shape("dog", [[1, 1], [5, 5]], "mask", mask="not base64!"),
-        shape("dog", [[1, 1], [5, 5]], "mask", mask=png(np.ones((9, 9), np.uint8))),
-        shape("dog", [[1, 1], [1e5, 1e5]], "mask", mask=png(np.ones((9, 9), np.uint8))),
+        shape("dog", [[1, 1], [5, 5]], "mask", mask=png(np.ones((50, 9), np.uint8))),
+        shape("dog", [[5, 5], [1, 1]], "mask", mask=png(np.ones((5, 5), np.uint8))),
+        shape("dog", [[1, 1], [5, 5]], "mask"),
         "text",
         shape("dog", None),
         shape("dog", [[1, 1], [1e300, 5], [6, 6]]),
