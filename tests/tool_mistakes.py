@@ -39,7 +39,11 @@ MISTAKES = [  # command line, exit status, words of the message
     (CONVERT + " --split=train", 1, "split is 'train', and from is 'labelme'; allowed with it: cvat, voc, yolo"),
     (with_flag(CONVERT, "from", "coco"), 1, "annotations is 'images'; there is no such file"),
     (with_flag(CONVERT, "to", "yolov9"), 2, "to"),
-    (CONVERT, 1, "no images were found that can be used: left out: 1 x image without a JSON file of LabelMe"),
+    (
+        CONVERT,
+        1,
+        "no images of 'images' were found that can be used: left out: 1 x image without a JSON file of LabelMe",
+    ),
     (with_flag(CONVERT, "from", "labelmi"), 2, "from"),
     (with_flag(CONVERT, "input", "none"), 1, "input is 'none'; there is no such file or folder"),
     (with_flag(CONVERT, "input", "a.json"), 1, "images is 'a.json'; there is no such folder"),

@@ -61,7 +61,7 @@ class ImageFolder:
         Raises:
           Rejected: there is none, or several that fit as well.
         """
-        name = name.replace("\\", "/")
+        name = name.replace("\\", "/").encode("utf-8", "backslashreplace").decode()  # halves of letters, from JSON
         wanted = os.path.normpath(name if ELSEWHERE.match(name) else os.path.join(beside, name)).replace(os.sep, "/")
         if wanted in self._known:
             return wanted
@@ -96,6 +96,10 @@ class ImageFolder:
         """
         if name in self._taken:
             raise Rejected("image that is annotated twice", printable(name, 200))
+        if printable(name, len(name) * 4) != name:
+            raise Rejected(
+                "image whose name is no printable text in UTF-8, as COCO files want it", printable(name, 200)
+            )
         try:
             stored = stored_images.inspect(stored_images.read_bytes(self.root / name))
         except ValueError as error:

@@ -1,7 +1,7 @@
 """Labelled data as a COCO dictionary that training and scoring take as it is: every object is judged on the way."""
 
 from mask_rcnn_tf.coco import judge, reader, rle
-from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.coco.errors import Rejected, printable
 from mask_rcnn_tf.coco.segmentation import has_segmentation, polygons
 from mask_rcnn_tf.conversion import outlines
 from mask_rcnn_tf.conversion.labelled import LabelledData, LabelledImage, LabelledObject, Report
@@ -27,7 +27,8 @@ def coco(data: LabelledData, report: Report, boxes_as_masks: bool = False) -> di
     if not data.images or not names:
         what = "images" if not data.images else "objects"
         lines = "; ".join(line.strip() for line in report.lines())
-        raise ValueError(f"no {what} were found that can be used{': ' if lines else ''}{lines}.")
+        folder = printable(data.images_folder, 200)
+        raise ValueError(f"no {what} of '{folder}' were found that can be used{': ' if lines else ''}{lines}.")
     ids = {name: number for number, name in enumerate(names, 1)}
     num_keypoints = _num_keypoints(data, report)
     images, annotations = [], []

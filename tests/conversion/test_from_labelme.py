@@ -193,7 +193,7 @@ def test_what_is_left_out_is_named(tmp_path):
 
 def test_nothing_to_read(tmp_path):
     photo(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="^no images were found that can be used: left out: 1 x image without"):
+    with pytest.raises(ValueError, match="^no images of '.*' were found that can be used: left out: 1 x image without"):
         read("labelme", tmp_path)
     with pytest.raises(ValueError, match="^images is '.*none'; there is no such folder"):
         read("labelme", tmp_path, images=tmp_path / "none")
