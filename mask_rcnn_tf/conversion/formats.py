@@ -21,6 +21,7 @@ from mask_rcnn_tf.conversion import (
     to_masks,
     to_voc,
     to_yolo,
+    writing,
 )
 from mask_rcnn_tf.conversion.labelled import LabelledData, Options, Report
 
@@ -76,6 +77,8 @@ def convert(source: str, path: str, target: str, output: str, options: Options) 
             )
     if not pathlib.Path(path).exists():
         raise ValueError(f"input is {printable(path)!r}; there is no such file or folder.")
+    if target != COCO:
+        writing.new_folder(pathlib.Path(output))  # known before the work
     report = Report()
     data = SOURCES[source].read(pathlib.Path(path), options, report)
     found = to_coco.coco(data, report, options.boxes_as_masks)

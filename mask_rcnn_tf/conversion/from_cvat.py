@@ -71,6 +71,8 @@ def read(path: pathlib.Path, options: Options, report: Report) -> LabelledData:
             continue
         image.objects = _objects(element, image, joints, report)
         data.images.append(image)
+    for item in (item for image in data.images for item in image.objects if item.keypoints):
+        item.keypoints += (0.0,) * (3 * len(joints[item.category]) - len(item.keypoints))  # joints that came later
     data.keypoints = {name: (named, []) for name, named in joints.items()}
     return data
 

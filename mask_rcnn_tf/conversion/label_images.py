@@ -72,6 +72,8 @@ def decode(content: bytes, shape: tuple[int, int], where: str, as_indices: bool 
         if image.size != (shape[1], shape[0]):
             came = f"{image.size[0]} x {image.size[1]}, its image {shape[1]} x {shape[0]} (width x height)"
             raise Rejected("label image of another size than its image", f"{where}: {came}")
+        if getattr(image, "n_frames", 1) > 1:
+            raise Rejected("label image of several pages, as stacks of three dimensions have", where)
         return _values(image, where, as_indices)
 
 

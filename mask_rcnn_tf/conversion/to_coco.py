@@ -63,11 +63,11 @@ def _category(number: int, name: str, data: LabelledData) -> dict:
 
 def _num_keypoints(data: LabelledData, report: Report) -> int:
     """J; categories with another number of keypoints than the first lose theirs."""
-    counts = {name: len(named) for name, (named, _) in data.keypoints.items()}
+    counts = {name: len(named) for name, (named, _) in data.keypoints.items() if named}
     first = next(iter(counts.values()), 0)
-    for name in [name for name, count in counts.items() if count != first]:
+    for name in [name for name in data.keypoints if counts.get(name, 0) != first]:
         kind = "keypoints of a category that has another number of them than the first"
-        report.lose(Rejected(kind, f"{counts[name]}, not {first}"), f"category {name!r}")
+        report.lose(Rejected(kind, f"{counts.get(name, 0)}, not {first}"), f"category {name!r}")
         del data.keypoints[name]
     return first
 
@@ -81,6 +81,8 @@ def _row(item: LabelledObject, image: LabelledImage, num_keypoints: int, report:
     if len(item.keypoints) == 3 * num_keypoints > 0:
         row["keypoints"] = list(item.keypoints)
         row["num_keypoints"] = sum(value > 0 for value in item.keypoints[2::3])
+    elif item.keypoints:
+        report.note("objects have keypoints of another number than the file's, which are left out")
     size = {"height": image.height, "width": image.width}
     found = judge.judge(row, size, num_keypoints=num_keypoints or None)
     for repair in found.repairs:

@@ -104,6 +104,19 @@ def test_skeletons(folder):
     )
 
 
+def test_skeletons_of_a_file_without_its_labels(folder):
+    points = '<points label="{}" outside="0" occluded="0" points="{}"/>'
+    first = f'<skeleton label="fish">{points.format("nose", "4.5,3.5")}{points.format("fin", "6.5,5.5")}</skeleton>'
+    second = f'<skeleton label="fish">{points.format("tail", "4.5,3.5")}{points.format("nose", "6.5,5.5")}</skeleton>'
+    path = export(folder, first, second)
+    write(path, path.read_text().replace("<label>", "<x>").replace("</label>", "</x>"))
+    coco, lost, notes = read("cvat", path)
+    assert coco["categories"][0]["keypoints"] == ["nose", "fin", "tail"] and not lost and not notes
+    assert [row["keypoints"] for row in coco["annotations"]] == [
+        [4, 3, 2, 6, 5, 2, 0, 0, 0], [6, 5, 2, 0, 0, 0, 4, 3, 2],
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("size", [(15, 20), (20, 15)])
 def test_a_turned_photo_is_in_the_frame_that_the_file_states(folder, size):
     photo(folder / "images/t.jpg", 20, 15, orientation=8)

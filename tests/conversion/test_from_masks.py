@@ -126,6 +126,16 @@ def test_what_is_left_out_is_named(tmp_path):
     assert any("bomb_masks.png" in line for lines in lost.values() for line in lines)
 
 
+def test_a_stack_is_refused(tmp_path):
+    photo(tmp_path / "a.png")
+    page = Image.fromarray(VALUES.astype(np.uint8))
+    page.save(tmp_path / "a_masks.tif", save_all=True, append_images=[page])
+    with pytest.raises(
+        ValueError, match="1 x label image of several pages, as stacks of three dimensions have; a_masks"
+    ):
+        read("masks", tmp_path)
+
+
 def test_masks_against_comparing_every_pixel():
     random = np.random.default_rng(0)
     values = random.integers(0, 9, (23, 31)) * random.integers(0, 2, (23, 31))
