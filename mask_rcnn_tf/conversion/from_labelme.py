@@ -30,6 +30,8 @@ from mask_rcnn_tf.conversion.labelled import (
     stated_shape,
 )
 
+IGNORED = ("__ignore__", "_background_")  # as its labels.txt begin
+
 
 def read(folder: pathlib.Path, options: Options, report: Report) -> LabelledData:
     """Reads every JSON file of LabelMe below a folder.
@@ -103,6 +105,8 @@ def _parts(shapes: list, image: LabelledImage, name: str, report: Report) -> Ite
                 raise Rejected("shape that is no table", f"it is {shown(shape):.60}")
             where += f" ({shown(shape.get('label')):.40})"
             category = category_name(shape.get("label"))
+            if category in IGNORED:
+                raise Rejected(f"shape labelled {category!r}, which is no object to LabelMe's own tools either")
             segmentation, box = _shape(shape, (image.height, image.width))
             yield Part(category, where, shape.get("group_id"), segmentation, box)
         except Rejected as error:

@@ -14,7 +14,8 @@ from mask_rcnn_tf.conversion.text_files import read_text
 
 OBJECTS, CLASSES = "SegmentationObject", "SegmentationClass"
 OTHER_NAMES = {"SegmentationObjectPNG": OBJECTS, "SegmentationClassPNG": CLASSES}  # labelme2voc.py before version 5.3
-MASK_FOLDERS = (OBJECTS, CLASSES, *OTHER_NAMES, "SegmentationClassVisualization", "SegmentationObjectVisualization")
+DRAWN = tuple(f"{name}Visualization" for name in (OBJECTS, CLASSES, "Annotations"))  # by labelme2voc.py
+MASK_FOLDERS = (OBJECTS, CLASSES, *OTHER_NAMES, *DRAWN)
 NOBODY = 255  # the border between objects
 LINE = re.compile(r"(.*):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(?::.*)?")  # of a label map
 LABEL_MAP, CLASS_LIST = "labelmap.txt", "class_names.txt"

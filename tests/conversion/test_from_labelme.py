@@ -170,6 +170,7 @@ def test_what_is_left_out_is_named(tmp_path):
         shape("dog", None),
         shape("dog", [[1, 1], [1e300, 5], [6, 6]]),
         shape(["dog"], SQUARE),
+        shape("__ignore__", SQUARE),
         shape("d\nog", SQUARE),
     ]
     write(tmp_path / "a.json", label_file(*bad))
