@@ -7,6 +7,7 @@ the first of zeros); "formats: COCO" (shapes of one label and group are one obje
 """
 
 import pathlib
+import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
@@ -30,6 +31,8 @@ from mask_rcnn_tf.conversion.text_files import read_xml
 
 IGNORED = ("attribute", "tag")  # of an image: tags are said, attributes are no shapes
 MOST_JOINTS = 1000
+MOST_SVG = 2**18  # letters
+SVG_TAG, ATTRIBUTE = re.compile(r"<(line|circle)\b([^<>]*)>"), re.compile(r'([\w-]+)="([^"<>]*)"')
 
 
 def read(path: pathlib.Path, options: Options, report: Report) -> LabelledData:
@@ -73,7 +76,7 @@ def read(path: pathlib.Path, options: Options, report: Report) -> LabelledData:
         data.images.append(image)
     for item in (item for image in data.images for item in image.objects if item.keypoints):
         item.keypoints += (0.0,) * (3 * len(joints[item.category]) - len(item.keypoints))  # joints that came later
-    data.keypoints = {name: (named, []) for name, named in joints.items()}
+    data.keypoints = {name: (named, _joined(root, name, named)) for name, named in joints.items()}
     return data
 
 
@@ -97,6 +100,17 @@ def _labels(root: Element, data: LabelledData) -> dict[str, list[str]]:
             names.append(name.strip())
     data.categories = tuple(dict.fromkeys(names))
     return joints
+
+
+def _joined(root: Element, name: str, joints: list[str]) -> list[list[int]]:
+    """Pairs of joints, from 1, that the picture of a skeleton joins: the lines and nodes of its SVG."""
+    text = next((label.findtext("svg") for label in root.iter("label") if label.findtext("name") == name), "") or ""
+    tags = [(tag, dict(ATTRIBUTE.findall(rest))) for tag, rest in SVG_TAG.findall(text[:MOST_SVG])]
+    nodes = {found.get("data-node-id"): found.get("data-label-name") for tag, found in tags if tag == "circle"}
+    ends = [
+        [nodes.get(found.get(f"data-node-{end}")) for end in ("from", "to")] for tag, found in tags if tag == "line"
+    ]
+    return [[joints.index(end) + 1 for end in pair] for pair in ends if all(end in joints for end in pair)]
 
 
 def _objects(element: Element, image: LabelledImage, joints: dict, report: Report) -> list[LabelledObject]:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
 from mask_rcnn_tf.arguments import shown
 from mask_rcnn_tf.coco.errors import Rejected
-from mask_rcnn_tf.conversion.image_folder import ImageFolder, files_below
+from mask_rcnn_tf.conversion.image_folder import SUFFIXES, ImageFolder, files_below
 from mask_rcnn_tf.conversion.labelled import category_name
 from mask_rcnn_tf.conversion.text_files import read_text
 
@@ -55,6 +56,8 @@ def _images_of(entry: str, images: ImageFolder) -> list[str]:
     if parts and parts[-1].lower().endswith(".txt"):
         lists = [name for name in files_below(images.root) if name.split("/")[-1] == parts[-1]]
         return _listed(images.root / lists[0], images) if lists else []
+    if parts and parts[-1].lower().endswith(SUFFIXES):
+        return _found([entry], "data.yaml", images)
     for start in range(len(parts)):  # the first parts may be of another machine
         folder = "".join(f"{part}/" for part in parts[start:])
         if found := [name for name in images.names if name.startswith(folder)]:
@@ -63,13 +66,15 @@ def _images_of(entry: str, images: ImageFolder) -> list[str]:
 
 
 def _listed(path: pathlib.Path, images: ImageFolder) -> list[str]:
-    found = []
-    for line in filter(None, map(str.strip, read_text(path, "list of images").splitlines())):
-        try:
-            found.append(images.find(line))
-        except Rejected as error:
-            raise ValueError(f"list of images '{path}': {error}.") from None
-    return found
+    lines = filter(None, map(str.strip, read_text(path, "list of images").splitlines()))
+    return _found(lines, f"list of images '{path}'", images)
+
+
+def _found(entries: Iterable[str], where: str, images: ImageFolder) -> list[str]:
+    try:
+        return [images.find(entry) for entry in entries]
+    except Rejected as error:
+        raise ValueError(f"{where}: {error}.") from None
 
 
 def find_data_file(path: pathlib.Path) -> tuple[pathlib.Path, DataFile]:

@@ -10,11 +10,15 @@ HEAD = """<?xml version="1.0" encoding="utf-8"?>
   <meta><task><id>4</id><name>segmentation</name><size>2</size><mode>annotation</mode><labels>
     <label><name>dog</name><color>#c06060</color><type>any</type><attributes></attributes></label>
     <label><name>cat</name><attributes/></label>
-    <label><name>fish</name><type>skeleton</type></label>
+    <label><name>fish</name><type>skeleton</type><svg>SVG</svg></label>
     <label><name>nose</name><type>points</type><parent>fish</parent></label>
     <label><name>tail</name><type>points</type><parent>fish</parent></label>
   </labels></task><dumped>2026-01-01</dumped></meta>
 """
+SVG = """<line x1="6.1" data-type="edge" data-node-from="7" stroke-width="0.5" data-node-to="2"></line>
+<line data-node-from="7" data-node-to="9"></line><circle r="1.5" data-node-id="2" data-label-name="nose"></circle>
+<circle r="1.5" data-node-id="7" data-label-name="tail"></circle>"""
+HEAD = HEAD.replace("SVG", SVG.replace("<", "&lt;").replace(">", "&gt;"))
 SQUARE = 'points="2.00,3.00;10.00,3.00;10.00,9.00;2.00,9.00"'
 
 
@@ -97,6 +101,7 @@ def test_skeletons(folder):
     shapes += [f'<polygon label="dog" {SQUARE}/>']
     coco, lost, _ = read("cvat", export(folder, *shapes))
     (fish,) = [row for row in coco["categories"] if row["name"] == "fish"]
+    assert fish["skeleton"] == [[2, 1]]  # the other line has no node at its end
     assert fish["keypoints"] == ["nose", "tail"] and lost["skeleton without a point in the image"]
     first = next(row for row in coco["annotations"] if row["category_id"] == fish["id"])
     assert (

@@ -30,7 +30,15 @@ def test_polygons_boxes_and_images_without_objects(folder):
 
 
 @pytest.mark.parametrize(
-    "train", ["images/train", "./images/train/", "../images/train", "/data/me/set/images/train", "[images/train, none]"]
+    "train",
+    [
+        "images/train",
+        "./images/train/",
+        "../images/train",
+        "/data/me/set/images/train",
+        "[images/train, none]",
+        "[images/train/a.jpg]",
+    ],
 )
 def test_a_split_is_what_the_data_file_calls_it(folder, train):
     write(folder / "data.yaml", NAMES.replace("train: images/train", f"path: ../x\ntrain: {train}"))
@@ -46,6 +54,9 @@ def test_a_split_may_be_a_list_of_images(folder):
     write(folder / "val.txt", "../../../etc/passwd\n")
     with pytest.raises(ValueError, match="^list of images '.*val.txt': image that is not there: '../../../etc/passwd'"):
         read("yolo", folder, split="val")
+    write(folder / "data.yaml", NAMES.replace("images/train", "[images/train/none.jpg]"))
+    with pytest.raises(ValueError, match="^data.yaml: image that is not there: 'images/train/none.jpg' below"):
+        read("yolo", folder, split="train")
     for split, message in (("test", "allowed: train, val"), ("train", "no image below '.*' is in")):
         write(folder / "data.yaml", NAMES.replace("images/train", "images/none"))
         with pytest.raises(ValueError, match=f"^split is '{split}'.*{message}"):
