@@ -13,6 +13,7 @@ from PIL import Image
 from mask_rcnn_tf.conversion import formats
 from mask_rcnn_tf.conversion.labelled import Options
 
+MUTATIONS = 100
 SQUARE = [[2, 3], [10, 3], [10, 9], [2, 9]]
 ODD = [
     None,
@@ -137,7 +138,7 @@ def survives(source, path, **options):
 def test_json(tmp_path, make, source, name):
     random, outcomes = np.random.default_rng(7), []
     photo(tmp_path / "a.png")
-    for _ in range(250):
+    for _ in range(MUTATIONS):
         write(tmp_path / (name or "f.json"), json.dumps(damaged(make(), random)))
         outcomes.append(survives(source, tmp_path / name))
     assert {"read", "refused"} == set(outcomes)
@@ -193,7 +194,7 @@ def test_text(tmp_path, source, name, text):
     if source == "yolo":
         write(tmp_path / "data.yaml", DATA), write(tmp_path / "a.txt", YOLO)
     outcomes = []
-    for _ in range(250):
+    for _ in range(2 * MUTATIONS):
         write(tmp_path / name, scratched(text.encode(), random))
         outcomes.append(survives(source, tmp_path if source != "via" else tmp_path / name))
     assert "read" in outcomes
@@ -256,7 +257,7 @@ def test_label_images(tmp_path):
         values = np.zeros((15, 20), np.uint8 if number % 2 else np.uint16)
         values[3:9, 2:10] = 1
         Image.fromarray(values.astype(np.uint8) if form in ("GIF", "BMP") else values).save(tmp_path / "whole", form)
-        for _ in range(80):
+        for _ in range(MUTATIONS // 3):
             write(tmp_path / "a_mask.png", scratched((tmp_path / "whole").read_bytes(), random))
             outcomes.append(survives("masks", tmp_path))
     assert {"read", "refused"} == set(outcomes)
