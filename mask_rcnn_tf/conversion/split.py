@@ -17,6 +17,7 @@ from mask_rcnn_tf.coco.errors import printable
 
 MOST_PARTS = 1000
 SMALL, TRIES = 2000, 100  # files, and how often some of them change places by chance
+EXCHANGES = 5000  # pairs of files that are tried to make shares more even
 MOST_TRIED = 300  # files that are tried for an exchange
 EMPTY = -math.inf  # the category of images without objects; it sorts beside the file's
 
@@ -60,6 +61,8 @@ def split(coco: dict, shares: Sequence[float], seed: int = 0) -> list[dict]:
             f"{len(shares)} parts of {len(units)} image files; allowed: 2 to {MOST_PARTS}, and at most one a file."
         )
     _place_best(units, shares, seed)
+    if len(units) <= SMALL:
+        _even_out(units, shares, seed)
     places = {key: unit.part for unit in units for key in unit.ids}
     return [_part(coco, {key for key, place in places.items() if place == part}) for part in range(len(shares))]
 
@@ -195,6 +198,35 @@ def _exchange(units: list[Unit], category: float, part: int, presence: "_Presenc
             return True
         presence.move(giver, home)
     return False
+
+
+def _even_out(units: list[Unit], shares: Sequence[float], seed: int):
+    """Exchanges pairs of files, drawn by chance, where shares of categories come nearer and none loses a part by it."""
+    presence, parts = _Presence(units, len(shares)), range(len(shares))
+    totals = sum((unit.counts for unit in units), collections.Counter())
+    held = {key: [sum(unit.counts[key] for unit in units if unit.part == part) for part in parts] for key in totals}
+
+    def unevenness(keys):
+        return sum((held[key][part] / totals[key] - shares[part]) ** 2 for key in keys for part in parts)
+
+    def move(unit, part):
+        for key, count in unit.counts.items():
+            held[key][unit.part] -= count
+            held[key][part] += count
+        presence.move(unit, part)
+
+    drawn = random.Random(seed)
+    for first, second in (drawn.sample(units, 2) for _ in range(EXCHANGES)):
+        here, there = first.part, second.part
+        if here != there:
+            keys = sorted(first.counts.keys() | second.counts.keys())
+            before, won = unevenness(keys), presence.gain(first, there)
+            move(first, there)
+            won += presence.gain(second, here)
+            move(second, here)
+            if won < 0 or unevenness(keys) >= before:
+                move(first, here)
+                move(second, there)
 
 
 class _Presence:
