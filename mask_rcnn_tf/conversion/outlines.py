@@ -125,4 +125,7 @@ def values(table: dict, names: tuple[str, ...], what: str) -> list[float]:
     missing = [name for name in names if name not in table]
     if missing:
         raise Rejected(f"{what} without {missing[0]}", f"it has {', '.join(map(str, table))!r:.60}")
-    return numbers([table[name] for name in names], what).tolist()
+    found = numbers([table[name] for name in names], what)
+    if found.ndim != 1:
+        raise Rejected(f"{what} with lists for numbers", f"{[table[name] for name in names]!r:.60}")
+    return found.tolist()

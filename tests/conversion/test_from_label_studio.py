@@ -147,6 +147,7 @@ def test_what_is_left_out_is_named(folder):
         {"type": "relation", "from_id": "a", "to_id": "b"},
         region("rectanglelabels", ["dog"], x=1, y=1, width=0, height=5),
         region("rectanglelabels", ["dog"], x=1, y=1, width=5, height=5, rotation="x"),
+        region("rectanglelabels", ["dog"], x=1, y=1, width=5, height=5, rotation=[1, 2]),
         region("brushlabels", ["dog"], format="rle", rle=good[:-3]),
         region("brushlabels", ["dog"], format="rle", rle=good[:6]),
         region("brushlabels", ["dog"], format="rle", rle=[255] * 40),
