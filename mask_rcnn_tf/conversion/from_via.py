@@ -91,21 +91,24 @@ def _json_entries(path: pathlib.Path) -> list[dict]:
 
 def _csv_entries(path: pathlib.Path) -> list[dict]:
     """The rows of a file, joined by image, as the JSON has them."""
-    rows = csv.DictReader(io.StringIO(read_text(path, "input")))
-    rows.fieldnames = [name.lstrip("#") for name in rows.fieldnames or []]
+    rows = csv.DictReader(io.StringIO(read_text(path, "input"), newline=None))
+    try:
+        rows.fieldnames = [name.lstrip("#") for name in rows.fieldnames or []]
+        cells = list(rows)
+    except csv.Error as error:
+        raise ValueError(
+            f"input is '{path}', after line {rows.line_num}: {error}; allowed: annotations of VIA."
+        ) from None
     missing = [name for name in COLUMNS if name not in rows.fieldnames]
     if missing:
         raise ValueError(f"input is '{path}', a CSV without the column {missing[0]!r}; allowed: annotations of VIA.")
     entries: dict[str, dict] = {}
-    try:
-        for row in rows:
-            entry = entries.setdefault(row["filename"], {"filename": row["filename"], "regions": []})
-            shape = _cell(row["region_shape_attributes"])
-            if shape != {}:  # an image without regions has a row with {}
-                region = {"shape_attributes": shape, "region_attributes": _cell(row["region_attributes"])}
-                entry["regions"].append(region)
-    except csv.Error as error:
-        raise ValueError(f"input is '{path}', line {rows.line_num}: {error}; allowed: annotations of VIA.") from None
+    for row in cells:
+        entry = entries.setdefault(row["filename"], {"filename": row["filename"], "regions": []})
+        shape = _cell(row["region_shape_attributes"])
+        if shape != {}:  # an image without regions has a row with {}
+            region = {"shape_attributes": shape, "region_attributes": _cell(row["region_attributes"])}
+            entry["regions"].append(region)
     return list(entries.values())
 
 

@@ -74,6 +74,9 @@ def test_csv_says_the_same_as_json(folder):
         assert read("via", write(folder / "via.csv", "\ufeff" + head + "\n".join(lines)))[0] == expected
     with pytest.raises(ValueError, match="via.csv', a CSV without the column 'filename'; allowed"):
         read("via", write(folder / "via.csv", "a,b\n1,2\n"))
+    with pytest.raises(ValueError, match="via.csv', after line 0: field larger than field limit"):
+        read("via", write(folder / "via.csv", "filename," + "x" * 200_000))
+    assert read("via", write(folder / "via.csv", "\r".join(lines)))[0] == expected
 
 
 def test_regions_of_via_1_are_a_table_and_without_attributes_all_are_of_one_category(folder):
