@@ -9,6 +9,8 @@ import runpy
 import sys
 
 COMMANDS = {  # file of tools/, which is mask_rcnn_tf.tools once installed; in the order of use
+    "convert": "convert",
+    "split": "split",
     "check": "check_data",
     "train": "train",
     "evaluate": "evaluate",

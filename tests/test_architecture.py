@@ -1,7 +1,6 @@
 """The house: who may import whom, how long things may be, and that public names are explained.
 
-Each rule is a function from a source to a list of violations, so that the rules themselves are tested on small sources
-written for it, below the tests of the project.
+Each rule is a function from a source to its violations, itself tested on small sources below the project's tests.
 """
 
 import ast
@@ -28,6 +27,7 @@ ALL = (
     "configs",
     "ops",
     "coco",
+    "conversion",
     "data",
     "models",
     "weights",
@@ -53,13 +53,14 @@ IMPORTS = {
     "configs": ("config",),
     "__main__": ("command",),
     "coco": ("arguments", "ops", "strict_json", "whole_files"),
+    "conversion": ("arguments", "ops", "coco", "strict_json", "whole_files"),
     "data": ("arguments", "ops", "coco", "config", "progress", "strict_json"),
     "models": ("arguments", "ops", "config"),
     "weights": ("applications", "arguments", "models", "config", "fields", "presets", "strict_json", "whole_files"),
     "evaluation": ("arguments", "ops", "coco", "config", "progress", "weights", "whole_files"),  # loads models
     "visualize": ("arguments", "ops", "coco"),
     "export": ("arguments", "models", "ops", "coco", "config", "strict_json", "whole_files", "evaluation", "data"),
-    "training": tuple(name for name in ALL if name not in ("training", "benchmark", "experiments")),
+    "training": tuple(name for name in ALL if name not in ("conversion", "training", "benchmark", "experiments")),
     "benchmark": ALL,
     "experiments": ("config", "whole_files", "visualize", "training"),
 }

@@ -26,7 +26,30 @@ def with_flag(line, flag, value):
     return " ".join([part for part in line.split() if not part.startswith(f"--{flag}=")] + [f"--{flag}={value}"])
 
 
+SPLIT = "split --annotations=a.json --output=new_parts"
+CONVERT = "convert --from=labelme --input=images --output=new_annotations.json"
+
 MISTAKES = [  # command line, exit status, words of the message
+    (SPLIT, 1, "2 parts of 1 image files; allowed: 2 to 1000, and at most one a file"),
+    (SPLIT + " --folds=1", 1, "folds is 1; allowed: 2 or more"),
+    (SPLIT + " --folds=2 --val_share=0.5", 1, "val_share and folds are given; allowed: one of them"),
+    (SPLIT + " --val_share=0", 1, "val_share is 0.0; allowed: above 0 and below 1"),
+    (with_flag(SPLIT, "output", "a.json"), 1, "annotations and output are one place"),
+    *((with_flag(SPLIT, "annotations", path), 1, path) for path in JSONS),
+    (CONVERT + " --split=train", 1, "split is 'train', and from is 'labelme'; allowed with it: cvat, voc, yolo"),
+    (with_flag(CONVERT, "from", "coco"), 1, "annotations is 'images'; there is no such file"),
+    (with_flag(CONVERT, "to", "yolov9"), 2, "to"),
+    (
+        CONVERT,
+        1,
+        "no images of 'images' were found that can be used: left out: 1 x image without a JSON file of LabelMe",
+    ),
+    (with_flag(CONVERT, "from", "labelmi"), 2, "from"),
+    (with_flag(CONVERT, "input", "none"), 1, "input is 'none'; there is no such file or folder"),
+    (with_flag(CONVERT, "input", "a.json"), 1, "images is 'a.json'; there is no such folder"),
+    (CONVERT + " --images=none", 1, "images is 'none'; there is no such folder"),
+    (with_flag(CONVERT, "output", "full"), 1, "full"),
+    (with_flag(CONVERT, "output", "images"), 1, "input and output are one place"),
     (CITY, 1, "root is 'nothing'; allowed: a folder with images nothing/leftImg8bit/train/<city>/*_leftImg8bit.png"),
     (CITY + " --split=dev", 2, "split"),
     (CITY + " --results=results.json", 1, "allowed: --root, or --annotations and --results"),

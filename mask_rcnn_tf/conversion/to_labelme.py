@@ -1,0 +1,62 @@
+"""LabelMe: a JSON file beside a copy of each image. Source: wkentaro/labelme, `labelme/label_file.py`."""
+
+import base64
+import io
+import json
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from mask_rcnn_tf.coco.errors import Rejected
+from mask_rcnn_tf.coco.segmentation import polygons
+from mask_rcnn_tf.conversion import writing
+from mask_rcnn_tf.conversion.image_folder import stem
+from mask_rcnn_tf.conversion.labelled import LabelledData, LabelledImage, LabelledObject, Report
+
+VERSION = "5.5.0"  # LabelMe compares the first digit; masks are known since the end of 2023
+
+
+def write(data: LabelledData, folder: pathlib.Path, report: Report):
+    """Writes a file an image. Args and Raises as `to_yolo.write`."""
+    writing.new_folder(folder)
+    for image in writing.usable(data.images, report, "LabelMe"):
+        shapes = []
+        for number, item in enumerate(image.objects, 1):
+            try:
+                shapes += _shapes(item, image, number, report)
+            except Rejected as error:
+                report.lose(error, item.where)
+        path = writing.copy(image, folder)
+        content = {"version": VERSION, "flags": {}, "shapes": shapes, "imagePath": path.name, "imageData": None}
+        content |= {"imageHeight": image.height, "imageWidth": image.width}
+        writing.write_text(folder / f"{stem(image.file_name)}.json", json.dumps(content, ensure_ascii=False, indent=2))
+
+
+def _shapes(item: LabelledObject, image: LabelledImage, number: int, report: Report) -> list[dict]:
+    """The shapes of an object; several are one by their group_id. Raises Rejected: there is no place for it."""
+    if item.is_crowd:
+        raise Rejected("region of several objects (a crowd), for which LabelMe has no place")
+    if item.keypoints:
+        report.note("objects have keypoints, which are not written")
+    if item.segmentation is None:
+        x, y, width, height = item.box
+        return [_shape(item, "rectangle", [[x, y], [x + width, y + height]])]
+    if isinstance(item.segmentation, dict):
+        crop, (y, x) = writing.crop(item, image)
+        corners = [[x, y], [x + crop.shape[1] - 1, y + crop.shape[0] - 1]]
+        return [_shape(item, "mask", corners, mask=_png(crop))]
+    parts = [np.reshape(part, (-1, 2)).tolist() for part in polygons(item.segmentation)]
+    group = number if len(parts) > 1 else None
+    return [_shape(item, "polygon", part, group) for part in parts]
+
+
+def _shape(item: LabelledObject, kind: str, points: list, group: int | None = None, mask: str | None = None) -> dict:
+    row = {"label": item.category, "points": points, "group_id": group, "description": ""}
+    return row | {"shape_type": kind, "flags": {}, "mask": mask}
+
+
+def _png(mask: np.ndarray) -> str:
+    content = io.BytesIO()
+    Image.fromarray(mask).save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode("ascii")
