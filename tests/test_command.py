@@ -9,18 +9,13 @@ import signal
 import subprocess
 import sys
 
+import forked
 import pytest
 
 from mask_rcnn_tf import command
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOOLS = {path.stem: path for path in (ROOT / "tools").glob("[!_]*.py")}
-
-
-def mrcnn(*arguments, **options):
-    """The command in a process of its own, as `python -m` starts it where nothing of the repository is at hand."""
-    started = [sys.executable, "-m", "mask_rcnn_tf", *arguments]
-    return subprocess.run(started, capture_output=True, text=True, timeout=300, **options)
 
 
 def test_every_tool_has_a_name():
@@ -64,18 +59,28 @@ def test_every_docstring_in_the_words_of_the_command():
     )
 
 
-def test_a_tool_runs_and_fails_as_it_does_alone(tmp_path):
-    """Three processes: what it writes, what it says of a wrong flag, its help."""
-    done = mrcnn("shapes", "--split", "val", "--output", "by_name", "--count", "2", cwd=tmp_path)
+def test_a_tool_runs_as_it_does_alone(tmp_path):
+    started = [sys.executable, "-m", "mask_rcnn_tf", "shapes", "--split", "val", "--output", "by_name", "--count", "2"]
+    done = subprocess.run(started, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (tmp_path / "by_name").iterdir()) == [
-        "annotations.json",
-        "val_000001.png",
-        "val_000002.png",
-    ]
-    wrong = mrcnn("train", "--config", "mask_rcnn_shapes", "--model_dri", "x", cwd=tmp_path)
-    assert wrong.returncode == 2 and wrong.stderr.splitlines()[-1].startswith("train: ") and "model_dri" in wrong.stderr
-    told = mrcnn("train", "--help", cwd=tmp_path)
+    written = sorted(path.name for path in (tmp_path / "by_name").iterdir())
+    assert written == ["annotations.json", "val_000001.png", "val_000002.png"]
+
+
+def forked_mrcnn(*arguments):
+    """The command in a process that need not import TensorFlow."""
+    program = f"import sys; sys.argv = {['mrcnn', *arguments]!r}; from mask_rcnn_tf import command; command.main()"
+    return forked.run([sys.executable, "-c", program])
+
+
+def test_a_wrong_flag_is_the_tools_own_line():
+    wrong = forked_mrcnn("train", "--config", "mask_rcnn_shapes", "--model_dri", "x")
+    assert wrong.returncode == 2 and "model_dri" in wrong.stderr
+    assert wrong.stderr.splitlines()[-1].startswith("train: ")
+
+
+def test_help():
+    told = forked_mrcnn("train", "--help")
     assert told.returncode == 0 and "mrcnn train --config" in told.stdout and "--model_dir: folder" in told.stdout
     assert "tools/" not in told.stdout.split("flags:")[0] and "\n  --config.train.steps=90000\n" in told.stdout
 
