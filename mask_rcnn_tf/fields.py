@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import math
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mask_rcnn_tf.arguments import shown
@@ -134,8 +134,8 @@ def _leaves(value) -> Iterator[Any]:
         yield value
 
 
-def allowed(value, bounds):
-    """The bounds in words."""
+def allowed(value: Any, bounds: Mapping[str, Any]) -> str:
+    """The bounds of a field, its metadata, in words; `value` is any of its type."""
     if "one_of" in bounds:
         return ", ".join(map(repr, bounds["one_of"]))
     text = _range(bounds)
