@@ -60,18 +60,7 @@ def read(path: str | os.PathLike, name: str, kind: type | None = dict, most_byte
     Raises:
       ValueError: no such file, a folder or a pipe, not readable, too large, not JSON, or another kind of value.
     """
-    path = pathlib.Path(path)
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{name} is '{path}', which is not a file; allowed: a JSON file.")
-        if status.st_size > most_bytes:
-            raise ValueError(f"{name} is '{path}' of {status.st_size} bytes; allowed: at most {most_bytes}.")
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise ValueError(f"{name} is '{path}'; there is no such file.") from None
-    except OSError as error:
-        raise ValueError(f"{name} is '{path}'; it cannot be read: {error.strerror}.") from None
+    content = read_bytes(path, name, "a JSON file", most_bytes)
     try:
         values = parse(content)
     except ValueError as error:
@@ -80,3 +69,29 @@ def read(path: str | os.PathLike, name: str, kind: type | None = dict, most_byte
         wanted = {dict: "a table", list: "a list"}[kind]
         raise ValueError(f"{name} is '{path}', which holds a {type(values).__name__}; allowed: {wanted}.")
     return values
+
+
+def read_bytes(path: str | os.PathLike, name: str, wanted: str, most_bytes: int = MOST_BYTES) -> bytes:
+    """The content of a regular file that may be anything.
+
+    Args:
+      path: the file.
+      name: what it is, for messages: "labels".
+      wanted: what would be right, for messages: "a JSON file".
+      most_bytes: a larger file is not read.
+
+    Raises:
+      ValueError: no such file, a folder or a pipe, not readable, too large.
+    """
+    path = pathlib.Path(path)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{name} is '{path}', which is not a file; allowed: {wanted}.")
+        if status.st_size > most_bytes:
+            raise ValueError(f"{name} is '{path}' of {status.st_size} bytes; allowed: at most {most_bytes}.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{name} is '{path}'; there is no such file.") from None
+    except OSError as error:
+        raise ValueError(f"{name} is '{path}'; it cannot be read: {error.strerror}.") from None

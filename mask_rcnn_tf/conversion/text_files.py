@@ -1,16 +1,15 @@
 """Text and XML that somebody else wrote: read whole, or refused in one line."""
 
 import os
-import pathlib
-import stat
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-MOST_BYTES = 2**26
+from mask_rcnn_tf import strict_json
+
 DEEPEST = 32  # elements inside each other; what is read here has 4
 
 
-def read_text(path: str | os.PathLike, name: str, most_bytes: int = MOST_BYTES) -> str:
+def read_text(path: str | os.PathLike, name: str, most_bytes: int = strict_json.MOST_BYTES) -> str:
     """The text of a regular file in UTF-8, with a byte order mark or not.
 
     Args:
@@ -25,21 +24,9 @@ def read_text(path: str | os.PathLike, name: str, most_bytes: int = MOST_BYTES) 
       ValueError: no such file, no regular file, too large, not readable, or no UTF-8.
     """
     try:
-        return _read_bytes(path, name, most_bytes).decode("utf-8-sig")
+        return strict_json.read_bytes(path, name, "a text file", most_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} is '{path}'; it is no text in UTF-8: {error.reason} at {error.start}.") from None
-
-
-def _read_bytes(path: str | os.PathLike, name: str, most_bytes: int) -> bytes:
-    try:
-        state = os.stat(path)
-        if not stat.S_ISREG(state.st_mode):
-            raise ValueError(f"{name} is '{path}', which is no file.")
-        if state.st_size > most_bytes:
-            raise ValueError(f"{name} is '{path}' of {state.st_size} bytes; allowed: at most {most_bytes}.")
-        return pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"{name} is '{path}'; it cannot be read: {error.strerror}.") from None
 
 
 def read_xml(path: str | os.PathLike, name: str) -> ElementTree.Element:
@@ -76,7 +63,7 @@ def read_xml(path: str | os.PathLike, name: str) -> ElementTree.Element:
     parser.StartElementHandler, parser.EndElementHandler = begin, end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse
     try:
-        parser.Parse(_read_bytes(path, name, MOST_BYTES), True)
+        parser.Parse(strict_json.read_bytes(path, name, "an XML file"), True)
     except (expat.ExpatError, LookupError) as error:  # an encoding that is none
         raise ValueError(f"{name} is '{path}', which is not XML: {error}.") from None
     return builder.close()
