@@ -12,6 +12,7 @@ COMMANDS = {  # file of tools/, which is mask_rcnn_tf.tools once installed; in t
     "convert": "convert",
     "split": "split",
     "check": "check_data",
+    "suggest": "suggest",
     "train": "train",
     "evaluate": "evaluate",
     "predict": "predict",

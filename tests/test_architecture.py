@@ -60,7 +60,7 @@ IMPORTS = {
     "evaluation": ("arguments", "ops", "coco", "config", "progress", "weights", "whole_files"),  # loads models
     "visualize": ("arguments", "ops", "coco"),
     "export": ("arguments", "models", "ops", "coco", "config", "strict_json", "whole_files", "evaluation", "data"),
-    "training": tuple(name for name in ALL if name not in ("conversion", "training", "benchmark", "experiments")),
+    "training": tuple(name for name in ALL if name not in ("training", "benchmark", "experiments")),
     "benchmark": ALL,
     "experiments": ("config", "whole_files", "visualize", "training"),
 }

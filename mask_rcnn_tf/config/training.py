@@ -12,6 +12,7 @@ class TrainConfig(Section):
 
     batch_size: int = field(16, above=0)  # images a step over all replicas
     steps: int = field(90_000, above=0)  # updates of the weights, a batch each
+    epochs: float = field(0.0, at_least=0)  # turns through the training images, in place of steps; 0: steps counts
     optimizer: str = field("torch_sgd", one_of=("torch_sgd", "adam"))  # SGD with momentum, as PyTorch has it
     learning_rate: float = field(0.02, above=0)  # for base_batch_size images; scaled linearly with batch_size
     base_batch_size: int = field(16, above=0)  # images a step that learning_rate is for
@@ -29,6 +30,8 @@ class TrainConfig(Section):
     decay_factor: float = field(0.1, above=0)  # of the learning rate at each of decay_steps
     checkpoint_every: int = field(1000, above=0)  # steps
     evaluate_every: int = field(5000, above=0)  # steps
+    # early stopping: evaluations in a row without a better AP, after which the run ends; 0: it goes on to its last step
+    patience: int = field(0, at_least=0)
     summary_every: int = field(20, above=0)  # steps between TensorBoard points
     seed: int = field(0, at_least=0)  # of shuffling and augmentation
     init_from: str = ""  # .keras file whose weights the run starts from; "": random weights

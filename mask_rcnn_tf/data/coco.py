@@ -209,8 +209,17 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
     )
     if skip_empty:
         stored = stored.filter(lambda example: tf.size(example["classes"]) > 0)
-    stored = stored.apply(tf.data.experimental.assert_cardinality(report.used_images - skip_empty * report.empty))
+    stored = stored.apply(tf.data.experimental.assert_cardinality(_num_examples(config, split, report)))
     return stored.map(_record, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def num_examples(config: Config, split: str) -> int:
+    """How many records `dataset` has."""
+    return _num_examples(config, split, report(config, split))
+
+
+def _num_examples(config: Config, split: str, found: Report) -> int:
+    return found.used_images - (split == "train" and config.data.skip_empty) * found.empty
 
 
 def report(config: Config, split: str) -> Report:

@@ -107,6 +107,12 @@ def epochs_of(config: Config, num_images: int) -> Epochs:
     return Epochs(num_images, config.train.seed, training_factors(*key))
 
 
+def epoch_length(config: Config, num_images: int) -> float:
+    """How many examples an epoch of `num_images` records has in the mean, by `config.data.repeat_threshold`."""
+    factors = epochs_of(config, num_images).factors
+    return float(num_images if factors is None else factors.sum())
+
+
 @functools.lru_cache(maxsize=2)  # `fit` makes the pipeline anew for every part of a run
 def training_factors(config: str, digest: str) -> np.ndarray:
     """The repeat factors of a training set.

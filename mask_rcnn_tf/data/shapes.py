@@ -221,7 +221,7 @@ def write_folder(config: Config, split: str, folder: str | os.PathLike, count: i
     options, folder = config.data.shapes, pathlib.Path(folder)
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; allowed: {', '.join(map(repr, SPLITS))}.")
-    available = {"train": options.train_scenes, "val": options.val_scenes}[split]
+    available = num_examples(config, split)
     count = available if count is None else count
     if not 1 <= count <= available:
         raise ValueError(f"count is {count}; allowed: 1 to {available}, the scenes of {split!r}.")
@@ -296,6 +296,11 @@ def categories(config: Config) -> tuple[tuple[int, ...], tuple[str, ...]]:
 def images(config: Config, split: str) -> tuple[tuple[int, int, int], ...]:
     """(id, height, width) of the scenes of a split, in order."""
     return tuple((image["id"], image["height"], image["width"]) for image in ground_truth(config, split)["images"])
+
+
+def num_examples(config: Config, split: str) -> int:
+    """How many scenes a split has."""
+    return {"train": config.data.shapes.train_scenes, "val": config.data.shapes.val_scenes}[split]
 
 
 def digest(config: Config, split: str) -> str:

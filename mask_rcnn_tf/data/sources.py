@@ -41,6 +41,11 @@ def images(config: Config, split: str) -> tuple[tuple[int, int, int], ...]:
     return _module(config).images(config, split)
 
 
+def num_examples(config: Config, split: str) -> int:
+    """How many records `dataset` has."""
+    return _module(config).num_examples(config, split)
+
+
 def digest(config: Config, split: str) -> str:
     """SHA-256 of a split's annotation file, wherever it is; "" for scenes, which the configuration describes."""
     return _module(config).digest(config, split)

@@ -212,8 +212,43 @@ class BestModel(StepCallback):
         self.state["evaluated_step"] = self.step
         self._write()
 
+    def waited(self) -> int:
+        """Steps since the best evaluation; 0 while the figure is not above 0: such a run has not begun to learn."""
+        return self.state["evaluated_step"] - self.state["best_step"] if (self.state["best"] or 0.0) > 0.0 else 0
+
     def _write(self):
         write_atomically(self.path, json.dumps(self.state, indent=2) + "\n")
+
+
+class StopWithoutGain(keras.callbacks.Callback):
+    """Early stopping: ends training after some evaluations in a row without a better figure.
+
+    Whether a run is over is read off `state.json`'s steps, so that one that is started again knows it too.
+
+    Args:
+      best: `BestModel`, placed before this.
+      patience: int, evaluations; 0 never stops.
+      every: int, steps between two evaluations.
+    """
+
+    def __init__(self, best: BestModel, patience: int, every: int):
+        super().__init__()
+        self.best, self.steps = best, patience * every
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the evaluations so far end the run."""
+        return 0 < self.steps <= self.best.waited()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None):
+        """Tells Keras to stop."""
+        if self.is_over:
+            state = self.best.state
+            LOG.info(
+                "%s has not risen above %.4f, of step %d: the run ends at step %d (config.train.patience)",
+                *(state[name] for name in ("monitor", "best", "best_step", "evaluated_step")),
+            )
+            self.model.stop_training = True
 
 
 def read_state(path: pathlib.Path) -> dict[str, Any] | None:

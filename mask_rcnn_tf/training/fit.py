@@ -4,6 +4,7 @@ import copy
 import functools
 import json
 import logging
+import math
 import os
 import pathlib
 import sys
@@ -15,7 +16,7 @@ import tensorflow as tf
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.arguments import PATH, check_kind
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import pipeline, proposals, sources
+from mask_rcnn_tf.data import pipeline, proposals, repeats, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, coco_metrics
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -42,8 +43,8 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
 
     Writes to `model_dir`: `config.json` (resolved), `checkpoints/`, `log.jsonl`, `tensorboard/`, `state.json`,
     `best.keras` (best val AP of masks, or of boxes without masks), `predictions.png`, and at the end `model.keras` and
-    `metrics.json`. An "epoch" is `config.train.evaluate_every` steps. Killed and started again, it ends in the same
-    weights.
+    `metrics.json`. What Keras calls an epoch is `config.train.evaluate_every` steps. Killed and started again, it ends
+    in the same weights.
 
     Args:
       config: `Config`; it is copied. The dataset decides `model.num_classes`, `class_names` and `category_ids`.
@@ -68,6 +69,7 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
         stopping.allow(at_once=True)
         resolved = resolve(config)
         truth = sources.check(resolved)  # both files are judged before anything is built
+        resolve_steps(resolved)
         proposals.check(resolved)
         folder.mkdir(parents=True, exist_ok=True)
         run_folder.check_places(folder)
@@ -104,6 +106,8 @@ def _train(config, folder, stopping, truth):
     if start and start % config.train.evaluate_every == 0 and callbacks["best"].state["evaluated_step"] < start:
         end_epoch(config, model, callbacks, start)  # the kill came between the checkpoint and the end of evaluation
     for first, length, epoch, epochs in segments(start, config.train.steps, config.train.evaluate_every):
+        if callbacks["patience"].is_over:
+            break
         model.fit(
             pipeline.train_dataset(config, first),
             steps_per_epoch=length,
@@ -130,6 +134,13 @@ def resolve(config: Config) -> Config:
     model.num_classes, model.category_ids, model.class_names = len(category_ids), category_ids, class_names
     resolve_keypoints(config)
     return config.validate()
+
+
+def resolve_steps(config: Config):
+    """Sets `train.steps` of a resolved configuration, in place, where `train.epochs` says how long a run is."""
+    if config.train.epochs:
+        images = repeats.epoch_length(config, sources.num_examples(config, "train"))
+        config.train.steps = max(1, math.ceil(config.train.epochs * images / config.train.batch_size))
 
 
 def build_model(config: Config) -> MaskRCNN:
@@ -201,6 +212,7 @@ def make_callbacks(
         "stop": run_checkpoint.StopOnRequest(stopping, checkpointing),
         "pictures": run_callbacks.PredictionPictures(folder, images, evaluation, truth, log.writer),
         "best": best,  # says that the epoch's end is done
+        "patience": run_checkpoint.StopWithoutGain(best, train.patience, train.evaluate_every),
         "weights": UseWeights(averages),
         "history": keras.callbacks.History(),
     }
@@ -251,7 +263,7 @@ def finish(config: Config, folder: pathlib.Path, model: MaskRCNN, callbacks: dic
     """Scores the final weights, unless the last epoch's end just did, and writes `model.keras` and `metrics.json`."""
     evaluation = callbacks["evaluation"]
     if not evaluation.metrics:
-        end_epoch(config, model, callbacks, config.train.steps)
+        end_epoch(config, model, callbacks, int(model.optimizer.iterations.numpy()))
     with AveragedWeights().used(model):
         run_checkpoint.save_model(model, folder / "model.keras")
     write_atomically(folder / "metrics.json", json.dumps(evaluation.metrics))

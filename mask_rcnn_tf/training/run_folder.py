@@ -18,7 +18,11 @@ from mask_rcnn_tf.training.log_file import LogFile
 LOG = logging.getLogger("mask_rcnn_tf")
 
 # Fields in which a run may differ from the one it continues.
-FREE_FIELDS = ("eval.", "train.steps", "train.checkpoint_every", "train.evaluate_every", "train.summary_every")
+FREE_FIELDS = (
+    "eval.",
+    *(f"train.{name}" for name in ("steps", "epochs", "patience")),
+    *(f"train.{name}_every" for name in ("checkpoint", "evaluate", "summary")),
+)
 # Where things are. What the annotations say is compared instead; `init_from` is read at step 0 only.
 PLACES = ("data.data_dir", "train.init_from")
 # The step after the checkpoint may be another one: lower after a loss that is not finite, or for more steps.

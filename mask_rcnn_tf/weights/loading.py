@@ -28,6 +28,7 @@ from mask_rcnn_tf.weights.readers.keras_files import KerasFile
 NAME = "mask_rcnn_tf>MaskRCNN"  # under which Keras knows the class
 OPTIMIZER = "optimizer/"  # what HDF5 paths of an optimizer's variables begin with
 SHOWN = 3
+OF_A_RUN = ("best.keras", "model.keras")
 # The configuration has any values, and what is built from it fails in any way.
 FAILURES = (ValueError, TypeError, LookupError, AttributeError, OSError, ArithmeticError, MemoryError, RecursionError)
 FAILURES += (tf.errors.OpError,)
@@ -37,7 +38,7 @@ def load_model(path: str | os.PathLike, with_optimizer: bool = False) -> MaskRCN
     """Loads a `.keras` file of `MaskRCNN`; the file may come from a stranger (docs/security.md).
 
     Args:
-      path: the file.
+      path: the file, or the folder of a training run: its `best.keras`, or `model.keras` where there is no best.
       with_optimizer: whether the model is compiled as it was saved, to go on training; an optimizer may hold twice as
         much as the weights.
 
@@ -48,9 +49,22 @@ def load_model(path: str | os.PathLike, with_optimizer: bool = False) -> MaskRCN
       ValueError: in one line: there is no such file, it is damaged, it holds something else, or asks for anything but
         a `MaskRCNN` with finite weights.
     """
-    check_kind("model", path, (bytes, *PATH), "the path of a .keras file")
+    check_kind("model", path, (bytes, *PATH), "the path of a .keras file or of a run's folder")
+    path = _file(path)
     with _one_line(path), KerasFile(path) as archive, tempfile.TemporaryDirectory(prefix="mask_rcnn_tf_") as folder:
         return _load(archive, pathlib.Path(folder), with_optimizer)
+
+
+def _file(path: str | bytes | os.PathLike) -> str | bytes | os.PathLike:
+    """The file to load: of a folder the best model in it."""
+    if not os.path.isdir(path):
+        return path
+    found = [file for name in OF_A_RUN if (file := pathlib.Path(os.fsdecode(path), name)).is_file()]
+    if not found:
+        raise ValueError(
+            f"model is {path!r}, a folder without {' and '.join(OF_A_RUN)}; allowed: a .keras file, or a run."
+        )
+    return found[0]
 
 
 def load_weights(model: MaskRCNN, path: str | os.PathLike):

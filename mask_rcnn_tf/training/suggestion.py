@@ -1,0 +1,228 @@
+"""A configuration from the data: sizes, anchors, counts, batch and schedule, each with the reason in words.
+
+They are rules of thumb around `mask_rcnn_small`, in the spirit of nnU-Net (Isensee et al., arXiv:1809.10486): what the
+data decides is read off it, what it does not stays as the preset has it. Nothing of it is searched by training.
+"""
+
+import dataclasses
+import math
+import pprint
+from typing import Any
+
+import numpy as np
+
+from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.presets import load_config
+from mask_rcnn_tf.training.data_statistics import Statistics
+
+BASE = "mask_rcnn_small"
+PIXELS = 384 * 640  # of an image in the network: what two CPU cores train on in an afternoon
+SMALL_OBJECT = 20.0  # pixels in the network that the smallest tenth of the objects should have: five cells of P2
+SHORTEST = 256  # pixels; smaller images are not shrunk: masks of large objects lose their outline
+ENLARGED = 2.0  # at most; beyond it nothing is seen that was not before
+LONGEST = 2.0  # long side by short side; longer images are shrunk as a whole
+STRIDES = (4, 8, 16, 32, 64)  # of P2 to P6
+SIZES_OF_STRIDE = 2.0, 8.0  # sides of a level's anchors, in strides of the level
+RATIOS = ((1.0,), (0.5, 1.0, 2.0), (0.25, 0.5, 1.0, 2.0, 4.0))
+FITTING_IOU = 0.6  # of a box and the anchor of the best shape around its centre
+TURNS, FEWEST_IMAGES, MOST_IMAGES = 60, 8000, 24_000  # times an image is seen; images that are seen in a run
+IN_MEMORY = 1e9  # bytes of decoded images
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One field of a configuration (`data.max_gt`), the value that is suggested, and why."""
+
+    field: str
+    value: Any
+    reason: str
+
+
+def suggest(statistics: Statistics, any_direction: bool = False, pixels: int = PIXELS) -> list[Setting]:
+    """What of `mask_rcnn_small` should be otherwise for some data.
+
+    Args:
+      statistics: of the training images.
+      any_direction: whether images have no up and down (microscopy, from above, parts on a table).
+      pixels: of an image in the network, at most: time and memory grow with them.
+
+    Returns:
+      The settings, in the order in which they are decided.
+    """
+    base = load_config(BASE)
+    short_side, max_side, settings = _sizes(statistics, pixels)
+    settings += _canvases(statistics, short_side, max_side)
+    settings += _anchors(statistics.boxes_at(short_side, max_side))
+    settings += _counts(statistics)
+    settings += _schedule(statistics, short_side * max_side)
+    settings += _tasks(statistics)
+    if any_direction:
+        settings.append(Setting("data.flip_vertical", True, "the images have no up and down, as you said"))
+    return [setting for setting in settings if _get(base, setting.field) != setting.value]
+
+
+def configured(settings: list[Setting]) -> Config:
+    """`mask_rcnn_small` with the settings."""
+    config = load_config(BASE)
+    config.name = "suggested"
+    for setting in settings:
+        section, _, leaf = setting.field.rpartition(".")
+        setattr(_get(config, section), leaf, setting.value)
+    return config.validate()
+
+
+def as_preset(settings: list[Setting], about: str) -> str:
+    """The text of a Python file for `--config` that gives what `configured` gives.
+
+    Args:
+      settings: from `suggest`.
+      about: of the data, for the file's first lines; may be of a stranger.
+    """
+    lines = [repr(f"Suggested by `mrcnn suggest` for {about}."), ""]
+    lines += ["from mask_rcnn_tf.presets import load_config", "", ""]
+    lines += ["def get_config():", f"    config = load_config({BASE!r})", "    config.name = 'suggested'"]
+    for setting in settings:
+        value = pprint.pformat(setting.value, width=10_000)
+        lines += [f"    # {' '.join(setting.reason.split())}", f"    config.{setting.field} = {value}"]
+    return "\n".join([*lines, "    return config", ""])
+
+
+def _get(config: Any, path: str) -> Any:
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _scales(boxes: np.ndarray) -> np.ndarray:
+    """Sides of squares with the areas of boxes [n, 2]."""
+    return np.sqrt(boxes.prod(1))
+
+
+def _rounded(value: float, step: int) -> int:
+    return max(step, step * round(value / step))
+
+
+def _up(value: float, step: int) -> int:
+    return max(step, step * math.ceil(value / step - 1e-9))
+
+
+def _sizes(statistics: Statistics, pixels: int) -> tuple[int, int, list[Setting]]:
+    """Short and long side in the network, and the settings."""
+    sides = statistics.short_side
+    small = float(np.quantile(_scales(statistics.boxes_at(sides)), 0.1))
+    wanted = min(SMALL_OBJECT / small, ENLARGED)
+    longest = min(float(np.quantile(statistics.aspects, 0.95)), LONGEST)
+    affordable = math.sqrt(pixels / longest) / sides
+    scale = min(max(wanted, min(1.0, SHORTEST / sides)), affordable)
+    short_side = _rounded(scale * sides, 32)
+    max_side = _up(short_side * longest, 32)
+    bound = f"{pixels} pixels do not allow more" if scale == affordable else "enough to outline them"
+    reason = (
+        f"images have a short side of {sides:.0f} pixels in the median, and nine of ten objects are larger than "
+        f"{small:.0f}: at this size {small * short_side / sides:.0f}, {bound}"
+    )
+    few = f"so long is the long side of nearly all images, which are up to {longest:.2f} times as long as wide"
+    settings = [
+        Setting("model.preprocess.short_side", short_side, reason),
+        Setting("model.preprocess.max_side", max_side, few),
+    ]
+    return short_side, max_side, settings
+
+
+def _canvases(statistics: Statistics, short_side: int, max_side: int) -> list[Setting]:
+    smaller = tuple(8 * round(share * short_side / 8) for share in (5 / 6, 11 / 12))
+    canvases = [(short_side, max_side), (max_side, short_side)]
+    squares = float(np.mean(statistics.aspects * short_side <= short_side + 16))
+    reason = "batches are of lying or of standing images, with little padding"
+    if max_side == short_side:
+        canvases, reason = canvases[:1], "all images are nearly square"
+    elif squares >= 0.2:
+        canvases.insert(0, (short_side, short_side))
+        reason = f"batches are of lying, standing, or square images ({squares:.0%} of them), with little padding"
+    return [
+        Setting("data.train_short_sides", (*smaller, short_side), "objects are seen in several sizes"),
+        Setting("data.canvases", tuple(canvases), reason),
+    ]
+
+
+def _anchors(boxes: np.ndarray) -> list[Setting]:
+    """Of boxes float64 [n, 2] (h, w) in pixels of the network."""
+    scales = _scales(boxes)
+    low, high = np.quantile(scales, (0.05, 0.98))
+    steps = low * (max(high / low, 1.0) ** (np.arange(5) / 4))
+    bounds = [(stride * SIZES_OF_STRIDE[0], stride * SIZES_OF_STRIDE[1]) for stride in STRIDES]
+    sizes = tuple(float(round(np.clip(step, *bound))) for step, bound in zip(steps, bounds, strict=True))
+    shares = [fitting_share(boxes, sizes, ratios) for ratios in RATIOS]
+    best = next(i for i, share in enumerate(shares) if share >= shares[-1] - 0.02)
+    fit = f"{shares[best]:.0%} of the objects have the shape of an anchor (IoU of {FITTING_IOU} or more)"
+    objects = f"objects have sides of {low:.0f} to {high:.0f} pixels in the network (geometric mean of their sides)"
+    return [
+        Setting("model.anchors.sizes", tuple((size,) for size in sizes), objects),
+        Setting("model.anchors.ratios", RATIOS[best], f"{fit}; with more ratios {shares[-1]:.0%}"),
+    ]
+
+
+def fitting_share(boxes: np.ndarray, sizes: tuple[float, ...], ratios: tuple[float, ...]) -> float:
+    """The share of boxes that overlap the best of all anchors, placed on their centre, by `FITTING_IOU` or more.
+
+    Args:
+      boxes: float64 [n, 2] (h, w), pixels.
+      sizes: sides of the anchors, pixels.
+      ratios: height / width.
+    """
+    anchors = np.array([(size * math.sqrt(ratio), size / math.sqrt(ratio)) for size in sizes for ratio in ratios])
+    inside = np.minimum(boxes[:, None], anchors).prod(2)
+    union = boxes.prod(1)[:, None] + anchors.prod(1) - inside
+    return float(np.mean((inside / union).max(1) >= FITTING_IOU))
+
+
+def _counts(statistics: Statistics) -> list[Setting]:
+    most, usual = int(statistics.counts.max()), float(np.quantile(statistics.counts, 0.9))
+    crowded = f"the fullest image has {most} objects"
+    detections = min(max(_up(1.5 * most, 50), 50), 500)
+    proposals = min(max(_up(3 * most, 50), 100), 1000)
+    samples = 32 if usual <= 8 else 64 if usual <= 40 else 128
+    nine = f"nine of ten images have {usual:.0f} objects or fewer"
+    settings = [
+        Setting("data.max_gt", min(max(most, 8), 1000), crowded),
+        Setting("model.detection.max_detections", detections, crowded),
+        Setting("model.rpn.post_nms_top_n_train", proposals, f"{crowded}, and each is proposed several times"),
+        Setting("model.rpn.post_nms_top_n_test", proposals, "the same after training"),
+        Setting("model.roi.samples", samples, nine),
+        Setting("model.rpn.samples", 2 * samples, nine),
+    ]
+    if detections > 100:
+        settings.append(Setting("eval.max_dets", (1, 10, detections), "all that is found counts in AP"))
+    return settings
+
+
+def _schedule(statistics: Statistics, pixels: int) -> list[Setting]:
+    batch = 8 if pixels <= 1.5 * 192**2 else 4
+    seen = min(max(TURNS * statistics.num_images, FEWEST_IMAGES), MOST_IMAGES)
+    steps = _up(seen / batch, 100)
+    turns = steps * batch / statistics.num_images
+    why = f"{statistics.num_images} training images are seen {turns:.0f} times"
+    settings = [
+        Setting("train.batch_size", batch, f"images have up to {pixels} pixels in the network"),
+        Setting("train.steps", steps, why),
+        Setting("train.evaluate_every", _up(steps / 4, 25), "four times in the run"),
+        Setting("train.checkpoint_every", _up(steps / 8, 25), "twice as often"),
+        Setting("data.shuffle_buffer", min(statistics.num_images, 1000), "all of them, or a thousand"),
+        Setting("eval.batch_size", batch, "as in training"),
+    ]
+    if batch == 8:
+        settings.append(Setting("train.learning_rate", 2e-3, "small images, as in mask_rcnn_shapes"))
+    if statistics.bytes <= IN_MEMORY:
+        settings.append(Setting("data.cache", True, f"decoded images take {statistics.bytes / 1e6:.0f} MB"))
+    return settings
+
+
+def _tasks(statistics: Statistics) -> list[Setting]:
+    settings = []
+    if not statistics.has_masks:
+        settings.append(Setting("model.mask_head.enabled", False, "the annotations are boxes without masks"))
+    if statistics.num_keypoints:
+        reason = f"the objects have {statistics.num_keypoints} keypoints"
+        values = {"enabled": True, "num_keypoints": statistics.num_keypoints, "num_convs": 4, "channels": 128}
+        settings += [Setting(f"model.keypoint_head.{name}", value, reason) for name, value in values.items()]
+    return settings
