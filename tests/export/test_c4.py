@@ -7,7 +7,7 @@ import pytest
 from export_writers import WRITERS, two_images
 from tiny import c4_config, finding_model
 
-from mask_rcnn_tf.export import runners
+from mask_rcnn_tf.export import runners, tflite
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +16,14 @@ def model():
     config.keypoint_head.enabled = False
     config.class_names, config.category_ids = ("ball", "box", "star"), (1, 7, 90)
     return finding_model(config=config)
+
+
+@pytest.mark.slow
+def test_int8(model, tmp_path):
+    """C5, which runs on RoIs, is a network of its own there too."""
+    images = two_images()
+    tflite(model, tmp_path / "int8.tflite", images, canvas=(128, 128), quantization="int8", calibration=images)
+    assert len(runners.load(tmp_path / "int8.tflite").predict(images[:1])[0]["detection_boxes"])
 
 
 @pytest.mark.slow

@@ -20,13 +20,6 @@ RECIPES = {kind: f"COCO-InstanceSegmentation/mask_rcnn_R_50_{kind}_3x.yaml" for 
 OPTIONS = oracle.options_of(scene, **{"MODEL.ROI_MASK_HEAD.CONV_DIM": scene.MASK})
 
 
-def batch_of(scenes):
-    batch = oracle.batch_of(scenes)
-    for one, row in zip(scenes, batch, strict=True):
-        row["instances"].gt_masks = BitMasks(torch.from_numpy(one["masks"]).bool())
-    return batch
-
-
 def train(dtype, batch):
     """Losses, proposals, mask targets, gradients of the C4 model."""
     model, found, masks = oracle.build(RECIPES["C4"], scene, OPTIONS, dtype).train(), {}, []
@@ -67,7 +60,7 @@ def detect(kind, dtype, batch):
 
 def main():
     oracle.prepare((5, 3))
-    batch = batch_of(scene.scenes())
+    batch = oracle.masked_batch_of(scene.scenes())
     found, single = train(torch.float64, batch), train(torch.float32, batch)
     for kind in RECIPES:
         found |= detect(kind, torch.float64, batch)

@@ -13,16 +13,17 @@ import detectron2_oracle as oracle
 import numpy as np
 import torch
 from detectron2.modeling.roi_heads import cascade_rcnn, roi_heads
-from detectron2.structures import Boxes, pairwise_iou
+from detectron2.structures import BitMasks, Boxes, pairwise_iou
 from detectron2.utils.events import EventStorage
 
 RECIPE = "Misc/cascade_mask_rcnn_R_50_FPN_1x.yaml"
-OPTIONS = oracle.options_of(scene, **{"MODEL.MASK_ON": False, "MODEL.FPN.OUT_CHANNELS": scene.FPN})
+OPTIONS = {f"MODEL.{name}": scene.FPN for name in ("FPN.OUT_CHANNELS", "ROI_MASK_HEAD.CONV_DIM")}
+OPTIONS = oracle.options_of(scene, **OPTIONS)
 
 
 def train(dtype, batch):
-    """Losses, what each stage trained on, gradients."""
-    model, found, stages = oracle.build(RECIPE, scene, OPTIONS, dtype).train(), {}, []
+    """Losses, what each stage trained on, mask targets, gradients."""
+    model, found, stages, masks = oracle.build(RECIPE, scene, OPTIONS, dtype).train(), {}, [], []
     run_stage, sample = cascade_rcnn.CascadeROIHeads._run_stage, roi_heads.ROIHeads.label_and_sample_proposals
 
     def spy_stage(self, features, proposals, stage):
@@ -34,15 +35,21 @@ def train(dtype, batch):
             found[f"proposals/{b}"] = each.proposal_boxes.tensor.numpy()
         return sample(self, proposals, targets)
 
+    def spy_crop(self, boxes, size):
+        masks.append(crop(self, boxes, size))
+        return masks[-1]
+
+    crop, BitMasks.crop_and_resize = BitMasks.crop_and_resize, spy_crop
     cascade_rcnn.CascadeROIHeads._run_stage = spy_stage
     roi_heads.ROIHeads.label_and_sample_proposals = spy_sample
     with EventStorage():
         losses = model(batch)
-    cascade_rcnn.CascadeROIHeads._run_stage = run_stage
+    BitMasks.crop_and_resize, cascade_rcnn.CascadeROIHeads._run_stage = crop, run_stage
     roi_heads.ROIHeads.label_and_sample_proposals = sample
     sum(losses.values()).backward()
     for name, value in losses.items():
         found[f"losses/{name}"] = np.array(value.item())
+    found |= {f"mask_targets/{b}": each.numpy() for b, each in enumerate(masks)}
     for k, proposals in enumerate(stages):
         for b, each in enumerate(proposals):
             found[f"stage{k}/{b}/boxes"] = each.proposal_boxes.tensor.numpy()
@@ -74,19 +81,18 @@ def margins(found, batch):
 
 @torch.no_grad()
 def detect(dtype, batch):
-    outputs = oracle.build(RECIPE, scene, OPTIONS, dtype).eval()(batch)
     found = {}
-    for b, output in enumerate(outputs):
-        each = output["instances"]
+    for b, each in enumerate(oracle.build(RECIPE, scene, OPTIONS, dtype).eval().inference(batch, do_postprocess=False)):
         found[f"final/{b}/boxes"] = each.pred_boxes.tensor.numpy()
         found[f"final/{b}/scores"] = each.scores.numpy()
         found[f"final/{b}/classes"] = each.pred_classes.numpy()
+        found[f"final/{b}/masks"] = each.pred_masks[:, 0].float().numpy()
     return found
 
 
 def main():
     oracle.prepare((1, 3))
-    batch = oracle.batch_of(scene.scenes())
+    batch = oracle.masked_batch_of(scene.scenes())
     found, single = train(torch.float64, batch), train(torch.float32, batch)
     found |= detect(torch.float64, batch)
     report = margins(found, batch)

@@ -21,6 +21,9 @@ RECIPE_NAMES = (
     (r"^proposal_generator\.rpn_head\.objectness_logits\.", "rpn.head.cls_logits."),
     (r"^proposal_generator\.rpn_head\.anchor_deltas\.", "rpn.head.bbox_pred."),
     (r"^(roi_heads\.box_\w+)\.\d\.", r"\1."),
+    *((rf"^roi_heads\.mask_head\.mask_fcn{i + 1}\.", f"roi_heads.mask_head.{i}.0.") for i in range(4)),
+    (r"^roi_heads\.mask_head\.deconv\.", "roi_heads.mask_predictor.conv5_mask."),
+    (r"^roi_heads\.mask_head\.predictor\.", "roi_heads.mask_predictor.mask_fcn_logits."),
 )
 
 
@@ -33,5 +36,5 @@ def fill_array(name, shape):
 
 
 def scenes():
-    """Images, boxes (x1, y1, x2, y2) and labels 1..C."""
+    """Images, boxes (x1, y1, x2, y2), masks and labels 1..C."""
     return [recipe.make_scene(*scene) for scene in SCENES]

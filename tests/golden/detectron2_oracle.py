@@ -9,7 +9,7 @@ from detectron2 import model_zoo
 from detectron2.modeling import build_model, sampling
 from detectron2.modeling.proposal_generator import proposal_utils, rpn
 from detectron2.modeling.roi_heads import fast_rcnn, roi_heads
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, Instances
 from recipe import evenly
 from torchvision.ops import batched_nms
 
@@ -76,6 +76,14 @@ def batch_of(scenes):
         found.gt_classes = torch.from_numpy(one["labels"]) - 1
         image = torch.from_numpy(one["image"][..., ::-1].copy()).permute(2, 0, 1)  # BGR
         batch.append({"image": image, "instances": found, "height": height, "width": width})
+    return batch
+
+
+def masked_batch_of(scenes):
+    """Detectron2's inputs, with masks as bitmaps."""
+    batch = batch_of(scenes)
+    for one, row in zip(scenes, batch, strict=True):
+        row["instances"].gt_masks = BitMasks(torch.from_numpy(one["masks"]).bool())
     return batch
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from export_writers import WRITERS, two_images
 from tiny import finding_config, finding_model, tiny_batch
 
 import mask_rcnn_tf as mrcnn
@@ -69,7 +70,8 @@ def test_a_model_on_it_trains_is_saved_and_exported(tmp_path):
     again = loaded(IMAGE)
     for name, value in found.items():
         np.testing.assert_array_equal(again[name], value, err_msg=name)
-    loaded.export(tmp_path / "own")  # compared before it appears
+    for name, write in WRITERS.items():  # each is compared before it appears
+        write(loaded, tmp_path / name, two_images())
 
 
 def branched_model():

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from export_writers import WRITERS, two_images
 from tiny import enliven, finding_config, tiny_batch
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.export import saved_model
 from mask_rcnn_tf.models.backbones.non_local import NonLocal
 from mask_rcnn_tf.models.backbones.resnet import ResNet
 from mask_rcnn_tf.weights.exporter import to_torchvision
@@ -139,8 +139,9 @@ def test_a_model_trains_saves_and_loads(model, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_exported_model_finds_the_same(model, tmp_path):
-    saved_model(model, tmp_path / "1")  # compares what it wrote with the model
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_exported_model_finds_the_same(model, tmp_path, name):
+    WRITERS[name](model, tmp_path / name, two_images())  # compares what it wrote with the model
 
 
 def test_torchvision_has_no_place_for_it(model):
