@@ -23,6 +23,7 @@ COMMANDS = {  # file of tools/, which is mask_rcnn_tf.tools once installed; in t
     "compare-results": "compare_results",
     "distill": "distill",
     "proposals": "write_proposals",
+    "folds": "train_folds",
     "four-steps": "train_four_steps",
     "experiments": "experiments",
     "benchmark": "benchmark",

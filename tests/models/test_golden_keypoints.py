@@ -16,6 +16,7 @@ from recipe_models import (
 )
 
 from mask_rcnn_tf.models.roi_rows import RoiRows
+from mask_rcnn_tf.models.steps import run_steps
 from mask_rcnn_tf.ops.kernels import get_kernels
 
 BOX, SCORE, PLACE = 1e-2, 1e-4, 1e-2
@@ -23,18 +24,26 @@ NO_GRADIENT = "roi_heads.keypoint_predictor.kps_score_lowres.bias"  # a softmax 
 
 
 @pytest.fixture(scope="module", params=["native", pytest.param("xla", marks=pytest.mark.slow)])
-def found(request):
-    """What the model finds and passes on the way, without its batch axis."""
+def found(request, golden):
+    """What the model finds and passes on the way, without its batch axis; `given_logits` are heat maps of their boxes.
+
+    A box that differs by a thousandth of a pixel, as float32 lets it, moves what is pooled by more than float32 does.
+    """
     model = golden_model("kpA", request.param)
+    theirs = golden("golden_kpA")["det_net/0/boxes"][None, :, SWAP]
+    steps = model.steps()
+    head = [step for step in steps if step.name.startswith("keypoint")]
     image, image_shape = prepared(model, [golden_scene("sceneA", 320, 416)], (320, 416))
 
     def run(image, image_shape):
         tensors = model.trace(image, image_shape)
         boxes, counts = tensors["detection_boxes"], tensors["num_detections"]
         valid = tf.range(tf.shape(boxes)[1])[None] < counts[:, None]
-        logits = RoiRows(valid, get_kernels(model.config.kernels).static).restore(tensors["keypoint_logits"])
+        rows = RoiRows(valid, get_kernels(model.config.kernels).static)
+        given = run_steps(head, tensors | {"detection_boxes": tf.constant(theirs)})
+        maps = {"logits": tensors["keypoint_logits"], "given_logits": given["keypoint_logits"]}
         names = ("num_detections", "detection_boxes", "detection_scores", "detection_keypoints", "keypoint_peaks")
-        return {name: tensors[name][0] for name in names} | {"logits": logits[0]}
+        return {name: tensors[name][0] for name in names} | {name: rows.restore(map_)[0] for name, map_ in maps.items()}
 
     compiled = tf.function(run, jit_compile=request.param == "xla", autograph=False)
     return {name: value.numpy() for name, value in compiled(image, image_shape).items()}
@@ -49,7 +58,7 @@ def test_detections(found, golden):
 
 def test_heat_maps(found, golden):
     golden = golden("golden_kpA")
-    logits, stats = np.transpose(found["logits"], (0, 3, 1, 2)), golden["kp/logits/stats"]
+    logits, stats = np.transpose(found["given_logits"], (0, 3, 1, 2)), golden["kp/logits/stats"]
     np.testing.assert_allclose(logits[::2, :, ::4, ::4], golden["kp/logits/slice_r2_s4"], atol=2e-4 * stats[2:4].max())
     np.testing.assert_allclose(np.sqrt(np.square(logits, dtype=np.float64).sum()), stats[5], rtol=1e-5)
 
