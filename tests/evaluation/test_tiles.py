@@ -78,14 +78,14 @@ def test_objects_are_found_once_and_whole(seed):
         for x in range(4, 330, 45):
             height, width = random.integers(5, 41, 2)
             boxes.append((y, x, y + height, x + width))
-    image, classes = painted((240, 340), boxes)
+    image, classes = painted((280, 370), boxes)
     found = objects_of(image, classes)
     assert sorted(tuple(piece.box.astype(int).tolist()) for piece in found) == sorted(boxes)
     for piece in found:
         y1, x1, y2, x2 = piece.box.astype(int)
         number = image[y1, x1, 0]
         assert piece.class_id == classes[number]
-        whole = tiles._window(piece, (0, 0, 240, 340))
+        whole = tiles._window(piece, (0, 0, 280, 370))
         np.testing.assert_array_equal(whole, image[..., 0] == number)
 
 

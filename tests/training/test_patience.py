@@ -1,17 +1,19 @@
 """Early stopping, and a run whose length is given in epochs."""
 
 import json
+import pathlib
 
 import coco_files
 import keras
 import numpy as np
 import pytest
-import tiny_config
 
 from mask_rcnn_tf.data import sources
+from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.training import TorchSGD, fit
 from mask_rcnn_tf.training.checkpoint import BestModel, StopWithoutGain
 
+TINY = pathlib.Path(__file__).with_name("tiny_config.py")
 EVERY = 3  # steps between evaluations
 
 
@@ -28,6 +30,7 @@ class Scores(keras.callbacks.Callback):
 
 def run(folder, figures, patience, steps_done=0):
     """Trains as `fit.train` does until it ends by itself, or every figure was given; the number of evaluations."""
+    folder.mkdir(exist_ok=True)
     layer = keras.layers.Dense(2, name="dense")
     model = keras.Sequential([keras.Input((3,)), layer], name="small")
     model.compile(TorchSGD(0.01), "mse")
@@ -73,7 +76,7 @@ def test_started_again_it_is_over_unless_patience_grew(tmp_path):
 
 
 def test_epochs_are_turns_through_what_is_trained_on(tmp_path):
-    config = tiny_config.get_config()
+    config = load_config(str(TINY))
     config.train.epochs, config.train.batch_size = 2.5, 4
     fit.resolve_steps(config)
     assert config.train.steps == 8  # 2.5 * 12 / 4 = 7.5
@@ -95,7 +98,7 @@ def test_epochs_of_a_file(tmp_path, skip_empty, threshold):
 
 @pytest.mark.slow
 def test_a_whole_run_ends_early_and_is_not_continued(tmp_path):
-    config = tiny_config.get_config()
+    config = load_config(str(TINY))
     config.data.data_dir = str(tmp_path / "data")
     config.train.learning_rate, config.train.epochs, config.train.evaluate_every = 0.02, 400.0, 10
     config.train.patience = 2
