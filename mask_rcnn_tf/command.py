@@ -16,6 +16,7 @@ COMMANDS = {  # file of tools/, which is mask_rcnn_tf.tools once installed; in t
     "train": "train",
     "evaluate": "evaluate",
     "predict": "predict",
+    "raster": "predict_raster",
     "export": "export",
     "compare-exports": "compare_exports",
     "import": "import_weights",

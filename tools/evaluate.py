@@ -10,7 +10,7 @@ from absl import flags
 import mask_rcnn_tf
 from mask_rcnn_tf import evaluation
 from mask_rcnn_tf.evaluation import files
-from mask_rcnn_tf.training.flags import check_output, define_augmentation, run
+from mask_rcnn_tf.training.flags import check_output, define_augmentation, define_tiling, run
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
 ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO-format JSON.", required=True)
@@ -20,7 +20,7 @@ RESULTS = flags.DEFINE_string("results", None, "Where to write the COCO results 
 SIGMAS = flags.DEFINE_list("keypoint_sigmas", [], "One number a keypoint; none: the model's.")
 MAX_DETS = flags.DEFINE_list("max_dets", [], "Detections an image that count, ascending; none: 1,10,100, of LVIS 300.")
 PROPOSALS = flags.DEFINE_string("proposals", "", "Stored proposals (.npz), for a model without an RPN.")
-AUGMENTATION = define_augmentation()
+AUGMENTATION, TILING = define_augmentation(), define_tiling()
 
 
 def main(_):
@@ -36,7 +36,7 @@ def main(_):
     for path in filter(None, (OUTPUT.value, RESULTS.value)):
         check_output(path)
     try:
-        augmentation, model = AUGMENTATION(), files.load_model(MODEL.value)
+        augmentation, tiling, model = AUGMENTATION(), TILING(), files.load_model(MODEL.value)
         predict = mask_rcnn_tf.make_predictor(model, augmentation)
         metrics, results, failures = files.evaluate_files(
             predict,
@@ -46,6 +46,7 @@ def main(_):
             max_dets,
             sigmas=sigmas,
             proposals=PROPOSALS.value,
+            tiling=tiling,
         )
     except ValueError as error:
         raise SystemExit(f"evaluate: {error}") from None

@@ -15,7 +15,7 @@ from mask_rcnn_tf import visualize
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import files, image_files, predicting
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
-from mask_rcnn_tf.training.flags import check_apart, check_output, define_augmentation, run
+from mask_rcnn_tf.training.flags import check_apart, check_output, define_augmentation, define_tiling, run
 
 flags.FLAGS.set_gnu_getopt(True)  # flags may follow the paths, as they do after a pattern that the shell has expanded
 
@@ -26,7 +26,7 @@ SCORE_THRESHOLD = flags.DEFINE_float("score_threshold", 0.5, "Lowest score that 
 MAX_MEGAPIXELS = flags.DEFINE_float(
     "max_megapixels", MAX_PIXELS / 1e6, "Larger images are left out, undecoded.", lower_bound=0, upper_bound=178
 )
-AUGMENTATION = define_augmentation()
+AUGMENTATION, TILING = define_augmentation(), define_tiling()
 
 
 def main(argv):
@@ -38,7 +38,7 @@ def main(argv):
         check_apart(folder)  # a second run would take the pictures for images
         drawn = image_files.picture_paths(images, folder)
         check_output(folder / "results.json")
-        augmentation, model = AUGMENTATION(), files.load_model(MODEL.value)
+        augmentation, tiling, model = AUGMENTATION(), TILING(), files.load_model(MODEL.value)
         predict = mask_rcnn_tf.make_predictor(model, augmentation)
     except ValueError as error:
         raise SystemExit(f"predict: {error}") from None
@@ -52,7 +52,7 @@ def main(argv):
     path, most = folder / "results.json", int(MAX_MEGAPIXELS.value * 1e6)
     try:
         failures, undrawn, found = predicting.write_predictions(
-            predict, images, model.config, path, write_picture, most
+            predict, images, model.config, path, write_picture, most, tiling=tiling
         )
     except (OSError, KeyboardInterrupt) as error:
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else error

@@ -15,6 +15,7 @@ from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.evaluation import coco_metrics
 from mask_rcnn_tf.evaluation.image_files import list_images
 from mask_rcnn_tf.evaluation.predicting import predict_files
+from mask_rcnn_tf.evaluation.tiles import Tiling
 from mask_rcnn_tf.weights.loading import load_model
 
 __all__ = ["evaluate_files", "load_model", "partial_score", "score_results"]
@@ -31,6 +32,7 @@ def evaluate_files(
     *,
     sigmas: Sequence[float] | None = None,
     proposals: str = "",
+    tiling: Tiling | None = None,
     verbose: int = 1,
 ) -> tuple[dict[str, dict], list[dict], list[str]]:
     """Scores a model on the images of a COCO file.
@@ -45,6 +47,7 @@ def evaluate_files(
       max_dets: detections an image that count, ascending; None: COCO's 1, 10, 100, or LVIS's 300.
       sigmas: one of each keypoint; None are the model's, or COCO's 17.
       proposals: path of a file of stored proposals, for a model without an RPN; "" for one that has its own.
+      tiling: how images are cut into tiles; None predicts them whole.
       verbose: 0 hides the progress bar.
 
     Returns:
@@ -67,9 +70,11 @@ def evaluate_files(
     coco_metrics.check_arguments(iou_types, max_dets)
     sigmas = sigmas or _sigmas(iou_types, config)
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
+    if tiling is not None and proposals:
+        raise ValueError(f"tile is {tiling.side}; allowed with proposals, which are of whole images: 0.")
     files = list_images(ground_truth, folder)
     stored = _stored_proposals(proposals, ground_truth, config)
-    results, failures = predict_files(predict, files, config, verbose, stored)
+    results, failures = predict_files(predict, files, config, verbose, stored, tiling)
     results = translated(results, ground_truth, config)
     return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results, failures
 

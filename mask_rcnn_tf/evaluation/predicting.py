@@ -16,7 +16,9 @@ from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.coco.errors import printable
 from mask_rcnn_tf.coco.proposals import Proposals
 from mask_rcnn_tf.config import ModelConfig
+from mask_rcnn_tf.evaluation import tiles
 from mask_rcnn_tf.evaluation.image_files import ImageFile
+from mask_rcnn_tf.evaluation.tiles import Tiling
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
 from mask_rcnn_tf.progress import Progress
 
@@ -42,6 +44,7 @@ def predict_each(
     config: ModelConfig,
     max_pixels: int = MAX_PIXELS,
     proposals: Proposals | None = None,
+    tiling: Tiling | None = None,
 ) -> Iterator[Outcome]:
     """Predicts files one by one, with one image in memory.
 
@@ -52,6 +55,7 @@ def predict_each(
       config: the model's.
       max_pixels: h * w that an image may have.
       proposals: of all the images, for a model without an RPN; `predict` gets those of an image besides.
+      tiling: how images are cut into tiles; None predicts them whole.
 
     Yields:
       An `Outcome` a file, in their order; results are COCO's, with `file_name`.
@@ -64,11 +68,14 @@ def predict_each(
             yield Outcome(file, error=printable(str(error)))
             continue
         try:
-            given = () if proposals is None else ([proposals.of_image(file.image_id)],)
-            (detections,) = predict([image], *given)
-            found = coco_results.to_results(
-                detections, file.image_id, image.shape[:2], ids, detection.mask_threshold, detection.paste
-            )
+            if tiling is not None:
+                objects = tiles.predict_tiles(predict, image, tiling, detection)
+                found = tiles.to_results(objects, file.image_id, image.shape[:2], ids)
+            else:
+                given = () if proposals is None else ([proposals.of_image(file.image_id)],)
+                (detections,) = predict([image], *given)
+                rule = detection.mask_threshold, detection.paste
+                found = coco_results.to_results(detections, file.image_id, image.shape[:2], ids, *rule)
         except (MemoryError, tf.errors.OpError) as error:
             size = f"{image.shape[0]} x {image.shape[1]} pixels (h x w)"
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -83,6 +90,7 @@ def predict_files(
     config: ModelConfig,
     verbose: int = 1,
     proposals: Proposals | None = None,
+    tiling: Tiling | None = None,
 ) -> tuple[list[dict], list[str]]:
     """Predicts files one by one; those that cannot be read are reported and left out.
 
@@ -92,13 +100,14 @@ def predict_files(
       config: the model's.
       verbose: 0 hides the progress.
       proposals: see `predict_each`.
+      tiling: see `predict_each`.
 
     Returns:
       COCO results with `file_name`, and one message for each file that could not be read.
     """
     progress = Progress(len(files), "image", verbose=verbose)
     results, failures, facts = [], [], {}
-    for outcome in predict_each(predict, files, config, proposals=proposals):
+    for outcome in predict_each(predict, files, config, proposals=proposals, tiling=tiling):
         progress.add(1)
         pictures.add_facts(facts, outcome.facts)
         results += outcome.results
@@ -151,6 +160,8 @@ def write_predictions(
     path: str | os.PathLike,
     on_image: OnImage,
     max_pixels: int = MAX_PIXELS,
+    *,
+    tiling: Tiling | None = None,
 ) -> tuple[list[str], list[str], str]:
     """Predicts files into a `ResultsFile`, image by image.
 
@@ -161,6 +172,7 @@ def write_predictions(
       path: of the JSON file that is to be.
       on_image: called with each file, its image uint8 [h, w, 3] and its results, once these are written.
       max_pixels: h * w that an image may have.
+      tiling: see `predict_each`.
 
     Returns:
       One line for each file that could not be predicted; for each other one for which `on_image` failed; and text
@@ -171,7 +183,7 @@ def write_predictions(
     """
     progress = Progress(len(files), "image")
     written, failures, undrawn, facts = ResultsFile(path), [], [], {}
-    for outcome in predict_each(predict, files, config, max_pixels):
+    for outcome in predict_each(predict, files, config, max_pixels, tiling=tiling):
         progress.add(1)
         pictures.add_facts(facts, outcome.facts)
         if outcome.error:

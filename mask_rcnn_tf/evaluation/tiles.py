@@ -16,12 +16,37 @@ import numpy as np
 from mask_rcnn_tf.coco.rle import encode_crop
 from mask_rcnn_tf.config import DetectionConfig
 from mask_rcnn_tf.ops.masks import paste_bitmap
+from mask_rcnn_tf.progress import Progress
 
 AGREEMENT = 0.5  # IoU, in what two tiles see, of two detections that are one object
+SMALLEST = 64  # side of a tile, pixels
 BORDER = 2.0  # pixels of the image; boxes that come nearer to a tile's inner side are cut by it
 
 Region = tuple[int, int, int, int]  # y1, x1, y2, x2, whole pixels of the image
 Predict = Callable[[list[np.ndarray]], list[dict]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiling:
+    """How an image is cut.
+
+    Attributes:
+      side: of a tile, pixels of the image. A tile is resized as an image of its size is: objects should be as large in
+        tiles as they are in images that the model was trained on.
+      overlap: of neighbours, at least, pixels. What is longer comes in pieces, which are joined.
+
+    Raises:
+      ValueError: a tile is too small, or overlaps by more than half of it.
+    """
+
+    side: int
+    overlap: int
+
+    def __post_init__(self):
+        if self.side < SMALLEST:
+            raise ValueError(f"tile is {self.side}; allowed: {SMALLEST} or more pixels.")
+        if not 0 <= self.overlap <= self.side // 2:
+            raise ValueError(f"overlap is {self.overlap}; allowed: 0 to {self.side // 2} pixels, half of the tile.")
 
 
 @dataclasses.dataclass
@@ -49,53 +74,49 @@ class Piece:
     keypoints: np.ndarray | None = None
 
 
-def check(tile: int, overlap: int):
-    """Raises ValueError unless tiles of a side overlap by less than half of it."""
-    if tile < 64:
-        raise ValueError(f"tile is {tile}; allowed: 64 or more pixels.")
-    if not 0 <= overlap <= tile // 2:
-        raise ValueError(f"overlap is {overlap}; allowed: 0 to {tile // 2} pixels, half of the tile.")
-
-
-def grid(image_shape: tuple[int, int], tile: int, overlap: int) -> list[Region]:
+def grid(image_shape: tuple[int, int], tiling: Tiling) -> list[Region]:
     """The tiles of an image, row by row: all of one size, the last of a row or column moved back into the image.
 
     Args:
       image_shape: (h, w), pixels.
-      tile: side, pixels; an image that is shorter has tiles as long as itself.
-      overlap: of neighbours, at least, pixels.
+      tiling: how it is cut; an image that is shorter than a tile has tiles as long as itself.
     """
-    starts = [[0] if side <= tile else [*range(0, side - tile, tile - overlap), side - tile] for side in image_shape]
-    height, width = (min(side, tile) for side in image_shape)
+    step = tiling.side - tiling.overlap
+    starts = [
+        [0] if side <= tiling.side else [*range(0, side - tiling.side, step), side - tiling.side]
+        for side in image_shape
+    ]
+    height, width = (min(side, tiling.side) for side in image_shape)
     return [(y, x, y + height, x + width) for y, x in itertools.product(*starts)]
 
 
 def predict_tiles(
-    predict: Predict, image: np.ndarray, tile: int, overlap: int, detection: DetectionConfig
+    predict: Predict, image: np.ndarray, tiling: Tiling, detection: DetectionConfig, verbose: int = 0
 ) -> list[Piece]:
     """The objects of an image, found tile by tile; memory grows with what is found, not with the image.
 
     Args:
       predict: from uint8 images to detections an image in their pixels, as `mask_rcnn_tf.make_predictor` gives it.
-      image: uint8 [h, w, 3]; anything that gives such arrays when it is sliced.
-      tile: side, pixels of the image. A tile is resized as an image of its size is: objects should be as large in
-        tiles as they are in images that the model was trained on.
-      overlap: pixels; objects that are longer may come in pieces, which are joined.
+      image: uint8 [h, w, 3]; anything that has a shape and gives such arrays when it is sliced.
+      tiling: how it is cut.
       detection: of the model's configuration: how masks are pasted.
+      verbose: 0 hides the progress.
 
     Returns:
-      Best first; at most `detection.max_detections` a tile, any number in all.
-
-    Raises:
-      ValueError: see `check`.
+      Best first; at most `detection.max_detections` a tile, any number in all. In tiles that are black or white all
+      over nothing is looked for: maps have many, beside what was flown over.
     """
-    check(tile, overlap)
-    shape, found = image.shape[:2], []
-    tiles = grid(shape, tile, overlap)
+    shape = tuple(image.shape[:2])
+    tiles, found = grid(shape, tiling), []
+    progress = Progress(len(tiles), "tile", verbose=verbose)
     for region in tiles:
         y1, x1, y2, x2 = region
-        (detections,) = predict([np.ascontiguousarray(image[y1:y2, x1:x2])])
-        found.append(list(pieces(detections, region, shape, detection)))
+        pixels, found_here = np.ascontiguousarray(image[y1:y2, x1:x2]), []
+        if pixels.any() and (pixels < 255).any():
+            (detections,) = predict([pixels])
+            found_here = list(pieces(detections, region, shape, detection))
+        found.append(found_here)
+        progress.add(1)
     return joined(found, tiles, shape)
 
 

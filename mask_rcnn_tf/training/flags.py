@@ -19,6 +19,7 @@ from ml_collections import config_flags
 
 from mask_rcnn_tf import command, explained, starting
 from mask_rcnn_tf.config import AugmentationConfig, Config
+from mask_rcnn_tf.evaluation.tiles import Tiling
 from mask_rcnn_tf.presets import load_config, preset_names
 
 # What is wrong with an argument, a file, a disk or the machine, and not with the program.
@@ -76,6 +77,25 @@ def define_augmentation(flag_values: flags.FlagValues = flags.FLAGS) -> Callable
         return config.validate().eval.augmentation
 
     return given
+
+
+def define_tiling(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], Tiling | None]:
+    """Defines `--tile` and `--overlap`, of images that are too large for the network.
+
+    Args:
+      flag_values: `absl.flags.FlagValues` to define them in.
+
+    Returns:
+      Function without arguments, for the tool's main function, to what was given; None without `--tile`. Raises
+      ValueError: a tile is too small, or overlaps by more than half of it.
+    """
+    side = flags.DEFINE_integer(
+        "tile", 0, "Side of tiles in pixels, as images of the training were; 0: whole images.", flag_values=flag_values
+    )
+    overlap = flags.DEFINE_integer(
+        "overlap", 128, "Of tiles, in pixels: as long as most objects.", flag_values=flag_values
+    )
+    return lambda: Tiling(side.value, overlap.value) if side.value else None
 
 
 def parse(

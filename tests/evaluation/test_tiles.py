@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.config import DetectionConfig
 from mask_rcnn_tf.evaluation import tiles
+from mask_rcnn_tf.evaluation.tiles import Tiling
 
 DETECTION = DetectionConfig()
 SIDE = 28  # of predicted masks
@@ -51,7 +52,7 @@ def painted(shape, boxes):
 @pytest.mark.parametrize("shape", [(64, 64), (200, 300), (100, 40), (333, 128), (129, 65)])
 @pytest.mark.parametrize("overlap", [0, 8, 32])
 def test_tiles_cover_an_image_and_overlap(shape, overlap):
-    found = tiles.grid(shape, 64, overlap)
+    found = tiles.grid(shape, Tiling(64, overlap))
     seen = np.zeros(shape, int)
     for y1, x1, y2, x2 in found:
         assert (y2 - y1, x2 - x1) == (min(64, shape[0]), min(64, shape[1]))
@@ -66,7 +67,7 @@ def test_tiles_cover_an_image_and_overlap(shape, overlap):
 
 
 def objects_of(image, classes, tile=64, overlap=24):
-    return tiles.predict_tiles(finder(classes), image, tile, overlap, DETECTION)
+    return tiles.predict_tiles(finder(classes), image, Tiling(tile, overlap), DETECTION)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -114,7 +115,7 @@ def test_without_masks_boxes_decide():
         (found,) = finder(classes)(images)
         return [{name: value for name, value in found.items() if name != "detection_masks"}]
 
-    found = tiles.predict_tiles(predict, image, 64, 24, DETECTION)
+    found = tiles.predict_tiles(predict, image, Tiling(64, 24), DETECTION)
     assert sorted(tuple(piece.box.astype(int).tolist()) for piece in found) == [
         (20, 10, 120, 390),
         (130, 200, 145, 215),
@@ -129,7 +130,7 @@ def test_one_tile_gives_what_the_image_gives():
     detections["detection_keypoints"] = keypoints
     ids, rule = (7, None), (DETECTION.mask_threshold, DETECTION.paste)
     wanted = coco_results.to_results(detections, 3, (60, 50), ids, *rule)
-    found = tiles.predict_tiles(lambda images: [detections], image, 64, 8, DETECTION)
+    found = tiles.predict_tiles(lambda images: [detections], image, Tiling(64, 8), DETECTION)
     assert tiles.to_results(found, 3, (60, 50), ids) == wanted and len(wanted) == 1
 
 
@@ -153,7 +154,7 @@ def test_keypoints_move_with_their_tile():
         corners = found["detection_boxes"][:, None, 1::-1]
         return [found | {"detection_keypoints": np.concatenate([corners, np.ones_like(corners[..., :1])], 2)}]
 
-    (found,) = tiles.predict_tiles(predict, image, 64, 16, DETECTION)
+    (found,) = tiles.predict_tiles(predict, image, Tiling(64, 16), DETECTION)
     np.testing.assert_array_equal(found.keypoints, [(100, 10, 1)])
 
 
@@ -166,7 +167,7 @@ def test_a_sliver_at_a_border_is_the_other_tiles_to_find():
         width = found["detection_boxes"][:, 3] - found["detection_boxes"][:, 1]
         return [found | {"detection_classes": np.where(width < 10, 1, 2).astype(np.int32)}]
 
-    (found,) = tiles.predict_tiles(predict, image, 64, 24, DETECTION)
+    (found,) = tiles.predict_tiles(predict, image, Tiling(64, 24), DETECTION)
     assert found.class_id == 2 and found.box.tolist() == [10, 61, 40, 80]
 
 
@@ -178,7 +179,7 @@ def test_the_best_of_two_whole_ones_is_kept():
         (found,) = finder(classes)(images)
         return [found | {"detection_scores": np.array([next(scores)], np.float32)}]
 
-    (found,) = tiles.predict_tiles(predict, image, 64, 24, DETECTION)
+    (found,) = tiles.predict_tiles(predict, image, Tiling(64, 24), DETECTION)
     assert found.score == pytest.approx(0.8)
     assert dataclasses.replace(found, score=1.0).box.tolist() == [10, 45, 40, 60]
 
@@ -188,4 +189,17 @@ def test_the_best_of_two_whole_ones_is_kept():
 )
 def test_mistakes(tile, overlap, message):
     with pytest.raises(ValueError, match=message):
-        tiles.predict_tiles(finder({}), np.zeros((200, 200, 3), np.uint8), tile, overlap, DETECTION)
+        Tiling(tile, overlap)
+
+
+def test_black_tiles_are_not_looked_at():
+    """As large parts of a map are, beside what was flown over."""
+    image, classes = painted((64, 500), [(10, 400, 30, 420)])
+    sizes = []
+
+    def predict(images):
+        sizes.append(images[0].shape)
+        return finder(classes)(images)
+
+    (found,) = tiles.predict_tiles(predict, image, Tiling(64, 16), DETECTION)
+    assert found.box.tolist() == [10, 400, 30, 420] and len(sizes) < 3
