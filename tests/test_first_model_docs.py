@@ -38,6 +38,9 @@ def test_programs(data):
     held_out = json.loads((data / "runs" / "first" / "data" / "val.json").read_text())["images"]
     assert len(held_out) == 5  # of 24
     assert mrcnn.load(data / "runs" / "first").config.class_names == shape_drawing.CLASS_NAMES
+    (own,) = (block for block in blocks("python") if "mrcnn.train(" in block)  # of README.md
+    run_program(own.replace('"runs/first")', '"runs/readme", epochs=0.5)'), data)
+    assert (data / "runs" / "readme" / "best.keras").is_file()
     run_program(second.replace("steps_per_epoch=100, epochs=2", "steps_per_epoch=1, epochs=1"), data)
     assert (data / "first.keras").exists()
 
@@ -51,8 +54,8 @@ def run_program(text, folder):  # noqa: F811
 
 @pytest.mark.slow
 def test_commands(data):
-    (block,) = blocks("bash", TEXT)
-    for line in block.splitlines():
-        run(line, data)
+    for line in "".join(blocks("bash", TEXT)).splitlines():
+        run(line.replace("--folds 5", "--folds 2"), data)
     assert json.loads((data / "runs" / "second" / "metrics.json").read_text())["segm"]
+    assert set(json.loads((data / "runs" / "folds" / "folds.json").read_text())["mean"]["segm"]) > {"AP", "AP50"}
     assert list((data / "runs" / "second" / "pictures").glob("*.jpg"))

@@ -108,7 +108,7 @@ def _lines(
         pairs = ", ".join(" and ".join(keypoints.names[index] for index in pair) for pair in keypoints.flip_pairs)
         yield f"  keypoints    {keypoints.count} an instance{names}; a mirror exchanges {pairs or 'none'}"
     if report.used_annotations and report.without_mask == report.used_annotations:
-        yield "  boxes only: train with --config.model.mask_head.enabled=False"
+        yield f"  boxes only: train with --{examples.BOXES_ALONE}"
     elif report.without_mask:
         yield (
             f"  {report.without_mask} annotations have a box only: masks are trained without them, and not scored with "

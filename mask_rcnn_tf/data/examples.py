@@ -18,6 +18,8 @@ from mask_rcnn_tf.data.report import Report
 
 AHEAD = 4 * (os.cpu_count() or 1)  # images that are read before they are needed
 
+BOXES_ALONE = "config.model.mask_head.enabled=False"  # how a model without masks is asked for
+
 
 @dataclasses.dataclass(frozen=True)
 class ScanOptions:
@@ -72,7 +74,7 @@ def _check_masks(coco: dict, options: ScanOptions, report: Report):
     if options.require_masks and instances and not any(map(has_segmentation, instances)):
         raise ValueError(
             f"annotations {report.annotations_file} has boxes but no masks, and config.model.mask_head.enabled "
-            "is True; set config.model.mask_head.enabled=False, or add 'segmentation' to the annotations."
+            f"is True; set {BOXES_ALONE}, or add 'segmentation' to the annotations."
         )
 
 
