@@ -8,12 +8,13 @@ from mask_rcnn_tf.data import pipeline
 SIDE = 96
 
 
-def trained_model(data_dir, steps=400):
+def trained_model(data_dir, steps=400, change=lambda model: None):
     """The preset of `make demo`, narrow and on scenes at half size, after some hundred steps.
 
     Args:
       data_dir: where the scenes are cached.
       steps: of 8 scenes.
+      change: of the model's configuration, in place.
     """
     config = mrcnn.load_config("mask_rcnn_shapes")
     model, data = config.model, config.data
@@ -27,6 +28,7 @@ def trained_model(data_dir, steps=400):
     model.box_head.fc_channels, model.mask_head.channels, model.mask_head.num_convs = 96, 32, 1
     model.rpn.pre_nms_top_n_train, model.rpn.post_nms_top_n_train = 100, 32
     model.detection.score_threshold, model.detection.max_detections = 0.1, 20
+    change(model)
     data.data_dir, data.train_short_sides, data.canvases = str(data_dir), (SIDE,), ((SIDE, SIDE),)
     data.shapes.train_scenes, data.shapes.val_scenes, data.shuffle_buffer = 400, 8, 400
     keras.utils.set_random_seed(0)

@@ -133,7 +133,9 @@ def convert(function: Callable[..., Any], specs: list[tf.TensorSpec]) -> Any:
     logger = logging.getLogger("tf2onnx")
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what it logs ends in the error below
-    handlers = {"PyFuncStateless": (_replace_place, [])} | dict.fromkeys(DIRECT, (_rename, []))
+    handlers = {"PyFuncStateless": (_replace_place, []), "Erfc": (_write_erfc, [])} | dict.fromkeys(
+        DIRECT, (_rename, [])
+    )
     try:
         with mock.patch.dict(os.environ, QUICK):
             proto, _ = tf2onnx.convert.from_function(function, specs, opset=OPSET, custom_op_handlers=handlers)
@@ -161,6 +163,16 @@ def _replace_place(graph, node, name, _):
         dtypes=dtypes,
         name=name,
     )
+
+
+def _write_erfc(graph, node, name, _):
+    """GELU is written with 1 - erf in one operation, which tf2onnx does not know."""
+    inputs, outputs, shapes, dtypes = node.input[:], node.output, node.output_shapes, node.output_dtypes
+    graph.remove_node(name)
+    erf = graph.make_node("Erf", inputs, shapes=shapes, dtypes=dtypes)
+    one = graph.make_const(f"{name}_one", np.ones((), np.float32))
+    operands = [one.output[0], erf.output[0]]
+    graph.make_node("Sub", operands, outputs=outputs, shapes=shapes, dtypes=dtypes, name=name)
 
 
 def _rename(graph, node, name, _):

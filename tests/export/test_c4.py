@@ -6,8 +6,10 @@ SavedModel is in `test_every_preset`.
 import pytest
 from export_writers import WRITERS, two_images
 from tiny import c4_config, finding_model
+from trained import trained_model
 
 from mask_rcnn_tf.export import runners, tflite
+from mask_rcnn_tf.export.check_images import drawn_scenes
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +20,22 @@ def model():
     return finding_model(config=config)
 
 
-@pytest.mark.slow
-def test_int8(model, tmp_path):
-    """C5, which runs on RoIs, is a network of its own there too."""
-    images = two_images()
-    tflite(model, tmp_path / "int8.tflite", images, canvas=(128, 128), quantization="int8", calibration=images)
-    assert len(runners.load(tmp_path / "int8.tflite").predict(images[:1])[0]["detection_boxes"])
+def on_c4(config):
+    """The small model without its pyramid, C5 on RoIs."""
+    config.backbone.out_levels, config.fpn.enabled, config.roi.body = ("C4",), False, "C5"
+    config.rpn.levels = config.roi.levels = ("C4",)
+    config.anchors.sizes, config.preprocess.size_divisor = ((12.0, 20.0, 32.0, 48.0, 64.0),), 1
+    config.box_head.num_fcs, config.box_head.average, config.box_head.pool_size = 0, True, 14
+    config.mask_head.num_convs = 0
+
+
+@pytest.mark.slow  # a model is trained for a minute: rounding does not leave random weights alone
+def test_int8(tmp_path):
+    """C5, which runs on RoIs, is in int8 too."""
+    model = trained_model(tmp_path / "scenes", change=on_c4)
+    scenes = drawn_scenes(model.config, 8)
+    tflite(model, tmp_path / "int8.tflite", scenes, quantization="int8", calibration=scenes)
+    assert sum(len(found["detection_boxes"]) for found in runners.load(tmp_path / "int8.tflite").predict(scenes))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """ONNX files in ONNX Runtime, against the Keras model."""
 
 import json
+import math
 import sys
 
 import numpy as np
@@ -20,12 +21,12 @@ from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.labels import label_map
 from mask_rcnn_tf.export.runners.keras_model import KerasRunner
 from mask_rcnn_tf.export.runners.onnx import OnnxRunner
-from mask_rcnn_tf.export.to_onnx import onnx
+from mask_rcnn_tf.export.to_onnx import convert, onnx
 from mask_rcnn_tf.export.verification import compare_strictly, find
 
 onnx_package = pytest.importorskip("onnx")
 pytest.importorskip("tf2onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 CANVAS = (96, 128)
 TOLERANCE = {"detection_boxes": 1e-2, "detection_scores": 1e-4, "detection_masks": 1e-3}  # docs/design.md
@@ -245,6 +246,15 @@ def test_comparison_of_nothing_is_refused(tmp_path):
 
 
 @pytest.mark.slow
+def test_gelu_is_that_of_float64():
+    """Keras's GELU, of ConvNeXt, holds an operation that tf2onnx does not know."""
+    proto = convert(tf.function(lambda x: {"y": tf.nn.gelu(x)}), [tf.TensorSpec([None], tf.float32, "x")])
+    x = np.linspace(-8, 8, 1001, dtype=np.float32)
+    (found,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    expected = [0.5 * value * math.erfc(-value / math.sqrt(2)) for value in x.tolist()]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_grouped_convolutions_stay_whole(tmp_path):
     model = finding_model()
     config = mrcnn.ModelConfig(**vars(model.config))
