@@ -2,6 +2,7 @@
 #   make test       lint, and every test but the slow ones
 #   make test-all   lint, and every test
 #   make demo       train on synthetic scenes, score, draw: runs/demo/
+#   make docs       the documentation as a site: build/docs/index.html
 #   make lint       ruff alone
 #   make format     let ruff rewrite the sources
 #   make clean      remove .venv and everything that was generated
@@ -21,7 +22,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_FORCE_GPU_ALLOW_GROWTH ?= true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup test test-all demo demo-short lint format clean
+.PHONY: docs setup test test-all demo demo-short lint format clean
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -40,7 +41,7 @@ $(READY): setup.cfg pyproject.toml
 	fi; \
 	echo "Setting up $(VENV) with $$found and TensorFlow's $(EXTRA) build; the first time takes some minutes."; \
 	"$$found" -m venv $$(test -e $@ || echo --clear) $(VENV)
-	@$(RUN) -m pip install -q -e ".[$(EXTRA),export,geo,lvis,serving,test]"
+	@$(RUN) -m pip install -q -e ".[$(EXTRA),docs,export,geo,lvis,serving,test]"
 	@$(RUN) -m pip install -q --no-deps "tensorflow-serving-api>=2.20"
 	@touch $@
 
@@ -67,6 +68,9 @@ demo-short: $(READY)
 	$(RUN) tools/train.py --config mask_keypoint_rcnn_shapes --model_dir runs/demo_short --config.data.data_dir=runs/data \
 	  --config.train.steps=40 --config.train.evaluate_every=40 --config.train.checkpoint_every=20 \
 	  --config.data.shapes.train_scenes=64 --config.data.shapes.val_scenes=16
+
+docs: $(READY)
+	$(RUN) -m sphinx -q -W --keep-going -b html docs build/docs
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info runs .pytest_cache .ruff_cache

@@ -30,13 +30,15 @@ def stablehlo(
 ):
     """Writes a model as an XLA program with its weights beside it, once it was seen to find the same as the model.
 
-    The folder has
+    The folder has::
+
       program.hlo.pb              serialized `HloModuleProto`, before optimisation
       program.stablehlo.mlirbc    the same as StableHLO in MLIR bytecode, of this TensorFlow's MLIR version;
                                   `jax.extend.mlir.serialize_portable_artifact` makes it last
       parameters.npz              p3, p4, ...: the weights; p0 to p2 are the arguments, which the caller gives
       signature.json              name, dtype and shape of every parameter and result, in order; the canvas
       config.json, labels.json    the model's configuration; category id to name
+
     The arguments are those of `signatures.detect_canvas`, as `canvas.place_on_canvas` makes them.
 
     What is compared with the model is the program as TensorFlow's XLA compiles it for this machine, so that no other

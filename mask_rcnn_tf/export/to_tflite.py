@@ -73,7 +73,8 @@ def tflite(
 
     heads_only leaves out what the delegates of GPUs do not run (NMS, top-k, gathers). The file then has a
     signature a network, and anchors.f32 in its archive, and the client does what lies between, on the processor;
-    `runners.tflite.TfliteNetworks` is such a client:
+    `runners.tflite.TfliteNetworks` is such a client::
+
       network    normalized [1, H, W, 3] -> levels, objectness_* and deltas_* of each level. The client decodes the
                  deltas at anchors.f32, clips, keeps the best proposals of each level by NMS, then the best of all, and
                  pools box_pooled by RoIAlign.
