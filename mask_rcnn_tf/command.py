@@ -15,6 +15,7 @@ COMMANDS = {  # file of tools/, which is mask_rcnn_tf.tools once installed; in t
     "train": "train",
     "evaluate": "evaluate",
     "predict": "predict",
+    "video": "predict_video",
     "export": "export",
     "compare-exports": "compare_exports",
     "import": "import_weights",
