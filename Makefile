@@ -41,7 +41,7 @@ $(READY): setup.cfg pyproject.toml
 	fi; \
 	echo "Setting up $(VENV) with $$found and TensorFlow's $(EXTRA) build; the first time takes some minutes."; \
 	"$$found" -m venv $$(test -e $@ || echo --clear) $(VENV)
-	@$(RUN) -m pip install -q -e ".[$(EXTRA),docs,export,geo,lvis,serving,test]"
+	@$(RUN) -m pip install -q -e ".[$(EXTRA),docs,export,geo,lvis,serving,test,video]"
 	@$(RUN) -m pip install -q --no-deps "tensorflow-serving-api>=2.20"
 	@touch $@
 

@@ -4,6 +4,7 @@ from mask_rcnn_tf import starting as starting  # isort: skip  # it begins before
 
 from mask_rcnn_tf import export, weights
 from mask_rcnn_tf.config import AugmentationConfig, Config, ModelConfig
+from mask_rcnn_tf.detections import Detections
 from mask_rcnn_tf.evaluation import CocoEvaluation
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.prediction import make_predictor, predict_images
@@ -21,6 +22,7 @@ __all__ = [
     "AugmentationConfig",
     "CocoEvaluation",
     "Config",
+    "Detections",
     "MaskRCNN",
     "ModelConfig",
     "TorchSGD",

@@ -17,6 +17,7 @@ COMMANDS = {  # file of tools/, which is mask_rcnn_tf.tools once installed; in t
     "evaluate": "evaluate",
     "predict": "predict",
     "raster": "predict_raster",
+    "video": "predict_video",
     "export": "export",
     "compare-exports": "compare_exports",
     "import": "import_weights",

@@ -18,6 +18,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 NEEDED_BY_OTHERS = {"importlib-resources": "tensorflow-datasets imports it without requiring it"}
 NOT_INSTALLED = {"jax", "jaxlib"}  # they run StableHLO exports where they are, and are half a gigabyte
+GIVEN_TO = {"supervision", "fiftyone"}  # whose objects `Detections` makes for those who have them
+OWN = {"mask_rcnn_tf", "mask_rcnn_client"}
 
 
 def _name(text: str) -> str:
@@ -41,6 +43,7 @@ def _imported_distributions() -> set[str]:
     modules = set()
     for path in [
         *(ROOT / "mask_rcnn_tf").rglob("*.py"),
+        *(ROOT / "mask_rcnn_client").rglob("*.py"),
         *(ROOT / "configs").glob("*.py"),
         *(ROOT / "tools").rglob("*.py"),
     ]:
@@ -50,14 +53,15 @@ def _imported_distributions() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 modules.add(node.module.split(".")[0])
     owners = importlib.metadata.packages_distributions()
-    third_party = modules - set(sys.stdlib_module_names) - {"mask_rcnn_tf"} - NOT_INSTALLED
+    third_party = modules - set(sys.stdlib_module_names) - OWN - NOT_INSTALLED - GIVEN_TO
     assert not third_party - set(owners), "imported but not installed"
     return {_name(owners[module][0]) for module in third_party}
 
 
 def test_every_requirement_is_used_and_every_import_is_required(setup_cfg):
     extras = setup_cfg["options.extras_require"]
-    required = _requirements(setup_cfg["options"]["install_requires"] + extras["export"] + extras["lvis"])
+    needed = setup_cfg["options"]["install_requires"] + extras["export"] + extras["lvis"] + extras["video"]
+    required = _requirements(needed)
     used = {re.sub("^tensorflow-cpu$", "tensorflow", name) for name in _imported_distributions()}
     assert used - {"tensorflow"} == required - set(NEEDED_BY_OTHERS)
 
@@ -71,9 +75,8 @@ def test_tensorflow_is_chosen_by_extra(setup_cfg):
 
 def test_floors_are_not_above_what_runs_here(setup_cfg):
     extras = setup_cfg["options.extras_require"]
-    for line in (
-        setup_cfg["options"]["install_requires"] + extras["export"] + extras["lvis"] + extras["serving"]
-    ).splitlines():
+    named = (extras[name] for name in ("export", "lvis", "serving", "video"))
+    for line in "".join([setup_cfg["options"]["install_requires"], *named]).splitlines():
         if ">=" in line:
             floor = re.search(r">=([\d.]+)", line).group(1)
             installed = importlib.metadata.version(_name(line))
@@ -97,7 +100,7 @@ def source(tmp_path_factory):
     copy = tmp_path_factory.mktemp("source")
     for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
         shutil.copy(ROOT / name, copy)
-    for name in ("mask_rcnn_tf", "configs", "tests", "tools"):
+    for name in ("mask_rcnn_client", "mask_rcnn_tf", "configs", "tests", "tools"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "golden"))
     return copy
 
@@ -118,7 +121,7 @@ def wheel(source):
 
 def published():
     """Where each module of the package lies once it is installed."""
-    package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mask_rcnn_tf").rglob("*.py")}
+    package = {path.relative_to(ROOT).as_posix() for name in OWN for path in (ROOT / name).rglob("*.py")}
     beside = [path for folder in ("configs", "tools") for path in (ROOT / folder).glob("*.py")]
     return package | {f"mask_rcnn_tf/{path.parent.name}/{path.name}" for path in beside}
 

@@ -29,6 +29,8 @@ def with_flag(line, flag, value):
 SPLIT = "split --annotations=a.json --output=new_parts"
 CONVERT = "convert --from=labelme --input=images --output=new_annotations.json"
 
+VIDEO = "predict_video --model=m.keras --input=none.mp4 --output=new.mp4"
+
 MISTAKES = [  # command line, exit status, words of the message
     (SPLIT, 1, "2 parts of 1 image files; allowed: 2 to 1000, and at most one a file"),
     (SPLIT + " --folds=1", 1, "folds is 1; allowed: 2 or more"),
@@ -50,6 +52,9 @@ MISTAKES = [  # command line, exit status, words of the message
     (CONVERT + " --images=none", 1, "images is 'none'; there is no such folder"),
     (with_flag(CONVERT, "output", "full"), 1, "full"),
     (with_flag(CONVERT, "output", "images"), 1, "input and output are one place"),
+    (PREDICT + " --classes=ball,owl", 1, "classes has 'owl'; allowed: a name or number of 1 ball, 2 box, 3 star"),
+    (PREDICT + " --min_score=2", 2, "min_score"),
+    (VIDEO + " --every=0", 2, "every"),
     (CITY, 1, "root is 'nothing'; allowed: a folder with images nothing/leftImg8bit/train/<city>/*_leftImg8bit.png"),
     (CITY + " --split=dev", 2, "split"),
     (CITY + " --results=results.json", 1, "allowed: --root, or --annotations and --results"),

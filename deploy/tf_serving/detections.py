@@ -1,4 +1,7 @@
-"""What both clients share: flags, the rows of a reply, a table, COCO results. Needs nothing but Python."""
+"""What both clients share: flags, the rows of a reply, a table, COCO results.
+
+Needs nothing but Python; `--config`, which adds masks, needs NumPy, pycocotools and the folder mask_rcnn_client.
+"""
 
 import argparse
 import json
@@ -38,20 +41,14 @@ def coco_results(detections: dict, image_id: int, config: dict | None = None) ->
     Args:
       detections: of `split`.
       image_id: the image's id in the results.
-      config: the model's `config.json`; `segmentation` is added where it is given: how masks are pasted depends on the
-        model. That needs this package where the client runs.
-    """
-    if config is not None:
-        try:
-            from mask_rcnn_tf.coco.results import to_results
-        except ImportError as error:
-            raise ServingError(f"package {error.name} is missing, which --config needs; leave it out.") from None
+      config: the model's `config.json`; where it is given, `segmentation` and `keypoints` are added: how masks are
+        pasted depends on the model.
 
-        ids, rules = range(1, 2**31), config["detection"]  # the server's classes are category ids already
-        shape = tuple(int(side) for side in detections["original_shape"])
-        return to_results(_arrays(detections), image_id, shape, ids, rules["mask_threshold"], rules["paste"])
+    Raises:
+      ServingError: a package is missing that masks need, or the model has other classes than `config`.
+    """
     rows = zip(*(detections[f"detection_{name}"] for name in ("boxes", "scores", "classes")), strict=True)
-    return [
+    results = [
         {
             "image_id": image_id,
             "category_id": int(category),
@@ -60,12 +57,33 @@ def coco_results(detections: dict, image_id: int, config: dict | None = None) ->
         }
         for (y1, x1, y2, x2), score, category in rows
     ]
+    if config is not None:
+        for result, shapes in zip(results, _shapes(detections, config), strict=True):
+            result.update(shapes)
+    return results
 
 
-def _arrays(detections):
-    import numpy as np
+def _shapes(detections: dict, config: dict) -> list[dict]:
+    """`segmentation` and `keypoints` of each object, where the model has them."""
+    try:
+        import numpy as np
+        from pycocotools import mask as coco_mask
 
-    return {name: np.asarray(value) for name, value in detections.items() if name != "original_shape"}
+        from mask_rcnn_client import from_image, make_legend
+    except ImportError as error:
+        raise ServingError(f"package {error.name} is missing, which --config needs; leave it out.") from None
+    try:
+        found = from_image(detections, make_legend(None, config), detections["original_shape"])
+    except ValueError as error:
+        raise ServingError(f"config is not that of the model: {error}") from None
+    shapes = [{} for _ in found]
+    for shape, one in zip(shapes, found, strict=True):
+        if one.mask is not None:
+            encoded = coco_mask.encode(np.asfortranarray(one.mask, np.uint8))
+            shape["segmentation"] = {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")}
+        if one.keypoints is not None:  # COCO counts from the centres of pixels
+            shape["keypoints"] = (one.keypoints - np.float32([0.5, 0.5, 0])).ravel().tolist()
+    return shapes
 
 
 def table(results: list[dict], labels: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mask_rcnn_client import Detections
 from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.arguments import PATH, SEQUENCE, check_kind
 from mask_rcnn_tf.coco.rle import encode_crop
@@ -26,7 +27,7 @@ def category_ids(config: Classes) -> tuple[int, ...]:
 
 
 def to_results(
-    detections: dict[str, np.ndarray],
+    detections: dict[str, np.ndarray] | Detections,
     image_id: int,
     image_shape: tuple[int, int],
     category_ids: Sequence[int | None],
@@ -55,7 +56,7 @@ def to_results(
     Raises:
       ValueError: an argument is of another kind, or a class has no category id.
     """
-    check_kind("detections", detections, dict, "the arrays of one image by name")
+    check_kind("detections", detections, (dict, Detections), "the arrays of one image by name")
     check_kind("category_ids", category_ids, SEQUENCE, "a list or tuple of the file's ids")
     classes = np.asarray(detections["detection_classes"])
     if classes.size and not 1 <= classes.min() <= classes.max() <= len(category_ids):
@@ -85,20 +86,6 @@ def to_results(
             result["keypoints"] = (detections["detection_keypoints"][row] - offset).ravel().tolist()
         results.append(result)
     return results
-
-
-def unpad(detections: dict[str, np.ndarray], index: int) -> dict[str, np.ndarray]:
-    """One image of a batch of detections, without its padding rows.
-
-    Args:
-      detections: what `MaskRCNN.predict` returns: arrays [B, D, ...] and `num_detections` int32 [B].
-      index: which image of the batch.
-
-    Returns:
-      The arrays [n, ...] of that image, without `num_detections`.
-    """
-    count = int(detections["num_detections"][index])
-    return {name: value[index][:count] for name, value in detections.items() if name != "num_detections"}
 
 
 def write_json(value: list | dict, path: str | pathlib.Path):

@@ -9,10 +9,10 @@ import pathlib
 import numpy as np
 import yaml
 
-from mask_rcnn_tf.coco import rle
+from mask_rcnn_tf.coco import contours, rle
 from mask_rcnn_tf.coco.errors import Rejected
 from mask_rcnn_tf.coco.segmentation import mask_runs, polygons
-from mask_rcnn_tf.conversion import contours, writing
+from mask_rcnn_tf.conversion import writing
 from mask_rcnn_tf.conversion.image_folder import stem
 from mask_rcnn_tf.conversion.labelled import LabelledData, LabelledImage, LabelledObject, Report
 

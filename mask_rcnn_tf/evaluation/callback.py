@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from pycocotools import coco
 
+from mask_rcnn_client import unpad
 from mask_rcnn_tf.arguments import PATH, SEQUENCE, check_kind
 from mask_rcnn_tf.coco import categories
 from mask_rcnn_tf.coco import results as coco_results
@@ -84,7 +85,7 @@ def _predict_batch(model: keras.Model, batch: dict[str, tf.Tensor]) -> list[tupl
     outputs = {name: np.asarray(value) for name, value in moved.items()}
     shapes = [tuple(shape) for shape in batch["original_shape"].numpy().tolist()]
     image_ids = batch["image_id"].numpy().tolist()
-    return [(image_ids[i], shapes[i], coco_results.unpad(outputs, i)) for i in range(size)]
+    return [(image_ids[i], shapes[i], unpad(outputs, i)) for i in range(size)]
 
 
 def evaluate(

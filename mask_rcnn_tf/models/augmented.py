@@ -63,7 +63,7 @@ class AugmentedPredictor:
           image: uint8 [h, w, 3], RGB.
 
         Returns:
-          As `predict_images` for one image.
+          The arrays of `predict_images` for one image.
         """
         original = tf.constant([image.shape[:2]])
         found, kept = [], []

@@ -18,8 +18,10 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from mask_rcnn_tf import command, explained, starting
-from mask_rcnn_tf.config import AugmentationConfig, Config
+from mask_rcnn_tf.config import AugmentationConfig, Config, ModelConfig
+from mask_rcnn_tf.detections import legend_of
 from mask_rcnn_tf.evaluation.tiles import Tiling
+from mask_rcnn_tf.models.prediction import Predict
 from mask_rcnn_tf.presets import load_config, preset_names
 
 # What is wrong with an argument, a file, a disk or the machine, and not with the program.
@@ -96,6 +98,33 @@ def define_tiling(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], T
         "overlap", 128, "Of tiles, in pixels: as long as most objects.", flag_values=flag_values
     )
     return lambda: Tiling(side.value, overlap.value) if side.value else None
+
+
+def define_selection(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[Predict, ModelConfig], Predict]:
+    """Defines `--min_score` and `--classes`, of what is found.
+
+    Args:
+      flag_values: `absl.flags.FlagValues` to define them in.
+
+    Returns:
+      Function, for the tool's main function, from `mask_rcnn_tf.make_predictor`'s and the model's configuration to one
+      that finds what was asked for. Raises ValueError: the model has no such class.
+    """
+    least = flags.DEFINE_float(
+        "min_score", 0.0, "Lowest score of the results.", lower_bound=0, upper_bound=1, flag_values=flag_values
+    )
+    names = flags.DEFINE_list(
+        "classes", [], "Classes of the results, by names or category ids; none: all.", flag_values=flag_values
+    )
+
+    def selecting(predict: Predict, config: ModelConfig) -> Predict:
+        legend = legend_of(config)
+        classes = [legend.number_of(name) for name in names.value] or None
+        if classes is None and not least.value:
+            return predict
+        return lambda images: [found.select(least.value, classes) for found in predict(images)]
+
+    return selecting
 
 
 def parse(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from mask_rcnn_client import pasting
 from mask_rcnn_tf.coco import results as coco_results
-from mask_rcnn_tf.ops import masks
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def paste_nearest(monkeypatch):
         assert paste in ("continuous", "integer")
         return np.kron(probabilities, np.ones((2, 2), np.float32)), (int(box[0]), int(box[1]))
 
-    monkeypatch.setattr(masks, "paste_mask", paste_mask)
+    monkeypatch.setattr(pasting, "paste_mask", paste_mask)
 
 
 def detections():
@@ -65,12 +65,6 @@ def test_no_detections_and_no_masks():
 def test_class_without_category_id():
     with pytest.raises(ValueError, match="detection_classes has values from 1 to 2; allowed: 1 to 1"):
         coco_results.to_results(detections(), 1, (8, 10), (7,))
-
-
-def test_unpad():
-    batch = {"detection_scores": np.array([[0.9, 0.8, 0.0], [0.7, 0.0, 0.0]]), "num_detections": np.array([2, 1])}
-    np.testing.assert_array_equal(coco_results.unpad(batch, 0)["detection_scores"], [0.9, 0.8])
-    assert set(coco_results.unpad(batch, 1)) == {"detection_scores"}
 
 
 @pytest.mark.parametrize("paste", ["continuous", "integer"])

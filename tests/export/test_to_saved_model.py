@@ -15,6 +15,7 @@ from PIL import Image
 from recipe_models import fill, golden_config
 from tiny import finding_model, tiny_model
 
+import mask_rcnn_client
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.config import ModelConfig, from_dict
 from mask_rcnn_tf.export import to_saved_model
@@ -125,6 +126,23 @@ def check_alone(alone, model, folder, images, tmp_path):
 def test_both_signatures_without_this_package(alone, model, folder, tmp_path):
     found = check_alone(alone, model, folder, drawn_scenes(model.config), tmp_path)
     assert min(outputs["num_detections"].min() for outputs in found.values()) > 0
+
+
+def test_clients_see_the_objects_of_predict_images(model, folder, served_signatures):
+    """`mask_rcnn_client`, of a batch of two sizes: the same objects, names and masks."""
+    images = drawn_scenes(model.config, 2)
+    images[1] = images[1][:, :70]
+    outputs = served_signatures["serving_bytes"](image_bytes=tf.constant([png(image) for image in images]))
+    found = mask_rcnn_client.from_outputs(outputs, mask_rcnn_client.read_legend(folder / "assets"))
+    for ours, theirs in zip(found, mrcnn.predict_images(model, images), strict=True):
+        assert ours.image_shape == theirs.image_shape and len(ours) > 0 and ours.legend == theirs.legend
+        for one, other in zip(ours, theirs, strict=True):
+            named = [(it.class_name, it.class_number, it.category_id) for it in (one, other)]
+            assert named[0] == named[1]
+            np.testing.assert_allclose(one.box, other.box, atol=1e-2)
+            assert abs(one.score - other.score) < 1e-4
+            both, either = (one.mask & other.mask).sum(), (one.mask | other.mask).sum()
+            assert both >= 0.98 * either
 
 
 def turned_files(image):

@@ -86,6 +86,38 @@ def test_boxes_are_in_the_photos_pixels(shape):
     check_boxes(torchvision_model(), photo(*shape))
 
 
+def test_batches_find_what_is_found_one_by_one():
+    """Images of one size that follow each other are predicted at once; others stand between them."""
+    model, random = torchvision_model(), np.random.default_rng(3)
+    shapes = [(90, 120)] * 3 + [(60, 50)] + [(90, 120)] * 2
+    images = [np.kron(random.integers(0, 256, (h // 10, w // 10, 3), np.uint8), np.ones((10, 10, 1), np.uint8))
+              for h, w in shapes]  # fmt: skip
+    together, alone = (mrcnn.predict_images(model, images, batch_size=size) for size in (2, 1))
+    assert [found.image_shape for found in together] == shapes
+    for ours, theirs in zip(together, alone, strict=True):
+        assert len(ours) > 3 and ours.class_names == theirs.class_names
+        np.testing.assert_allclose(ours.boxes, theirs.boxes, rtol=0, atol=1e-2)
+        np.testing.assert_allclose(ours.scores, theirs.scores, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(ours["detection_masks"], theirs["detection_masks"], rtol=0, atol=1e-3)
+
+
+def test_a_batch_of_large_images_is_in_their_pixels():
+    model, image = finding_model(), photo(1500, 2000)  # which Pillow shrinks
+    model.run_eagerly = True  # tracing takes ten times as long
+    ours, _ = mrcnn.predict_images(model, [image, image[:, ::-1]], batch_size=2)
+    (theirs,) = mrcnn.predict_images(model, [image])
+    np.testing.assert_allclose(ours.boxes, theirs.boxes, rtol=0, atol=0.2)  # 16 pixels of the photo are one
+    assert ours.boxes.max() > 1000
+
+
+@pytest.mark.parametrize("size", [0, 1.5, "2", None])
+def test_sizes_of_batches(size):
+    with pytest.raises(ValueError, match="batch_size is .*; allowed: 1 or more images"):
+        mrcnn.predict_images(torchvision_model(), [], batch_size=size)
+    with pytest.raises(ValueError, match="batch_size is 2; allowed: 1, as images are augmented"):
+        mrcnn.make_predictor(torchvision_model(), mrcnn.AugmentationConfig((96,)), batch_size=2)
+
+
 @pytest.mark.slow
 def test_60_megapixels():
     """In a process of its own: the peak of this one may be another test's."""

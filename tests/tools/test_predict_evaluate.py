@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import signal
 import sys
 import types
 from functools import partial
@@ -16,6 +17,7 @@ from PIL import Image
 import mask_rcnn_tf
 from mask_rcnn_tf.coco import reader
 from mask_rcnn_tf.config import BackboneConfig, ModelConfig
+from mask_rcnn_tf.detections import Detections
 from mask_rcnn_tf.evaluation import files, image_files
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
@@ -69,13 +71,13 @@ def find_dark(model, images):
     dark = image.mean(-1) < 128
     rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
     box = [rows[0], columns[0], rows[-1] + 1, columns[-1] + 1]
-    found = {
+    arrays = {
         "detection_boxes": np.array([box, [0, 0, 9, 9]], np.float32),
         "detection_scores": np.array([0.9, 0.1], np.float32),
         "detection_classes": np.array([1 if rows[0] == 10 else 2, 3], np.int32),
         "detection_masks": np.ones((2, 28, 28), np.float32),
     }
-    return [found]
+    return [Detections(arrays, image.shape[:2], model.config)]
 
 
 @pytest.fixture
@@ -183,6 +185,52 @@ def test_predict(run, folder, model, source):
     picture = np.array(Image.open(folder / "out" / pictures[0]))
     assert picture.shape == (7 * 64, 7 * 96, 3)
     assert (picture[:50, :50] > 240).all()  # the detection at score 0.1 is not drawn
+
+
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        ({"classes": "dog"}, [8, 8]),
+        ({"classes": "cat,77"}, [5, 77, 77, 77]),
+        ({"min_score": 0.5}, [5, 8, 8]),
+        ({"classes": "dog,cow", "min_score": 0.1}, [77, 8, 77, 8, 77]),
+        ({"classes": "dog,cow", "min_score": 0.11}, [8, 8]),
+    ],
+)
+def test_predict_what_is_wanted(run, folder, model, capsys, flags, expected):
+    """Classes by names and category ids; in pictures and in results."""
+    run("predict", model="m", input=folder / "images", output=folder / "out", **flags)
+    results = json.loads((folder / "out" / "results.json").read_text())
+    assert [r["category_id"] for r in results] == expected
+    assert f"{len(expected)} detections on 3 images" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="^predict: classes has 'owl'; allowed: a name or number of 1 cat, 2 dog, 3 c"):
+        run("predict", model="m", input=folder / "images", output=folder / "out", classes="cat,owl")
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_video_that_is_interrupted(run, folder, model, monkeypatch, capsys, number, code):
+    """The frame at work is finished; both files are complete."""
+    cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed: pip install mask_rcnn_tf[video]")
+    writer = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 25.0, (96, 64))
+    for _ in range(9):
+        writer.write(np.array(Image.open(folder / "images" / "a.png")))
+    writer.release()
+    seen = []
+
+    def interrupted(images):
+        seen.append(1)
+        if len(seen) == 3:
+            signal.raise_signal(number)
+        return find_dark(types.SimpleNamespace(config=model), images)
+
+    monkeypatch.setattr(mask_rcnn_tf, "make_predictor", lambda model, augmentation: interrupted)
+    with pytest.raises(code):
+        run("predict_video", model="m", input=folder / "clip.mp4", output=folder / "out.mp4", classes="cat")
+    lines = (folder / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == [0, 1, 2]
+    reader = cv2.VideoCapture(str(folder / "out.mp4"))
+    assert reader.get(cv2.CAP_PROP_FRAME_COUNT) == 3 and reader.read()[1].shape == (64, 96, 3)
+    assert f"3 detections on 3 frames: {folder}/out.mp4" in capsys.readouterr().out
 
 
 def test_predict_goes_on_after_bad_images(run, folder, model):

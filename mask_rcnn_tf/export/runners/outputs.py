@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mask_rcnn_tf.coco.results import category_ids, unpad
+from mask_rcnn_client import unpad
+from mask_rcnn_tf.coco.results import category_ids
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.export.errors import ExportError
 

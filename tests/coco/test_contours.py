@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from mask_rcnn_tf.coco import contours
 from mask_rcnn_tf.coco.errors import Rejected
-from mask_rcnn_tf.conversion import contours
 
 
 def filled(ring, shape):
