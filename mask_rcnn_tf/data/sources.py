@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.coco.keypoints import KeypointSet
 from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.data.report import Report
 
 
 def _module(config: Config) -> types.ModuleType:
@@ -44,6 +45,11 @@ def images(config: Config, split: str) -> tuple[tuple[int, int, int], ...]:
 def digest(config: Config, split: str) -> str:
     """SHA-256 of a split's annotation file, wherever it is; "" for scenes, which the configuration describes."""
     return _module(config).digest(config, split)
+
+
+def report(config: Config, split: str) -> Report | None:
+    """Counts of what a split's file has and what is used of it; None for scenes, which are drawn."""
+    return _module(config).report(config, split)
 
 
 def keypoints(config: Config) -> KeypointSet:
