@@ -158,14 +158,15 @@ def errors(analysis: Analysis) -> ElementTree.Element:
 def confusions(analysis: Analysis) -> ElementTree.Element:
     """What objects were taken for."""
     names = [row.name for row in analysis.classes]
+    at = f"At score threshold {analysis.common.score:.2f} and half overlap."
+    if len(names) > MATRIX_CLASSES:
+        text = f"{at} What was missed, and what is false, is in the table of classes and in the pictures below."
+        return section("What is taken for what", "confusion", paragraph(text), _pairs(analysis.confusion, names))
     text = (
-        f"At score threshold {analysis.common.score:.2f} and half overlap. A row is what an object is, a column what "
-        "it was taken for: right ones are on the diagonal. The last column counts objects that were missed, the last "
-        "row results where there is no object."
+        f"{at} A row is what an object is, a column what it was taken for: right ones are on the diagonal. The last "
+        "column counts objects that were missed, the last row results where there is no such object."
     )
-    many = len(names) > MATRIX_CLASSES
-    made = _pairs(analysis.confusion, names) if many else _matrix(analysis.confusion, names)
-    return section("What is taken for what", "confusion", paragraph(text), made)
+    return section("What is taken for what", "confusion", paragraph(text), _matrix(analysis.confusion, names))
 
 
 def _matrix(counts: np.ndarray, names: list[str]) -> ElementTree.Element:

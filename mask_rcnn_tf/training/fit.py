@@ -111,7 +111,7 @@ def _train(config, folder, stopping, truth):
             epochs=epochs,
             callbacks=list(callbacks.values()),
             shuffle=False,  # the pipeline shuffles
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=int(sys.stdout.isatty()),  # elsewhere the log has a line now and then
         )
     finish(config, folder, model, callbacks)
     return callbacks["history"]
