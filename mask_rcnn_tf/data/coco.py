@@ -286,20 +286,24 @@ def check(config: Config) -> dict:
     return truth
 
 
-def _warn_of_shared_images(config: Config):
-    """Says which images are validated on that are trained on too: how well a model does elsewhere, they do not show."""
+def shared_images(config: Config) -> list[str]:
+    """Names of the validation images whose contents are trained on too, in the order of their file."""
     names, digests = {}, {}
     for split in ("train", "val"):
         annotations, images = _source(config, split)
         names[split] = _header(annotations).file_names
         digests[split] = contents.image_digests(images, names[split], config.data.data_dir)
     trained = set(digests["train"].values())
-    shared = [name for name in dict.fromkeys(names["val"]) if digests["val"].get(name) in trained]
-    if shared:
+    return [name for name in dict.fromkeys(names["val"]) if digests["val"].get(name) in trained]
+
+
+def _warn_of_shared_images(config: Config):
+    """Says which images are validated on that are trained on too: how well a model does elsewhere, they do not show."""
+    if shared := shared_images(config):
         LOG.warning(
             "coco_json val: %d of %d validation images are trained on too (first: %s): the score does not say how well "
             "the model does on images that it has not seen",
             len(shared),
-            len(set(names["val"])),
+            len(set(_header(_source(config, "val")[0]).file_names)),
             f"{shared[0]!r:.80}",
         )

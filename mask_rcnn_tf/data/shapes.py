@@ -315,10 +315,6 @@ def check(config: Config) -> dict:
     return ground_truth(config, "val")
 
 
-def report(config: Config, split: str) -> None:
-    """Nothing: scenes are drawn, and none is left out."""
-
-
 def keypoints(config: Config) -> KeypointSet:
     """The keypoints of an object: the first J of `shape_drawing.KEYPOINT_NAMES`.
 

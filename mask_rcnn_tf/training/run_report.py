@@ -78,11 +78,16 @@ def _about(config, evaluation, state):
 
 
 def _notes(config):
-    counts = sources.report(config, "val")
-    if counts is None or counts.images == counts.used_images:
-        return []
-    left = f"{counts.images - counts.used_images} of {counts.images} images cannot be read"
-    return [f"The score is partial: {left}, and their objects count as not found."]
+    counts, shared, notes = sources.report(config, "val"), sources.shared_images(config), []
+    if counts is not None and counts.images > counts.used_images:
+        left = f"{counts.images - counts.used_images} of {counts.images} images cannot be read"
+        notes.append(f"The score is partial: {left}, and their objects count as not found.")
+    if shared:
+        notes.append(
+            f"{len(shared)} validation images are trained on too (first: {shared[0]}): the figures do not say how well "
+            "the model does on images that it has not seen."
+        )
+    return notes
 
 
 def _training_data(config):
