@@ -66,7 +66,8 @@ def draw(
     shapes = None
     if masks is not None:
         shapes = [(int(np.count_nonzero(mask)), lambda mask=mask: _crop(mask)) for mask in masks]
-    return _draw(image, boxes, _texts(labels, scores, len(boxes)), shapes, color_numbers, min_side)
+    colors = [color(number) for number in (range(len(boxes)) if color_numbers is None else color_numbers)]
+    return _draw(image, boxes, _texts(labels, scores, len(boxes)), shapes, colors, min_side)
 
 
 def _draw(
@@ -74,7 +75,7 @@ def _draw(
     boxes: np.ndarray,
     texts: list[str],
     shapes: list[tuple[float, Callable]] | None,
-    color_numbers: Sequence[int] | None,
+    colors: Sequence[tuple],
     min_side: int,
 ) -> np.ndarray:
     """`draw` with masks as (area, function that gives the mask's crop and its corner): one is in memory at a time."""
@@ -84,7 +85,6 @@ def _draw(
     short, long = sorted(image.shape[:2])
     factor = max(1, min(math.ceil(min_side / short), MAX_ASPECT * min_side // long))
     size = (image.shape[1] * factor, image.shape[0] * factor)
-    colors = [color(number) for number in (range(len(boxes)) if color_numbers is None else color_numbers)]
     picture = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)) if factor > 1 else image.copy()
     line = max(2, round(min(size) / 320))
     for crop, corner, rgb in _largest_first(shapes or [], colors):
@@ -126,17 +126,40 @@ def draw_results(
     """
     names = names or {}
     kept = [result for result in results if result.get("score", 1.0) >= score_threshold]
-    boxes = [(y, x, y + height, x + width) for x, y, width, height in (result["bbox"] for result in kept)]
-    runs = [_runs(result.get("segmentation"), image.shape[:2]) for result in kept]
-    shapes = [(rle.area(counts), lambda counts=counts: rle.crop(counts, *image.shape[:2])) for counts in runs]
     categories = [result["category_id"] for result in kept]
     one_kind = len(names) == 1 or not names and len(set(categories)) < 2
     labels = [names.get(number, str(number)) for number in categories]
     scores = [result["score"] for result in kept] if all("score" in result for result in kept) else None
     texts = _texts(labels, scores, len(kept))
-    picture = _draw(image, np.reshape(boxes, (-1, 4)), texts, shapes, None if one_kind else categories, min_side)
+    colors = [color(number) for number in (range(len(kept)) if one_kind else categories)]
+    picture = draw_labelled(image, kept, texts, colors, min_side)
     points = [result.get("keypoints") or () for result in kept]
     return draw_keypoints(picture, points, skeleton, picture.shape[0] // image.shape[0]) if any(points) else picture
+
+
+def draw_labelled(
+    image: np.ndarray,
+    rows: Sequence[dict],
+    labels: Sequence[str],
+    colors: Sequence[tuple[int, int, int]],
+    min_side: int = MIN_SIDE,
+) -> np.ndarray:
+    """Draws COCO results or annotations, each with a label and a colour of the caller's.
+
+    Args:
+      image: uint8 [h, w, 3] RGB.
+      rows: n dicts with `bbox` xywh and optional `segmentation` (RLE or polygons).
+      labels: n texts; "" is none.
+      colors: n RGB colours, levels 0..255.
+      min_side: see `draw`.
+
+    Returns:
+      uint8 picture, as `draw`.
+    """
+    boxes = [(y, x, y + height, x + width) for x, y, width, height in (row["bbox"] for row in rows)]
+    runs = [_runs(row.get("segmentation"), image.shape[:2]) for row in rows]
+    shapes = [(rle.area(counts), lambda counts=counts: rle.crop(counts, *image.shape[:2])) for counts in runs]
+    return _draw(image, np.reshape(boxes, (-1, 4)), list(labels), shapes, colors, min_side)
 
 
 def draw_keypoints(

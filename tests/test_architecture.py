@@ -35,6 +35,7 @@ ALL = (
     "weights",
     "evaluation",
     "visualize",
+    "report",
     "export",
     "training",
     "benchmark",
@@ -62,10 +63,11 @@ IMPORTS = {
     "weights": ("applications", "arguments", "models", "config", "fields", "presets", "strict_json", "whole_files"),
     "evaluation": ("arguments", "ops", "coco", "config", "progress", "weights", "whole_files"),  # loads models
     "visualize": ("arguments", "ops", "coco"),
+    "report": ("coco", "config", "evaluation", "explained", "presets", "visualize", "whole_files"),
     "export": ("arguments", "models", "ops", "coco", "config", "strict_json", "whole_files", "evaluation", "data"),
     "training": tuple(name for name in ALL if name not in ("training", "benchmark", "experiments")),
     "benchmark": ALL,
-    "experiments": ("config", "whole_files", "visualize", "training"),
+    "experiments": ("config", "whole_files", "visualize", "report", "training"),
 }
 BANNED = {
     "tensorflow_addons": "it ended in May 2024 and does not import beside Keras 3",

@@ -12,7 +12,7 @@ from test_architecture import PACKAGE, Source, sources
 from mask_rcnn_tf.ops.kernels import KERNELS
 
 POSITIONAL, BODY_P90, BODY_MAX = 6, 20, 45
-TYPED = ("ops", "coco", "conversion", "data", "evaluation", "training", "models", "benchmark", "export")
+TYPED = ("ops", "coco", "conversion", "data", "evaluation", "training", "models", "benchmark", "export", "report")
 DOCUMENTED = {"_replace", "_asdict", "_fields", "_exit"}  # named tuples and os; public, in spite of the underscore
 KERNEL_TABLE = ("mask_rcnn_tf/ops/kernels.py", "mask_rcnn_tf/config/model.py")
 

@@ -14,6 +14,7 @@ import pytest
 import recipe
 from conftest import GOLDEN
 from PIL import Image
+from reading_pages import Page
 
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.data import records, shapes
@@ -85,6 +86,11 @@ def test_commands_for_your_own_data(folder):
     assert "] preparing " in printed[1] and "tf.data.Dataset" not in printed[1]  # our lines, not those of TFDS
     assert any((folder / "runs" / "check").glob("*.png"))
     check_outputs(folder / "runs" / "mine")
+    for page, figures in (("report.html", "metrics.json"), ("val.html", "val.json")):
+        shown = Page((folder / "runs" / "mine" / page).read_text())
+        assert shown.figures["metrics"] == json.loads((folder / "runs" / "mine" / figures).read_text())
+        assert "report: runs/mine/" + page in printed[1 if page == "report.html" else 2]
+    assert "s/step" not in printed[1] and "AP of a class" in printed[1]  # no bars but on terminals
 
 
 def check_outputs(run_folder):

@@ -193,15 +193,16 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
     skip_empty = split == "train" and config.data.skip_empty
     # Who has not asked for logs still learns of records that are left out.
     level = logging.WARNING if report.bad or report.notes else logging.INFO
-    LOG.log(level, "coco_json %s: %s", split, report.table(config.data.max_gt, skip_empty))
+    path = _source(config, split)[0]
+    _say(level, split, path, report.table(config.data.max_gt, skip_empty))
     for line in pictures.fact_lines(report.pictures, config.model.preprocess.white_level):
-        LOG.warning("coco_json %s: %s", split, line)
-    matched = _match(config, _source(config, split)[0])
-    if matched.note:
-        LOG.warning("coco_json %s: %s", split, matched.note)
+        _say(logging.WARNING, split, path, line)
+    if note := _match(config, path).note:
+        _say(logging.WARNING, split, path, note)
     if split == "val" and report.images > report.used_images:
         left = f"{report.images - report.used_images} of {report.images} images"
-        LOG.warning("coco_json val: the score is partial: %s cannot be read, their objects count as not found", left)
+        text = f"the score is partial: {left} cannot be read, their objects count as not found"
+        _say(logging.WARNING, split, path, text)
     stored = builder.as_dataset(
         split=split,
         shuffle_files=False,
@@ -211,6 +212,12 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
         stored = stored.filter(lambda example: tf.size(example["classes"]) > 0)
     stored = stored.apply(tf.data.experimental.assert_cardinality(_num_examples(config, split, report)))
     return stored.map(_record, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+@functools.lru_cache(maxsize=256)
+def _say(level: int, split: str, path: str, text: str):
+    """Logs what is said of a file once: a run asks for its records several times."""
+    LOG.log(level, "coco_json %s: %s", split, text)
 
 
 def num_examples(config: Config, split: str) -> int:
@@ -288,20 +295,24 @@ def check(config: Config) -> dict:
     return truth
 
 
-def _warn_of_shared_images(config: Config):
-    """Says which images are validated on that are trained on too: how well a model does elsewhere, they do not show."""
+def shared_images(config: Config) -> list[str]:
+    """Names of the validation images whose contents are trained on too, in the order of their file."""
     names, digests = {}, {}
     for split in ("train", "val"):
         annotations, images = _source(config, split)
         names[split] = _header(annotations).file_names
         digests[split] = contents.image_digests(images, names[split], config.data.data_dir)
     trained = set(digests["train"].values())
-    shared = [name for name in dict.fromkeys(names["val"]) if digests["val"].get(name) in trained]
-    if shared:
+    return [name for name in dict.fromkeys(names["val"]) if digests["val"].get(name) in trained]
+
+
+def _warn_of_shared_images(config: Config):
+    """Says which images are validated on that are trained on too: how well a model does elsewhere, they do not show."""
+    if shared := shared_images(config):
         LOG.warning(
             "coco_json val: %d of %d validation images are trained on too (first: %s): the score does not say how well "
             "the model does on images that it has not seen",
             len(shared),
-            len(set(names["val"])),
+            len(set(_header(_source(config, "val")[0]).file_names)),
             f"{shared[0]!r:.80}",
         )

@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from mask_rcnn_tf.coco.keypoints import KeypointSet
 from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.data.report import Report
 
 
 def _module(config: Config) -> types.ModuleType:
     # imported when chosen: either one brings in TFDS, which takes seconds
-    if config.data.dataset == "coco_json":
+    if _has_files(config):
         from mask_rcnn_tf.data import coco
 
         return coco
@@ -19,6 +20,10 @@ def _module(config: Config) -> types.ModuleType:
 
         return shapes
     raise ValueError(f"config.data.dataset is {config.data.dataset!r}; allowed: 'coco_json', 'mrcnn_shapes'.")
+
+
+def _has_files(config: Config) -> bool:
+    return config.data.dataset == "coco_json"
 
 
 def dataset(config: Config, split: str) -> tf.data.Dataset:
@@ -49,6 +54,16 @@ def num_examples(config: Config, split: str) -> int:
 def digest(config: Config, split: str) -> str:
     """SHA-256 of a split's annotation file, wherever it is; "" for scenes, which the configuration describes."""
     return _module(config).digest(config, split)
+
+
+def report(config: Config, split: str) -> Report | None:
+    """Counts of what a split's file has and what is used of it; None for scenes, which are drawn."""
+    return _module(config).report(config, split) if _has_files(config) else None
+
+
+def shared_images(config: Config) -> list[str]:
+    """Names of the validation images that are trained on too; no scenes are."""
+    return _module(config).shared_images(config) if _has_files(config) else []
 
 
 def keypoints(config: Config) -> KeypointSet:

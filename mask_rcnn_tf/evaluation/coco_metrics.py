@@ -12,6 +12,7 @@ from pycocotools import coco, cocoeval
 from mask_rcnn_tf.arguments import PATH, check_kind, shown
 from mask_rcnn_tf.coco import completion, lvis, reader
 from mask_rcnn_tf.coco.boxes import XYWH, judge_boxes
+from mask_rcnn_tf.coco.errors import printable
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.evaluation import federated
 from mask_rcnn_tf.evaluation.proposals import average_recall
@@ -21,6 +22,7 @@ LOG = logging.getLogger("mask_rcnn_tf")
 RESULT_KEY = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints", "proposals": "bbox"}
 AREAS = {"s": "small", "m": "medium", "l": "large"}
 MAX_DETS = (1, 10, 100)
+CLASSES_SHOWN = 40
 Evaluation = cocoeval.COCOeval | federated.Evaluation
 
 
@@ -98,7 +100,7 @@ def score_truth(
     tables = {kind: _table(evaluation, kind) for kind, evaluation in evals.items()}
     if "proposals" in iou_types:
         tables["proposals"] = average_recall(truth, results, max_dets)
-    names = _category_names(truth)
+    names = category_names(truth)
     tables["per_category"] = {kind: _per_category(evaluation, names) for kind, evaluation in evals.items()}
     return tables
 
@@ -111,6 +113,36 @@ def format_table(metrics: dict[str, dict]) -> str:
         if kind != "per_category":
             cells = (f"{name} {100 * value:.1f}" if value >= 0 else f"{name} -" for name, value in table.items())
             lines.append(f"{kind:<10}" + "  ".join(cells))
+    return "\n".join(lines)
+
+
+def format_classes(metrics: dict[str, dict]) -> str:
+    """The AP of each class as text, a line each, in per cent; of many classes the lowest.
+
+    Args:
+      metrics: the tables of `score`.
+
+    Returns:
+      The lines; "" where there are fewer than two classes, whose AP the other tables have.
+
+    Raises:
+      ValueError: it is no dict.
+    """
+    check_kind("metrics", metrics, dict, "the tables of `score`")
+    tables = metrics.get("per_category", {})
+    names = list(next(iter(tables.values()), {}))
+    if len(names) < 2:
+        return ""
+    rows = [(name, *(table[name] for table in tables.values())) for name in names]
+    if len(rows) > CLASSES_SHOWN:  # those without objects, at -1, last
+        rows = sorted(rows, key=lambda row: (row[-1] < 0, row[-1]))[:CLASSES_SHOWN]
+    labels = [printable(row[0], 40) for row in rows]
+    width = max(len("AP of a class"), *map(len, labels))
+    lines = [f"{'AP of a class':<{width}}" + "".join(f"{kind:>11}" for kind in tables)]
+    for label, (_, *values) in zip(labels, rows, strict=True):
+        lines.append(f"{label:<{width}}" + "".join(f"{f'{100 * v:.1f}' if v >= 0 else '-':>11}" for v in values))
+    if len(names) > len(rows):
+        lines.append(f"the lowest {len(rows)} of {len(names)} classes; metrics have all")
     return "\n".join(lines)
 
 
@@ -297,7 +329,7 @@ def _table(evaluation: Evaluation, kind: str) -> dict[str, float]:
     return table | {f"AR{short}": _figure(evaluation, "AR", area=area) for short, area in areas.items()}
 
 
-def _category_names(truth: coco.COCO) -> dict[int, str]:
+def category_names(truth: coco.COCO) -> dict[int, str]:
     """Names by category id; the id itself where names are missing or used twice."""
     names = [category.get("name") for category in truth.cats.values()]
     return {

@@ -1,11 +1,11 @@
 """A chart of a few groups of numbers, each number a dot and each mean a line."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mask_rcnn_tf.report.axes import ticks
 from mask_rcnn_tf.visualize import color
 
 WIDTH, ROW, HEAD, LEFT, RIGHT = 900, 56, 64, 260, 40  # pixels
@@ -44,14 +44,3 @@ def chart(title: str, groups: Mapping[str, Sequence[float]]) -> np.ndarray:
             x = place(value)
             pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=rgb, outline="white")
     return np.array(sheet)
-
-
-def ticks(values: Sequence[float]) -> list[float]:
-    """Three to eight round numbers at equal distances, from below the least of the values to above the greatest."""
-    low, high = min(values), max(values)
-    rough = max(high - low, 1e-3) / 4
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    last = max(last, first + 2)
-    return [round(index * step, 10) for index in range(first, last + 1)]

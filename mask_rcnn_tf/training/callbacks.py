@@ -192,6 +192,9 @@ class StepLog(StepCallback):
         if figures:
             self.file.drop_evaluation(self.step)
             self.write("validation", figures)
+            main = {n.removeprefix("val_"): value for n, value in figures.items() if n.endswith(("_AP", "_AP50"))}
+            shown = main or dict(list(figures.items())[:1])
+            LOG.info("step %d, validation: %s", self.step, ", ".join(f"{n} {v:.4f}" for n, v in shown.items()))
 
     def write(self, group: str, point: dict[str, float]) -> dict[str, float]:
         """Adds one line, and a TensorBoard scalar for each of `point` (dict of float) under `group`; gives the line."""

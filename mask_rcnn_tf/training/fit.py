@@ -24,7 +24,7 @@ from mask_rcnn_tf.models.prediction import make_predictor
 from mask_rcnn_tf.ops.kernels import get_kernels
 from mask_rcnn_tf.training import callbacks as run_callbacks
 from mask_rcnn_tf.training import checkpoint as run_checkpoint
-from mask_rcnn_tf.training import run_folder, run_lock
+from mask_rcnn_tf.training import run_folder, run_lock, run_report
 from mask_rcnn_tf.training.averages import AveragedWeights, UseAverages, UseWeights
 from mask_rcnn_tf.training.checkpoint_files import CheckpointFiles
 from mask_rcnn_tf.training.keypoints import resolve_keypoints
@@ -42,9 +42,9 @@ def train(config: Config, model_dir: str | os.PathLike) -> keras.callbacks.Histo
     """Trains, or continues the run that `model_dir` holds, and scores the result.
 
     Writes to `model_dir`: `config.json` (resolved), `checkpoints/`, `log.jsonl`, `tensorboard/`, `state.json`,
-    `best.keras` (best val AP of masks, or of boxes without masks), `predictions.png`, and at the end `model.keras` and
-    `metrics.json`. What Keras calls an epoch is `config.train.evaluate_every` steps. Killed and started again, it ends
-    in the same weights.
+    `best.keras` (best val AP of masks, or of boxes without masks), `predictions.png`, and at the end `model.keras`,
+    `metrics.json` and `report.html`. What Keras calls an epoch is `config.train.evaluate_every` steps.
+    Killed and started again, it ends in the same weights.
 
     Args:
       config: `Config`; it is copied. The dataset decides `model.num_classes`, `class_names` and `category_ids`.
@@ -115,7 +115,7 @@ def _train(config, folder, stopping, truth):
             epochs=epochs,
             callbacks=list(callbacks.values()),
             shuffle=False,  # the pipeline shuffles
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=int(sys.stdout.isatty()),  # elsewhere the log has a line now and then
         )
     finish(config, folder, model, callbacks)
     return callbacks["history"]
@@ -260,15 +260,11 @@ def end_epoch(config: Config, model: MaskRCNN, callbacks: dict[str, keras.callba
 
 
 def finish(config: Config, folder: pathlib.Path, model: MaskRCNN, callbacks: dict[str, keras.callbacks.Callback]):
-    """Scores the final weights, unless the last epoch's end just did, and writes `model.keras` and `metrics.json`."""
+    """Scores the final weights, unless the last epoch's end just did, and writes them, their figures, the report."""
     evaluation = callbacks["evaluation"]
     if not evaluation.metrics:
         end_epoch(config, model, callbacks, int(model.optimizer.iterations.numpy()))
     with AveragedWeights().used(model):
         run_checkpoint.save_model(model, folder / "model.keras")
     write_atomically(folder / "metrics.json", json.dumps(evaluation.metrics))
-    for kind in config.model.iou_types:
-        if kind in evaluation.metrics:
-            table, names = evaluation.metrics[kind], (coco_metrics.headline(kind, config.eval.max_dets), "AP50")
-            figures = (f"{name} {table[name]:.4f}" for name in names if name in table)
-            LOG.info("%s %s", kind, ", ".join(figures))
+    run_report.write(config, folder, evaluation, callbacks["best"].state)

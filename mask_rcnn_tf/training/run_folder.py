@@ -36,7 +36,7 @@ OPTIMISATION = (
     "train.decay_factor",
 )
 FOLDERS = ("checkpoints", "tensorboard")
-RESULTS = ("state.json", "best.keras", "model.keras", "metrics.json")
+RESULTS = ("state.json", "best.keras", "model.keras", "metrics.json", "report.html")
 
 FILES = (*RESULTS, "config.json", "log.jsonl", "predictions.png", "run.lock", "checkpoints/checkpoint")
 
