@@ -9,56 +9,12 @@ from typing import Any
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import records
+from mask_rcnn_tf.data import mask_runs, records
 from mask_rcnn_tf.data.placement import Placement, jittered_shape, random_window
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops import images as image_ops
-from mask_rcnn_tf.ops import masks as mask_ops
 
 JITTER_SEED = (0, 2**40)  # added to the seed of the other draws
-
-
-def decode_columns(counts: tf.Tensor, height: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-    """Some columns of the bitmap that uncompressed COCO run lengths describe.
-
-    Args:
-      counts: int32 [n], runs down the columns, the first of zeros; none for an empty mask.
-      height: int32 [], of the bitmap, pixels.
-      first: int32 [], first column.
-      end: int32 [], column after the last.
-
-    Returns:
-      uint8 [height, end - first] in {0, 1}.
-
-    Source: pycocotools `maskApi.c`, rleDecode.
-    """
-    # Every run's end toggles the value. tf.repeat would build a table of runs times the longest run.
-    area = (end - first) * height
-    toggles = tf.clip_by_value(tf.cumsum(counts) - first * height, 0, area)
-    at_pixel = tf.scatter_nd(toggles[:, tf.newaxis], tf.ones_like(toggles), [area + 1])
-    flat = tf.cast(tf.cumsum(at_pixel[:area]) % 2, tf.uint8)
-    return tf.transpose(tf.reshape(flat, [end - first, height]))
-
-
-def decode_masks(mask_counts: tf.RaggedTensor, image_shape: tf.Tensor) -> tf.Tensor:
-    """Bitmaps of uncompressed COCO run lengths.
-
-    Args:
-      mask_counts: int32 ragged [g, None]; an empty row is an empty mask.
-      image_shape: int32 [2], (h, w) of the bitmaps, pixels.
-
-    Returns:
-      uint8 [g, h, w] in {0, 1}.
-    """
-    height, width = tf.unstack(image_shape)
-    # map_fn cannot stack nothing when sizes are unknown: one empty mask is appended and taken away again
-    nothing = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int32), tf.zeros([1], mask_counts.row_splits.dtype))
-    bitmaps = tf.map_fn(
-        lambda counts: decode_columns(counts, height, 0, width),
-        tf.concat([mask_counts, nothing], axis=0),
-        fn_output_signature=tf.TensorSpec([None, None], tf.uint8),
-    )
-    return bitmaps[:-1]
 
 
 def compact(config: Config, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -81,26 +37,8 @@ def compact(config: Config, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor
         return record
     counts = record.pop("mask_counts")
     if config.model.has_masks:
-        record["masks"] = _box_frame_masks(counts, record["boxes"], image_shape, config.data.gt_mask_size)
+        record["masks"] = mask_runs.box_frame_masks(counts, record["boxes"], image_shape, config.data.gt_mask_size)
     return record
-
-
-def _box_frame_masks(counts: tf.RaggedTensor, boxes: tf.Tensor, image_shape: tf.Tensor, size: int) -> tf.Tensor:
-    """Masks u8 0..255 [g, size, size], one object at a time: bitmaps of whole images are large."""
-
-    height, width = tf.unstack(image_shape)
-
-    def frame(inputs):
-        row, box = inputs
-        # a column of margin on each side, which the resampling looks at
-        first = tf.clip_by_value(tf.cast(tf.floor(box[1]), tf.int32) - 1, 0, width)
-        end = tf.clip_by_value(tf.cast(tf.math.ceil(box[3]), tf.int32) + 1, first, width)
-        offset = tf.cast(first, tf.float32)
-        columns = decode_columns(row, height, first, end)
-        return mask_ops.mask_to_box_frame(columns, box - tf.stack([0.0, offset, 0.0, offset]), size)
-
-    signature = tf.TensorSpec([size, size], tf.uint8)
-    return tf.map_fn(frame, (counts, boxes), fn_output_signature=signature)
 
 
 def draw_seed(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
@@ -249,7 +187,9 @@ def placed(
     elif config.model.masks_on_canvas:
         objects |= {"masks": _canvas_masks(counts, placement, canvas), "mask_counts": counts}
     elif counts is not None:
-        masks = _box_frame_masks(counts, placement.from_window(window), placement.original, config.data.gt_mask_size)
+        masks = mask_runs.box_frame_masks(
+            counts, placement.from_window(window), placement.original, config.data.gt_mask_size
+        )
         objects |= {"masks": placement.mirrored(masks, rows=1, columns=2), "mask_counts": counts}
     if "keypoints" in compacted:
         objects["keypoints"] = _keypoints(config, compacted["keypoints"], placement)
@@ -326,7 +266,8 @@ def _static(canvas: tuple) -> list:
 
 def _canvas_masks(mask_counts: tf.RaggedTensor, placement: Placement, canvas: tuple) -> tf.Tensor:
     """Bitmaps u8 0..255 [g, H, W] in the canvas frame."""
-    bitmaps = image_ops.resize_masks_nearest(decode_masks(mask_counts, placement.original) * 255, placement.resized)
+    bitmaps = mask_runs.decode_masks(mask_counts, placement.original) * 255
+    bitmaps = image_ops.resize_masks_nearest(bitmaps, placement.resized)
     flipped = placement.mirrored(placement.cut(bitmaps, rows=1), rows=1, columns=2)
     margins = canvas[0] - placement.shape[0], canvas[1] - placement.shape[1]
     padded = tf.pad(flipped, [[0, 0], [0, margins[0]], [0, margins[1]]])
