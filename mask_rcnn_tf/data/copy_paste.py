@@ -40,7 +40,7 @@ def pasted_example(
 
     Args:
       config: see `transforms.example`.
-      images: the image and the other one, from `transforms.compact`.
+      images: the image and the other one, from `viewing.viewed`.
       draws: of each, from `transforms.augment_draws`.
       chosen: bool [max_gt], from `paste_draws`.
       canvas: (H, W), the crop.
@@ -58,8 +58,8 @@ def pasted_example(
     others = transforms.select_objects(others, others["mask_counts"].row_lengths() > 0)
     objects = _joined(others, _uncovered(found, below, cover, canvas), config.data.max_gt)
     pixels = (
-        transforms.placed_image(config, image["image"], place, canvas)
-        for image, place in zip(images, (below, above), strict=True)
+        transforms.placed_image(config, image["image"], place, drawn, canvas)
+        for image, place, drawn in zip(images, (below, above), draws, strict=True)
     )
     lower, upper = pixels
     built = transforms.finished(config, images[0], below, objects, tf.where(cover[..., tf.newaxis], upper, lower))

@@ -27,6 +27,42 @@ def decode_columns(counts: tf.Tensor, height: tf.Tensor, first: tf.Tensor, end: 
     return tf.transpose(tf.reshape(flat, [end - first, height]))
 
 
+def columns(counts: tf.Tensor, height: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The columns that hold a mask.
+
+    Args:
+      counts: int32 [n], as in `decode_columns`.
+      height: int32 [], of the bitmap, pixels.
+
+    Returns:
+      The first one, and the one after the last, int32 []; (0, 0) of an empty mask.
+    """
+    ends = tf.cumsum(counts)
+    starts, ends = ends[: tf.size(ends) // 2 * 2 : 2], ends[1::2]
+    first = tf.reduce_min(tf.concat([starts // height, [tf.int32.max]], 0))
+    end = tf.reduce_max(tf.concat([(ends + height - 1) // height, [0]], 0))
+    return tf.minimum(first, end), end
+
+
+def encode(bitmap: tf.Tensor, corner: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Run lengths of a mask that lies in a part of a bitmap.
+
+    Args:
+      bitmap: uint8 [ph, pw] in {0, 1}, the part.
+      corner: int32 [2], (y, x) of its upper left pixel.
+      shape: int32 [2], (h, w) of the whole, pixels.
+
+    Returns:
+      int32 [n], as in `decode_columns`; the last may be 0.
+    """
+    below = shape[0] - corner[0] - tf.shape(bitmap)[0]
+    whole_columns = tf.pad(bitmap, [[corner[0], below], [0, 0]])
+    flat = tf.reshape(tf.transpose(whole_columns), [-1])
+    changes = tf.where(tf.pad(flat, [[1, 0]]) != tf.pad(flat, [[0, 1]]))[:, 0]
+    ends = tf.concat([tf.cast(changes, tf.int32) + corner[1] * shape[0], [shape[0] * shape[1]]], 0)
+    return ends - tf.concat([[0], ends[:-1]], 0)
+
+
 def decode_masks(mask_counts: tf.RaggedTensor, image_shape: tf.Tensor) -> tf.Tensor:
     """Bitmaps of uncompressed COCO run lengths.
 

@@ -1,7 +1,7 @@
 """From a record in original pixels to a padded example in network pixels: pure tensor functions.
 
 `compact` does what is the same in every epoch (masks into a small frame), `augment_draws` draws what differs, and
-`example` applies it. Randomness is a function of (seed, epoch, image_id) only.
+`viewing.viewed`, then `example`, apply it. Randomness is a function of (seed, epoch, image_id) only.
 """
 
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import mask_runs, records
+from mask_rcnn_tf.data import mask_runs, records, views
+from mask_rcnn_tf.data.appearance import appearance_draws, varied
 from mask_rcnn_tf.data.placement import Placement, jittered_shape, random_window
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops import images as image_ops
@@ -21,19 +22,23 @@ def compact(config: Config, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor
     """The part of the work that no augmentation changes: keeps the first G objects, puts masks into the box frame.
 
     Args:
-      config: `data.max_gt`, `data.gt_mask_size`, `data.scale_jitter` and whether the model has masks are read.
+      config: `data.max_gt`, `data.gt_mask_size`, `data.scale_jitter`, `data.crop`, `data.rotation` and whether the
+        model has masks are read.
       record: from `records.decoded`.
 
     Returns:
       The record with `masks` u8 0..255 [g, mh, mw] for `mask_counts` in the box frame; the canvas frame, whose bitmaps
-      are large, and crops, which cut boxes, keep the run lengths. Neither if there is no mask head.
+      are large, and what cuts boxes or turns them by any angle, keep the run lengths, and so without a mask head, where
+      they give boxes. Else there are neither without one. At most `max_gt` objects, of views with cuts all.
     """
-    surplus = slice(config.data.max_gt)
+    surplus = slice(None if views.cuts_objects(config) else config.data.max_gt)
     record = {key: value[surplus] if key in records.PER_OBJECT else value for key, value in record.items()}
     image_shape = tf.shape(record["image"])[:2]
     # clipped first: the frame of a mask is the box that the network will see
     record["boxes"] = box_ops.clip_boxes(record["boxes"][tf.newaxis], image_shape[tf.newaxis])[0]
-    if config.model.masks_on_canvas or (config.model.has_masks and config.data.scale_jitter):
+    if config.model.masks_on_canvas or views.cuts_objects(config):
+        return record
+    if config.model.has_masks and config.data.scale_jitter:
         return record
     counts = record.pop("mask_counts")
     if config.model.has_masks:
@@ -50,13 +55,13 @@ def augment_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> dict
     """Draws the augmentation of one image in one epoch.
 
     Args:
-      config: `data.train_short_sides`, `data.flip_*`, `data.scale_jitter` and `train.seed` are read.
+      config: `train.seed` and what `data` says of augmentation are read.
       image_id: int64 [].
       epoch: int64 [], from 0.
 
     Returns:
       `short_side` int32 [] pixels, `flip_horizontal` and `flip_vertical` bool []; with jitter `scale` float32 [] and
-      `window` float32 [2], see `placement`.
+      `window` float32 [2], see `placement`; what `views.view_draws` and `appearance.appearance_draws` give.
     """
     seed = draw_seed(config, image_id, epoch)
     draws = tf.random.stateless_uniform([3], seed, alg="philox")
@@ -71,7 +76,7 @@ def augment_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> dict
         low, high = config.data.scale_jitter
         jitter = tf.random.stateless_uniform([3], seed + JITTER_SEED, alg="philox")
         drawn |= {"scale": low + jitter[0] * (high - low), "window": jitter[1:]}
-    return drawn
+    return drawn | views.view_draws(config, seed) | appearance_draws(config, seed)
 
 
 def no_augmentation(config: Config) -> dict[str, tf.Tensor]:
@@ -154,7 +159,7 @@ def example(
 
     Args:
       config: `model.preprocess`, whether it has masks, and `data` are read.
-      compacted: from `compact`.
+      compacted: from `compact`, or what is seen of it, from `viewing.viewed`.
       draws: from `augment_draws` or `no_augmentation`.
       canvas: (H, W), ints or int32 tensors, at least as large as the resized image, or the crop.
 
@@ -165,7 +170,8 @@ def example(
       `num_proposals` int32 [].
     """
     placement, objects = placed(config, compacted, draws, canvas)
-    return finished(config, compacted, placement, objects, placed_image(config, compacted["image"], placement, canvas))
+    image = placed_image(config, compacted["image"], placement, draws, canvas)
+    return finished(config, compacted, placement, objects, image)
 
 
 def placed(
@@ -245,8 +251,10 @@ def _proposals(config: Config, boxes: tf.Tensor, placement: Placement) -> dict[s
     return {"proposals": _pad_rows(boxes, rows), "num_proposals": tf.shape(boxes)[0]}
 
 
-def placed_image(config: Config, image: tf.Tensor, placement: Placement, canvas: tuple) -> tf.Tensor:
-    """An image u8 [h, w, 3] where it lies on its canvas, normalised and padded, f32 [H, W, 3]."""
+def placed_image(
+    config: Config, image: tf.Tensor, placement: Placement, draws: dict[str, tf.Tensor], canvas: tuple
+) -> tf.Tensor:
+    """An image u8 [h, w, 3] where it lies on its canvas, looking as drawn, normalised and padded, f32 [H, W, 3]."""
     preprocess, shape = config.model.preprocess, placement.resized
     resized = tf.cond(
         tf.reduce_all(tf.shape(image)[:2] == shape),
@@ -255,7 +263,11 @@ def placed_image(config: Config, image: tf.Tensor, placement: Placement, canvas:
     )
     flipped = placement.mirrored(placement.cut(resized), rows=0, columns=1)
     normalized = image_ops.normalize(
-        flipped, preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
+        varied(config, flipped, draws),
+        preprocess.channel_order,
+        preprocess.pixel_scale,
+        preprocess.mean,
+        preprocess.std,
     )
     return image_ops.pad_to(normalized, canvas[0], canvas[1])
 
