@@ -33,14 +33,12 @@ def test_resumed_run_continues_exactly_over_two_canvases(config):
     assert max(map(len, canvas_of.values())) == 2  # turned from one epoch to the next
 
 
-def test_everything_from_memory_resumed_and_trained_on(config):
-    """With jitter and copy-paste, and a step of a tiny model."""
+def test_a_training_step_with_everything(config):
+    """With jitter and copy-paste, from memory."""
     config.data.cache, config.data.canvases = True, ((128, 128),)
     config.data.scale_jitter, config.data.copy_paste = (0.5, 1.5), 1.0
     config.data.gt_mask_size, config.model, config.train.batch_size = 28, tiny_config(), 2
-    batches = first(pipeline.train_dataset(config), 5)
-    assert_same(first(pipeline.train_dataset(config, 4), 1), batches[4:])
-    batch = next(batch for batch in batches if batch["gt_masks"].any())
+    batch = next(batch for batch in first(pipeline.train_dataset(config), 5) if batch["gt_masks"].any())
     model = mrcnn.MaskRCNN(config.model)
     model.compile(optimizer=make_optimizer(config, model))
     before = [variable.numpy() for variable in model.trainable_variables]
