@@ -49,6 +49,31 @@ class DataConfig(Section):
     canvases: tuple[tuple[int, int], ...] = field(((800, 1344), (1344, 800)), some=True, at_least=32, multiple_of=32)
     flip_horizontal: bool = True  # mirror half of the images, left and right
     flip_vertical: bool = False  # turn half of the images upside down
+    # turn images by 0, 90, 180 or 270 degrees, each as often
+    right_angles: bool = False
+    # turn half of the images by up to as many degrees, either way; their size stays, and corners that were outside are
+    # as the rest of the canvas; 180: any angle
+    rotation: float = field(0.0, at_least=0, at_most=180)
+    # lowest share of the height and of the width that is cut out of an image, both drawn for each; 1: the whole
+    crop: float = field(1.0, above=0, at_most=1)
+    # share of an object's area that crop and rotation must leave for it to stay one
+    min_visible: float = field(0.1, at_least=0, at_most=1)
+    # the levels times a factor that is drawn from 1 - brightness to 1 + brightness; this and what follows up to
+    # jpeg_quality is drawn for each image, 0 is off
+    brightness: float = field(0.0, at_least=0, at_most=1)
+    contrast: float = field(0.0, at_least=0, at_most=1)  # the same, of the distance from the image's mean
+    saturation: float = field(0.0, at_least=0, at_most=1)  # the same, of the distance from the pixel's grey
+    # highest share of a full turn of the circle of colours, either way
+    hue: float = field(0.0, at_least=0, at_most=0.5)
+    # levels, as shares of white, to a power from 1 / (1 + gamma) to 1 + gamma
+    gamma: float = field(0.0, at_least=0, at_most=4)
+    grey: float = field(0.0, at_least=0, at_most=1)  # share of images that lose their colours
+    # highest standard deviation of a Gaussian that half of the images are blurred with, pixels of the network's input
+    blur: float = field(0.0, at_least=0, at_most=20)
+    # highest standard deviation of Gaussian noise that is added to half of the images, levels of 255
+    noise: float = field(0.0, at_least=0, at_most=255)
+    # lowest quality of a JPEG file that half of the images are stored in and read from again; 100: off
+    jpeg_quality: int = field(100, at_least=1, at_most=100)
     max_gt: int = field(100, above=0)  # G; annotations above it are dropped and counted
     gt_mask_size: int = field(112, above=0)  # side of gt_masks in the box frame
     skip_empty: bool = True  # leave images without annotations out of training, counted

@@ -21,6 +21,7 @@ class Sample:
     """An image with its annotations, to be drawn."""
 
     name: str  # a file name without folder
+    image_id: int
     image: np.ndarray  # u8 [h, w, 3]
     boxes: np.ndarray  # f32 [n, 4] yxyx pixels
     labels: list[str]
@@ -85,6 +86,7 @@ def _sample(example: dict, name: str, class_names: tuple[str, ...], skeleton: tu
     masked = all(len(runs) for runs in example["runs"])
     return Sample(
         name=re.sub(r"[^\w.-]", "_", str(pathlib.PurePath(name).with_suffix(""))),
+        image_id=example["image_id"],
         image=records.decoded(example)["image"].numpy(),
         boxes=example["boxes"],
         labels=[class_names[index - 1] for index in example["classes"]],

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import transforms
+from mask_rcnn_tf.data import mask_runs, transforms
 from mask_rcnn_tf.data.placement import Placement
 from mask_rcnn_tf.ops import masks as mask_ops
 
@@ -40,7 +40,7 @@ def pasted_example(
 
     Args:
       config: see `transforms.example`.
-      images: the image and the other one, from `transforms.compact`.
+      images: the image and the other one, from `viewing.viewed`.
       draws: of each, from `transforms.augment_draws`.
       chosen: bool [max_gt], from `paste_draws`.
       canvas: (H, W), the crop.
@@ -58,8 +58,8 @@ def pasted_example(
     others = transforms.select_objects(others, others["mask_counts"].row_lengths() > 0)
     objects = _joined(others, _uncovered(found, below, cover, canvas), config.data.max_gt)
     pixels = (
-        transforms.placed_image(config, image["image"], place, canvas)
-        for image, place in zip(images, (below, above), strict=True)
+        transforms.placed_image(config, image["image"], place, drawn, canvas)
+        for image, place, drawn in zip(images, (below, above), draws, strict=True)
     )
     lower, upper = pixels
     built = transforms.finished(config, images[0], below, objects, tf.where(cover[..., tf.newaxis], upper, lower))
@@ -69,7 +69,7 @@ def pasted_example(
 def _bitmap(counts: tf.Tensor, placement: Placement, canvas: tuple[int, int]) -> tf.Tensor:
     """The mask of run lengths int32 [n] on the canvas, bool [H, W]."""
     height, width = tf.unstack(placement.original)
-    on_window = placement.nearest(transforms.decode_columns(counts, height, 0, width))
+    on_window = placement.nearest(mask_runs.decode_columns(counts, height, 0, width))
     margins = [[0, canvas[axis] - placement.shape[axis]] for axis in (0, 1)]
     return tf.ensure_shape(tf.pad(on_window, margins), canvas) > 0
 
@@ -93,7 +93,7 @@ def _uncovered(
         counts, box, mask = inputs
         bitmap = _bitmap(counts, placement, canvas)
         left = bitmap & ~cover
-        new_box = _tight_box(left)
+        new_box = mask_ops.tight_box(left)
         is_covered = tf.reduce_any(bitmap & cover)
         new_mask = tf.cond(is_covered, lambda: mask_ops.mask_to_box_frame(left, new_box, mask.shape[0]), lambda: mask)
         return tf.where(is_covered, new_box, box), new_mask, tf.reduce_any(left) | ~is_covered
@@ -122,18 +122,4 @@ def _joined(first: dict[str, Any], second: dict[str, Any], most: int) -> dict[st
 
 def _extent(bitmap: tf.Tensor) -> tf.Tensor:
     """int32 [2], the row and the column after the last that has a pixel."""
-    return tf.cast(tf.stack([_bounds(bitmap, 1)[1], _bounds(bitmap, 0)[1]]), tf.int32)
-
-
-def _tight_box(bitmap: tf.Tensor) -> tf.Tensor:
-    """float32 [4] around the pixels of a bitmap [H, W]; zeros where there are none."""
-    (top, bottom), (left, right) = _bounds(bitmap, 1), _bounds(bitmap, 0)
-    return tf.cast(tf.stack([top, left, bottom, right]), tf.float32)
-
-
-def _bounds(bitmap, across):
-    """The first place with a pixel, and the one after the last; (0, 0) where there are none."""
-    found = tf.reduce_any(bitmap, across)
-    places = tf.range(tf.shape(found)[0])
-    last = tf.reduce_max(tf.where(found, places + 1, 0))
-    return tf.minimum(tf.reduce_min(tf.where(found, places, tf.shape(found)[0])), last), last
+    return tf.cast(mask_ops.tight_box(bitmap)[2:], tf.int32)

@@ -7,13 +7,14 @@ have used.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from numbers import Integral
 
 import tensorflow as tf
 
 from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import copy_paste, proposals, records, sources, transforms
+from mask_rcnn_tf.data import copy_paste, proposals, records, sources, transforms, viewing, views
 from mask_rcnn_tf.data.repeats import Epochs, epochs_of
 
 # `Dataset.map` has AutoGraph rewrite what it is given and all that this calls, which takes each process three seconds;
@@ -65,7 +66,7 @@ def val_dataset(config: Config) -> tf.data.Dataset:
       ValueError: images may not fit the canvases.
     """
     _check(config)
-    config = _replaced(config, scale_jitter=())
+    config = _replaced(config, scale_jitter=(), right_angles=False, rotation=0.0, crop=1.0)
     find = proposals.finder(config, "val")
 
     def build(record):
@@ -75,6 +76,31 @@ def val_dataset(config: Config) -> tf.data.Dataset:
 
     examples = sources.dataset(config, "val").map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return _batched(config, examples, config.eval.batch_size, endless=False).prefetch(tf.data.AUTOTUNE)
+
+
+@_AS_WRITTEN
+def train_examples(config: Config, image_ids: Sequence[int], epochs: int) -> tf.data.Dataset:
+    """What training sees of a few images: their examples in `train_dataset`, before these become batches.
+
+    Args:
+      config: as in `train_dataset`.
+      image_ids: of the images.
+      epochs: how many of them, from the first on.
+
+    Returns:
+      Examples (see `transforms.example`), epoch after epoch in the order of the run. Other images are not decoded, but
+      for what of them is pasted.
+
+    Raises:
+      ValueError: as in `train_dataset`.
+    """
+    _check(config)
+    config = _with_flip_pairs(_replaced(config, cache=False))
+    stored = sources.dataset(config, "train")
+    order = _order(config, stored, epochs_of(config, int(stored.cardinality())))
+    stream = tf.data.Dataset.range(epochs).flat_map(order)
+    chosen = stream.filter(lambda record: tf.reduce_any(record["image_id"] == tf.constant(image_ids, tf.int64)))
+    return chosen.map(_builder(config), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 @_AS_WRITTEN
@@ -102,13 +128,21 @@ def val_images(config: Config) -> tf.data.Dataset:
 def _check(config: Config):
     check_kind("config", config, Config, "a Config")
     transforms.check_canvases(config)
-    num_keypoints = sources.keypoints(config).count
+    found = sources.keypoints(config)
+    num_keypoints = found.count
     for name in ("keypoint_flip_pairs", "keypoint_vertical_pairs"):
         pairs = getattr(config.data, name)
         if num_keypoints and not all(0 <= index < num_keypoints for pair in pairs for index in pair):
             raise ValueError(
                 f"config.data.{name} is {pairs}; allowed: pairs of indices below the {num_keypoints} keypoints of an "
                 "object."
+            )
+    places = config.data.keypoint_vertical_pairs or found.vertical_pairs
+    for name, off in (("right_angles", False), ("rotation", 0.0)) if num_keypoints and places else ():
+        if getattr(config.data, name) != off:
+            raise ValueError(
+                f"config.data.{name} is {getattr(config.data, name)}; allowed where keypoints are places in the image "
+                f"(config.data.keypoint_vertical_pairs), which are others once it is turned: {off}."
             )
 
 
@@ -159,7 +193,17 @@ def _stream(
     config: Config, stored: tf.data.Dataset, epochs: Epochs, first_epoch: int, surplus: list[int]
 ) -> tf.data.Dataset:
     """Endless augmented examples from the start of `first_epoch` on, without the first `surplus[c]` of canvas c."""
-    waiting, find = _to_shuffle(config, stored), proposals.finder(config, "train")
+    stream = tf.data.Dataset.counter(first_epoch).flat_map(_order(config, stored, epochs))
+    if len(surplus) == 1:
+        stream = stream.skip(surplus[0])
+    elif any(surplus):
+        stream = _drop_used(config, stream, surplus)
+    return stream.map(_builder(config), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _order(config: Config, stored: tf.data.Dataset, epochs: Epochs) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """A function from an epoch to its records in their order, each with the one that is pasted on it, `other`."""
+    waiting = _to_shuffle(config, stored)
 
     def shuffled(epoch):
         shuffled_records = _shuffled(config, waiting, epochs, epoch)
@@ -169,6 +213,13 @@ def _stream(
         pairs = tf.data.Dataset.zip(shuffled_records, others)
         return pairs.map(lambda record, other: record | {"other": other})
 
+    return shuffled
+
+
+def _builder(config: Config) -> Callable[[dict], dict]:
+    """A function from a record of `_order` to its augmented example."""
+    find = proposals.finder(config, "train")
+
     def build(record):
         record = dict(record)
         other, epoch = record.pop("other", None), record.pop("epoch")
@@ -177,14 +228,10 @@ def _stream(
         if other is not None:
             other = {key: value for key, value in other.items() if key != "epoch"}
             return _pasted(config, compacted, draws, other, epoch)
-        return proposals.limited(config, "train", _example(config, _with_proposals(find, compacted), draws))
+        seen = viewing.viewed(config, _with_proposals(find, compacted), draws)
+        return proposals.limited(config, "train", _example(config, seen, draws))
 
-    stream = tf.data.Dataset.counter(first_epoch).flat_map(shuffled)
-    if len(surplus) == 1:
-        stream = stream.skip(surplus[0])
-    elif any(surplus):
-        stream = _drop_used(config, stream, surplus)
-    return stream.map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return build
 
 
 def _drop_used(config: Config, stream: tf.data.Dataset, surplus: list[int]) -> tf.data.Dataset:
@@ -199,7 +246,8 @@ def _drop_used(config: Config, stream: tf.data.Dataset, surplus: list[int]) -> t
 
 def _canvas_of(config: Config, image_shape: tf.Tensor, image_id: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
     draws = transforms.augment_draws(config, image_id, epoch)
-    return transforms.canvas_index(config, transforms.resized_shape(config, image_shape, draws))
+    shape = views.viewed_shape(image_shape, draws)
+    return transforms.canvas_index(config, transforms.resized_shape(config, shape, draws))
 
 
 def _position(config: Config, stored: tf.data.Dataset, epochs: Epochs, start_step: int) -> tuple[int, list[int]]:
@@ -261,7 +309,8 @@ def _pasted(config: Config, compacted: dict, draws: dict, other: dict, epoch: tf
     """An example with objects of another record on it, whose augmentation is not that of its own turn in the epoch."""
     other_draws = transforms.augment_draws(config, other["image_id"], -1 - epoch)
     chosen = copy_paste.paste_draws(config, compacted["image_id"], epoch)
-    images = compacted, other if config.data.cache else _compact(config, other)
+    images = (compacted, draws), (other if config.data.cache else _compact(config, other), other_draws)
+    images = tuple(viewing.viewed(config, image, drawn) for image, drawn in images)
     canvas = transforms.sorted_canvases(config)[0]
     return copy_paste.pasted_example(config, images, (draws, other_draws), chosen, canvas)
 

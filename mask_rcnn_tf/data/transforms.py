@@ -1,7 +1,7 @@
 """From a record in original pixels to a padded example in network pixels: pure tensor functions.
 
 `compact` does what is the same in every epoch (masks into a small frame), `augment_draws` draws what differs, and
-`example` applies it. Randomness is a function of (seed, epoch, image_id) only.
+`viewing.viewed`, then `example`, apply it. Randomness is a function of (seed, epoch, image_id) only.
 """
 
 from typing import Any
@@ -9,98 +9,41 @@ from typing import Any
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import records
+from mask_rcnn_tf.data import mask_runs, records, views
+from mask_rcnn_tf.data.appearance import appearance_draws, varied
 from mask_rcnn_tf.data.placement import Placement, jittered_shape, random_window
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops import images as image_ops
-from mask_rcnn_tf.ops import masks as mask_ops
 
 JITTER_SEED = (0, 2**40)  # added to the seed of the other draws
-
-
-def decode_columns(counts: tf.Tensor, height: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-    """Some columns of the bitmap that uncompressed COCO run lengths describe.
-
-    Args:
-      counts: int32 [n], runs down the columns, the first of zeros; none for an empty mask.
-      height: int32 [], of the bitmap, pixels.
-      first: int32 [], first column.
-      end: int32 [], column after the last.
-
-    Returns:
-      uint8 [height, end - first] in {0, 1}.
-
-    Source: pycocotools `maskApi.c`, rleDecode.
-    """
-    # Every run's end toggles the value. tf.repeat would build a table of runs times the longest run.
-    area = (end - first) * height
-    toggles = tf.clip_by_value(tf.cumsum(counts) - first * height, 0, area)
-    at_pixel = tf.scatter_nd(toggles[:, tf.newaxis], tf.ones_like(toggles), [area + 1])
-    flat = tf.cast(tf.cumsum(at_pixel[:area]) % 2, tf.uint8)
-    return tf.transpose(tf.reshape(flat, [end - first, height]))
-
-
-def decode_masks(mask_counts: tf.RaggedTensor, image_shape: tf.Tensor) -> tf.Tensor:
-    """Bitmaps of uncompressed COCO run lengths.
-
-    Args:
-      mask_counts: int32 ragged [g, None]; an empty row is an empty mask.
-      image_shape: int32 [2], (h, w) of the bitmaps, pixels.
-
-    Returns:
-      uint8 [g, h, w] in {0, 1}.
-    """
-    height, width = tf.unstack(image_shape)
-    # map_fn cannot stack nothing when sizes are unknown: one empty mask is appended and taken away again
-    nothing = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int32), tf.zeros([1], mask_counts.row_splits.dtype))
-    bitmaps = tf.map_fn(
-        lambda counts: decode_columns(counts, height, 0, width),
-        tf.concat([mask_counts, nothing], axis=0),
-        fn_output_signature=tf.TensorSpec([None, None], tf.uint8),
-    )
-    return bitmaps[:-1]
 
 
 def compact(config: Config, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The part of the work that no augmentation changes: keeps the first G objects, puts masks into the box frame.
 
     Args:
-      config: `data.max_gt`, `data.gt_mask_size`, `data.scale_jitter` and whether the model has masks are read.
+      config: `data.max_gt`, `data.gt_mask_size`, `data.scale_jitter`, `data.crop`, `data.rotation` and whether the
+        model has masks are read.
       record: from `records.decoded`.
 
     Returns:
       The record with `masks` u8 0..255 [g, mh, mw] for `mask_counts` in the box frame; the canvas frame, whose bitmaps
-      are large, and crops, which cut boxes, keep the run lengths. Neither if there is no mask head.
+      are large, and what cuts boxes or turns them by any angle, keep the run lengths, and so without a mask head, where
+      they give boxes. Else there are neither without one. At most `max_gt` objects, of views with cuts all.
     """
-    surplus = slice(config.data.max_gt)
+    surplus = slice(None if views.cuts_objects(config) else config.data.max_gt)
     record = {key: value[surplus] if key in records.PER_OBJECT else value for key, value in record.items()}
     image_shape = tf.shape(record["image"])[:2]
     # clipped first: the frame of a mask is the box that the network will see
     record["boxes"] = box_ops.clip_boxes(record["boxes"][tf.newaxis], image_shape[tf.newaxis])[0]
-    if config.model.masks_on_canvas or (config.model.has_masks and config.data.scale_jitter):
+    if config.model.masks_on_canvas or views.cuts_objects(config):
+        return record
+    if config.model.has_masks and config.data.scale_jitter:
         return record
     counts = record.pop("mask_counts")
     if config.model.has_masks:
-        record["masks"] = _box_frame_masks(counts, record["boxes"], image_shape, config.data.gt_mask_size)
+        record["masks"] = mask_runs.box_frame_masks(counts, record["boxes"], image_shape, config.data.gt_mask_size)
     return record
-
-
-def _box_frame_masks(counts: tf.RaggedTensor, boxes: tf.Tensor, image_shape: tf.Tensor, size: int) -> tf.Tensor:
-    """Masks u8 0..255 [g, size, size], one object at a time: bitmaps of whole images are large."""
-
-    height, width = tf.unstack(image_shape)
-
-    def frame(inputs):
-        row, box = inputs
-        # a column of margin on each side, which the resampling looks at
-        first = tf.clip_by_value(tf.cast(tf.floor(box[1]), tf.int32) - 1, 0, width)
-        end = tf.clip_by_value(tf.cast(tf.math.ceil(box[3]), tf.int32) + 1, first, width)
-        offset = tf.cast(first, tf.float32)
-        columns = decode_columns(row, height, first, end)
-        return mask_ops.mask_to_box_frame(columns, box - tf.stack([0.0, offset, 0.0, offset]), size)
-
-    signature = tf.TensorSpec([size, size], tf.uint8)
-    return tf.map_fn(frame, (counts, boxes), fn_output_signature=signature)
 
 
 def draw_seed(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
@@ -112,13 +55,13 @@ def augment_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> dict
     """Draws the augmentation of one image in one epoch.
 
     Args:
-      config: `data.train_short_sides`, `data.flip_*`, `data.scale_jitter` and `train.seed` are read.
+      config: `train.seed` and what `data` says of augmentation are read.
       image_id: int64 [].
       epoch: int64 [], from 0.
 
     Returns:
       `short_side` int32 [] pixels, `flip_horizontal` and `flip_vertical` bool []; with jitter `scale` float32 [] and
-      `window` float32 [2], see `placement`.
+      `window` float32 [2], see `placement`; what `views.view_draws` and `appearance.appearance_draws` give.
     """
     seed = draw_seed(config, image_id, epoch)
     draws = tf.random.stateless_uniform([3], seed, alg="philox")
@@ -133,7 +76,7 @@ def augment_draws(config: Config, image_id: tf.Tensor, epoch: tf.Tensor) -> dict
         low, high = config.data.scale_jitter
         jitter = tf.random.stateless_uniform([3], seed + JITTER_SEED, alg="philox")
         drawn |= {"scale": low + jitter[0] * (high - low), "window": jitter[1:]}
-    return drawn
+    return drawn | views.view_draws(config, seed) | appearance_draws(config, seed)
 
 
 def no_augmentation(config: Config) -> dict[str, tf.Tensor]:
@@ -216,7 +159,7 @@ def example(
 
     Args:
       config: `model.preprocess`, whether it has masks, and `data` are read.
-      compacted: from `compact`.
+      compacted: from `compact`, or what is seen of it, from `viewing.viewed`.
       draws: from `augment_draws` or `no_augmentation`.
       canvas: (H, W), ints or int32 tensors, at least as large as the resized image, or the crop.
 
@@ -227,7 +170,8 @@ def example(
       `num_proposals` int32 [].
     """
     placement, objects = placed(config, compacted, draws, canvas)
-    return finished(config, compacted, placement, objects, placed_image(config, compacted["image"], placement, canvas))
+    image = placed_image(config, compacted["image"], placement, draws, canvas)
+    return finished(config, compacted, placement, objects, image)
 
 
 def placed(
@@ -249,7 +193,9 @@ def placed(
     elif config.model.masks_on_canvas:
         objects |= {"masks": _canvas_masks(counts, placement, canvas), "mask_counts": counts}
     elif counts is not None:
-        masks = _box_frame_masks(counts, placement.from_window(window), placement.original, config.data.gt_mask_size)
+        masks = mask_runs.box_frame_masks(
+            counts, placement.from_window(window), placement.original, config.data.gt_mask_size
+        )
         objects |= {"masks": placement.mirrored(masks, rows=1, columns=2), "mask_counts": counts}
     if "keypoints" in compacted:
         objects["keypoints"] = _keypoints(config, compacted["keypoints"], placement)
@@ -305,8 +251,10 @@ def _proposals(config: Config, boxes: tf.Tensor, placement: Placement) -> dict[s
     return {"proposals": _pad_rows(boxes, rows), "num_proposals": tf.shape(boxes)[0]}
 
 
-def placed_image(config: Config, image: tf.Tensor, placement: Placement, canvas: tuple) -> tf.Tensor:
-    """An image u8 [h, w, 3] where it lies on its canvas, normalised and padded, f32 [H, W, 3]."""
+def placed_image(
+    config: Config, image: tf.Tensor, placement: Placement, draws: dict[str, tf.Tensor], canvas: tuple
+) -> tf.Tensor:
+    """An image u8 [h, w, 3] where it lies on its canvas, looking as drawn, normalised and padded, f32 [H, W, 3]."""
     preprocess, shape = config.model.preprocess, placement.resized
     resized = tf.cond(
         tf.reduce_all(tf.shape(image)[:2] == shape),
@@ -315,7 +263,11 @@ def placed_image(config: Config, image: tf.Tensor, placement: Placement, canvas:
     )
     flipped = placement.mirrored(placement.cut(resized), rows=0, columns=1)
     normalized = image_ops.normalize(
-        flipped, preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
+        varied(config, flipped, draws),
+        preprocess.channel_order,
+        preprocess.pixel_scale,
+        preprocess.mean,
+        preprocess.std,
     )
     return image_ops.pad_to(normalized, canvas[0], canvas[1])
 
@@ -326,7 +278,8 @@ def _static(canvas: tuple) -> list:
 
 def _canvas_masks(mask_counts: tf.RaggedTensor, placement: Placement, canvas: tuple) -> tf.Tensor:
     """Bitmaps u8 0..255 [g, H, W] in the canvas frame."""
-    bitmaps = image_ops.resize_masks_nearest(decode_masks(mask_counts, placement.original) * 255, placement.resized)
+    bitmaps = mask_runs.decode_masks(mask_counts, placement.original) * 255
+    bitmaps = image_ops.resize_masks_nearest(bitmaps, placement.resized)
     flipped = placement.mirrored(placement.cut(bitmaps, rows=1), rows=1, columns=2)
     margins = canvas[0] - placement.shape[0], canvas[1] - placement.shape[1]
     padded = tf.pad(flipped, [[0, 0], [0, margins[0]], [0, margins[1]]])

@@ -231,6 +231,14 @@ def normalize(
     return (image * pixel_scale - tf.constant(mean, tf.float32)) / tf.constant(std, tf.float32)
 
 
+def denormalize(
+    image: tf.Tensor, channel_order: str, pixel_scale: float, mean: Sequence[float], std: Sequence[float]
+) -> tf.Tensor:
+    """The inverse of `normalize`, whose arguments it has: float32 [..., 3], RGB, levels 0..255."""
+    levels = (image * tf.constant(std, tf.float32) + tf.constant(mean, tf.float32)) / pixel_scale
+    return tf.reverse(levels, [-1]) if channel_order == "BGR" else levels
+
+
 def canvas_shape(shape: tf.Tensor, divisor: int) -> tf.Tensor:
     """Rounds a size up to the smallest canvas whose sides are multiples of divisor.
 

@@ -15,6 +15,28 @@ from mask_rcnn_tf.ops.shapes import sizes
 _TENT_WIDTH = 1.25
 
 
+def tight_box(bitmap: tf.Tensor) -> tf.Tensor:
+    """The box around the pixels of a bitmap.
+
+    Args:
+      bitmap: bool or a number [h, w], not 0 where there is a pixel.
+
+    Returns:
+      float32 [4], whole pixels; zeros where there are none.
+    """
+    bitmap = tf.cast(bitmap, tf.bool)
+    (top, bottom), (left, right) = _bounds(bitmap, 1), _bounds(bitmap, 0)
+    return tf.cast(tf.stack([top, left, bottom, right]), tf.float32)
+
+
+def _bounds(bitmap, across):
+    """The first place with a pixel, and the one after the last; (0, 0) where there are none."""
+    found = tf.reduce_any(bitmap, across)
+    places = tf.range(tf.shape(found)[0])
+    last = tf.reduce_max(tf.where(found, places + 1, 0))
+    return tf.minimum(tf.reduce_min(tf.where(found, places, tf.shape(found)[0])), last), last
+
+
 def mask_to_box_frame(mask: tf.Tensor, box: tf.Tensor, size: int) -> tf.Tensor:
     """Resamples a bitmap into the frame of a box.
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from eleven_images import CANVASES, assert_same, first, make_config, replace_records
+from looks import STRENGTHS, with_strengths
 
 from mask_rcnn_tf.coco.keypoints import KeypointSet
 from mask_rcnn_tf.config import ShapesConfig
@@ -167,12 +168,15 @@ def test_fewer_images_than_a_batch_holds(config, images):
 def test_validation_is_finite_whole_and_in_order(config, images, frame):
     config.model.mask_head.mask_frame, config.eval.batch_size = frame, 4
     config.data.canvases = CANVASES[2:]
-    config.data.flip_horizontal = config.data.flip_vertical = True
+    config.data.flip_horizontal = config.data.flip_vertical = config.data.right_angles = True
+    config.data.rotation, config.data.crop = 45.0, 0.5
+    with_strengths(config, **STRENGTHS)
     batches = list(pipeline.val_dataset(config).as_numpy_iterator())
     assert [len(batch["image"]) for batch in batches] == [4, 4, 3]
     assert np.concatenate([batch["image_id"] for batch in batches]).tolist() == list(range(1, 12))
     assert all((batch["image_shape"].min(axis=1) == 64).all() for batch in batches)
     assert batches[0]["gt_masks"].shape == ((4, 3, 8, 8) if frame == "box" else (4, 3, 96, 96))
+    assert set(np.unique(np.round(batches[0]["image"][0, :64, :85, 2] + 123.675, 3))) == {1}  # the level of image 1
     box = batches[0]["gt_boxes"][0, 0]
     np.testing.assert_allclose(box, np.array([3, 4, 20, 25]) * np.array([64 / 30, 85 / 40] * 2), rtol=1e-6)
     assert batches[0]["original_shape"][0].tolist() == [30, 40]

@@ -5,7 +5,7 @@ import tensorflow as tf
 from rectangle_records import make_record, ragged
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import shapes, transforms
+from mask_rcnn_tf.data import mask_runs, shapes, transforms
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_decode_masks_equals_pycocotools():
     rng = np.random.default_rng(1)
     masks = [rng.random((11, 7)) > share for share in (0.5, 0.9, 0.0, 1.1)]
     rows = [shapes.run_lengths(mask) for mask in masks] + [np.zeros(0)]
-    decoded = transforms.decode_masks(ragged(rows), tf.constant([11, 7])).numpy()
+    decoded = mask_runs.decode_masks(ragged(rows), tf.constant([11, 7])).numpy()
     for row, mask in zip(rows[:-1], decoded[:-1], strict=True):
         encoded = pycocotools.mask.frPyObjects({"size": [11, 7], "counts": row.tolist()}, 11, 7)
         np.testing.assert_array_equal(mask, pycocotools.mask.decode(encoded))
@@ -49,13 +49,13 @@ def test_decode_masks_equals_pycocotools():
 
 
 def test_decode_masks_without_objects_in_a_graph():
-    decode = tf.function(transforms.decode_masks)
+    decode = tf.function(mask_runs.decode_masks)
     assert decode(ragged([]), tf.constant([11, 7])).shape == (0, 11, 7)
 
 
 def test_decode_columns_is_a_part_of_the_bitmap():
     mask = np.random.default_rng(2).random((9, 20)) > 0.5
-    part = transforms.decode_columns(tf.constant(shapes.run_lengths(mask)), tf.constant(9), 4, 13)
+    part = mask_runs.decode_columns(tf.constant(shapes.run_lengths(mask)), tf.constant(9), 4, 13)
     np.testing.assert_array_equal(part.numpy(), mask[:, 4:13])
 
 
