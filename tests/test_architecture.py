@@ -343,9 +343,7 @@ def test_lengths_are_measured():
 def test_missing_docstrings_are_seen():
     methods = "    def g(self):\n        pass\n    def _h(self):\n        pass\n"
     text = '"""M."""\ndef f():\n    pass\nclass A:\n    """A."""\n' + methods
-    assert [line.split(": ")[1] for line in missing_docstrings(Source("a.py", text))] == [
-        "f has no docstring",
-        "g has no docstring",
-    ]
+    found = [line.split(": ")[1] for line in missing_docstrings(Source("a.py", text))]
+    assert found == ["f has no docstring", "g has no docstring"]
     assert missing_docstrings(Source("a.py", "x = 1")) == ["a.py: the module"]
     assert not missing_docstrings(Source("a/__init__.py", ""))

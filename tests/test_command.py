@@ -45,7 +45,7 @@ def test_another_name_is_one_line(monkeypatch, capsys):
         command.main()
     said = capsys.readouterr().err
     assert end.value.code == 2 and said.count("\n") == 1
-    assert said.startswith("mrcnn: 'trian' is no command; allowed: convert, split, check, train, ")
+    assert said.startswith("mrcnn: 'trian' is no command; allowed: convert, split, check, suggest, train, ")
     assert said.endswith("Did you mean 'train'?\n")
 
 
