@@ -2,9 +2,9 @@
 
     python tools/train.py --config mask_rcnn_shapes --model_dir runs/demo --config.train.learning_rate=0.01
 
-Writes checkpoints, log.jsonl, TensorBoard files, best.keras, model.keras and metrics.json to --model_dir. Ctrl-C,
-SIGTERM and SIGHUP (unless under nohup) store the step that is at work; the exit code is then 130, 143 or 129, and the
-same command goes on from there.
+Writes checkpoints, log.jsonl, TensorBoard files, best.keras, model.keras, metrics.json and report.html to --model_dir.
+Ctrl-C, SIGTERM and SIGHUP (unless under nohup) store the step that is at work; the exit code is then 130, 143 or 129,
+and the same command goes on from there.
 """
 
 from absl import flags

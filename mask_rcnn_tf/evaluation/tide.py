@@ -2,8 +2,9 @@
 
 Source: Bolya et al., TIDE, arXiv:2008.08115, sections 2.2 and 2.3, and their program `tidecv` 1.0.1. Three things are
 pycocotools' here, so that AP50 is that of the score: ties, the limit of detections (of a class, not of an image), and
-classes without objects, which do not count. What lies in a crowd is no error, and a class of which nothing is left that
-is wrong or missed has AP 1, where `tidecv` leaves it out.
+classes without objects, which do not count. What lies in a crowd (half of it at least, as in pycocotools; in `tidecv`
+more than half) is no error. A class of which nothing is left that is wrong or missed has AP 1, where `tidecv` leaves it
+out.
 """
 
 import dataclasses

@@ -24,22 +24,22 @@ def course(lines: Sequence[dict]) -> ElementTree.Element | None:
     names.sort(key=lambda name: name != "loss")
     figures = [name for name in dict.fromkeys(key for line in scored for key in line) if _is_shown(name)]
     parts = (
-        (trained, names, "loss", "Losses: what training makes small. They should fall, then level off."),
+        (trained, names, ("loss", 0.0), "Losses: what training makes small. They should fall, then level off."),
         (
             scored,
             figures,
-            "figure",
+            ("figure", 0.1),
             "Scores on the validation images. They should rise; where they fall for long while "
             "losses go on falling, the model learns its training images by heart.",
         ),
-        (trained, ["learning_rate"], "learning rate", "The learning rate, how large the steps are."),
+        (trained, ["learning_rate"], ("learning rate", 0.0), "The learning rate, how large the steps are."),
     )
     children = []
-    for rows, keys, label, text in parts:
+    for rows, keys, (label, least), text in parts:
         drawn = [charts.Line(_spoken(key), points) for key in keys if (points := _points(rows, key))]
         if drawn:
             alt = f"{text} {', '.join(f'{line.name} ends at {line.points[-1][1]:.4g}' for line in drawn)}."
-            children += [paragraph(text), charts.line_chart(drawn, ("step", label), alt, _from_zero(drawn))]
+            children += [paragraph(text), charts.line_chart(drawn, ("step", label), alt, _from_zero(drawn, least))]
     return section("How training went", "course", *children) if children else None
 
 
@@ -58,10 +58,10 @@ def _points(rows: Sequence[dict], name: str) -> list[tuple[float, float]]:
     return [point for point in found if math.isfinite(point[1])]
 
 
-def _from_zero(lines: Sequence[charts.Line]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Ranges of steps and values that begin at 0."""
-    columns = zip(*(point for line in lines for point in line.points), strict=True)
-    return tuple((min(0.0, *column), max(column)) for column in columns)
+def _from_zero(lines: Sequence[charts.Line], least: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Ranges of steps and values that begin at 0; that of the values ends at `least` or above."""
+    steps, values = zip(*(point for line in lines for point in line.points), strict=True)
+    return (0, max(steps)), (min(0.0, *values), max(least, *values))
 
 
 def data(facts: Facts) -> ElementTree.Element:

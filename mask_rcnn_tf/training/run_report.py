@@ -12,7 +12,7 @@ from mask_rcnn_tf import report
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import records, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, coco_metrics
-from mask_rcnn_tf.report import settings
+from mask_rcnn_tf.report import settings, words
 from mask_rcnn_tf.training.log_file import LogFile
 from mask_rcnn_tf.training.storage import writing
 
@@ -72,7 +72,8 @@ def _about(config, evaluation, state):
     text += f" of {config.data.val_annotations}" if config.data.val_annotations else ""
     if state["best"] is None:
         return f"{text}."
-    figure = state["monitor"].removeprefix("val_").replace("_", " ")
+    kind, _, name = state["monitor"].removeprefix("val_").partition("_")
+    figure = f"{words.KINDS[kind]} {name}"
     same = "are the same" if state["best_step"] == steps else f"are of step {state['best_step']}"
     return f"{text}. Those with the best {figure}, {state['best']:.3f} (best.keras), {same}."
 

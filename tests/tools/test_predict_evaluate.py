@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from absl import flags
 from PIL import Image
+from reading_pages import Page
 
 import mask_rcnn_tf
 from mask_rcnn_tf.coco import reader
@@ -128,17 +129,20 @@ def test_evaluate_goes_on_after_bad_images(run, folder, model):
     (folder / "images" / "a.png").write_bytes(b"no image")
     (folder / "images" / "b.jpg").unlink()
     Image.fromarray(np.full((96, 64, 3), 255, np.uint8)).save(folder / "images" / "c.png")
+    paths = {"annotations": folder / "truth.json", "images": folder / "images", "output": folder / "out" / "m.json"}
     with pytest.raises(SystemExit) as error:
-        run(
-            "evaluate", model="m", annotations=folder / "truth.json", images=folder / "images", output=folder / "m.json"
-        )
+        run("evaluate", model="m", report=folder / "out" / "r.html", **paths)
+    page = Page((folder / "out" / "r.html").read_text())
+    assert "Note: the score is partial: 3 images cannot be read" in " ".join(page.texts[""].split())
+    assert page.texts["worst"].count("No picture: ") == 3 and "../images" in page.texts["files"]
     message = str(error.value)
     assert "a.png: does not decode as an image." in message
     assert "b.jpg: there is no such file." in message
     assert "c.png: has 96 x 64 pixels (h x w), the annotations say 64 x 96; swapped sides mean an EXIF" in message
     first = "evaluate: the score is partial: 3 images cannot be read, their objects count as not found\n"
     assert message.startswith(first) and message.count("\n") == 3
-    assert json.loads((folder / "m.json").read_text())["bbox"]["AP"] == 0
+    metrics = json.loads((folder / "out" / "m.json").read_text())
+    assert metrics["bbox"]["AP"] == 0 and page.figures["metrics"] == metrics
 
 
 def test_evaluate_needs_known_categories(run, folder, model):

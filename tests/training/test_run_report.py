@@ -43,7 +43,7 @@ def test_a_report_of_files(tmp_path, caplog):
     assert page.figures["metrics"] == evaluation.metrics
     assert "The score is partial: 1 of 3 images cannot be read" in page.texts[""]
     assert "3 validation images are trained on too (first: 1.bmp)" in page.texts[""]
-    assert "best bbox AP, 0.400 (best.keras), are of step 5." in page.texts[""]
+    assert "best box AP, 0.400 (best.keras), are of step 5." in page.texts[""]
     assert "Trained on 2 images with 2 objects." in page.texts["data"] and NAME in page.texts["data"]
     assert [row["image_id"] for row in page.figures["analysis"]["images"]] == [2, 3]
     images = [attrs for tag, attrs in page.tags if tag == "img"]
