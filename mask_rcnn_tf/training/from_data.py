@@ -83,7 +83,7 @@ def train(
         check_kind(name, value, PATH, "a path")
     check_kind("config", config, (Config, type(None)), "a Config, or None")
     if config is not None and any_direction:
-        raise ValueError("any_direction is True; allowed with config: False, and config.data.flip_vertical is read.")
+        raise ValueError("any_direction is True; allowed with config: False, and config.data.right_angles is read.")
     if not val_annotations and val_images:
         raise ValueError(f"val_images is {os.fspath(val_images)!r}; allowed without val_annotations: ''.")
     folder = pathlib.Path(model_dir)

@@ -57,7 +57,7 @@ def suggest(statistics: Statistics, any_direction: bool = False, pixels: int = P
     settings += _schedule(statistics, short_side * max_side)
     settings += _tasks(statistics)
     if any_direction:
-        settings.append(Setting("data.flip_vertical", True, "the images have no up and down, as you said"))
+        settings.append(Setting("data.right_angles", True, "the images have no up and down, as you said"))
     return [setting for setting in settings if _get(base, setting.field) != setting.value]
 
 

@@ -67,7 +67,7 @@ def test_named_files_and_a_configuration_are_taken(data, tmp_path, given):
     assert ours.data.val_annotations == ours.data.train_annotations == str(path) and ours.data.val_images == str(data)
     assert to_dict(config) == before and not (tmp_path / "run").exists()
     mrcnn.train(path, data, tmp_path / "run", val_annotations=path, val_images="elsewhere", any_direction=True)
-    assert given[1][0].data.val_images == "elsewhere" and given[1][0].data.flip_vertical
+    assert given[1][0].data.val_images == "elsewhere" and given[1][0].data.right_angles
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_a_configuration_for_fit_is_complete(data):
     path = data / "annotations.json"
     config = mrcnn.suggest_config(path, data, path, data)
     assert config.model.num_classes == 1 and config.model.class_names == ("cat",) and config.model.category_ids == (1,)
-    assert config.data.train_images == str(data) and not config.data.flip_vertical
-    assert mrcnn.suggest_config(path, data, path, data, any_direction=True).data.flip_vertical
+    assert config.data.train_images == str(data) and not config.data.right_angles
+    assert mrcnn.suggest_config(path, data, path, data, any_direction=True).data.right_angles
 
 
 def test_a_folder_of_a_run_is_its_best_model(tmp_path):

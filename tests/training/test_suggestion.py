@@ -85,7 +85,7 @@ def test_length_of_a_run(num_images, seen):
 
 def test_tasks_are_those_of_the_annotations():
     config = config_of(statistics(has_masks=False, num_keypoints=3), any_direction=True)
-    assert not config.model.has_masks and config.model.keypoint_head.num_keypoints == 3 and config.data.flip_vertical
+    assert not config.model.has_masks and config.model.keypoint_head.num_keypoints == 3 and config.data.right_angles
     assert config.model.has_keypoints and not config_of(statistics()).model.has_keypoints
 
 
