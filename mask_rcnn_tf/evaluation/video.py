@@ -178,6 +178,8 @@ def write_video(
 
 def _said(source: Source, video: VideoFile, found: int, beside: pathlib.Path, stopped: bool) -> str:
     text = f"{found} detections on {video.count} frames: {video.path}, {beside}"
-    if stopped or source.total is None or source.read >= source.total:
+    if not stopped and source.total is None:  # a camera has no end
+        return f"{text}\nnote: no more frames came from {printable(source.name)}"
+    if stopped or source.read >= source.total:
         return text
     return f"{text}\nwarning: the video says that it has {source.total} frames; {source.read} could be read"
