@@ -106,7 +106,8 @@ class Detections(mask_rcnn_client.Detections):
     def to_supervision(self) -> Any:
         """The objects as `supervision.Detections`, for its trackers, annotators and zones.
 
-        `class_id` counts from 0, as that package's data sets do; `data` has `class_name` and `category_id`.
+        `class_id` counts from 0 in the order of category ids, as that package's COCO data sets do; `data` has
+        `class_name` and `category_id`.
 
         Raises:
           ValueError: the package is not installed.

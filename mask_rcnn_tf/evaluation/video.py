@@ -38,7 +38,11 @@ class Source:
         is_live = name.isdecimal() or "://" in name
         if not is_live and not os.path.isfile(name):
             raise ValueError(f"input is {printable(name)!r}; there is no such file. Allowed: a video, a camera, a URL.")
+        log = getattr(self._cv2.utils, "logging", self._cv2)  # of OpenCV 5, and 4
+        level = log.getLogLevel()
+        log.setLogLevel(0)  # what cannot be opened is said below, in one line
         self._capture = self._cv2.VideoCapture(int(name) if name.isdecimal() else name)
+        log.setLogLevel(level)
         if not self._capture.isOpened():
             raise ValueError(f"input is {printable(name)!r}; OpenCV cannot open it. Allowed: a video, a camera, a URL.")
         self.name, self._is_live, self.read = name, is_live, 0
@@ -174,6 +178,8 @@ def write_video(
 
 def _said(source: Source, video: VideoFile, found: int, beside: pathlib.Path, stopped: bool) -> str:
     text = f"{found} detections on {video.count} frames: {video.path}, {beside}"
-    if stopped or source.total is None or source.read >= source.total:
+    if not stopped and source.total is None:  # a camera has no end
+        return f"{text}\nnote: no more frames came from {printable(source.name)}"
+    if stopped or source.read >= source.total:
         return text
     return f"{text}\nwarning: the video says that it has {source.total} frames; {source.read} could be read"

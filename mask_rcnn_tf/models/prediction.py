@@ -33,8 +33,8 @@ def predict_images(
       images: paths (JPEG, PNG, TIFF, WebP, BMP, GIF; EXIF orientation is applied: boxes are in the image as people see
         it) or uint8 arrays [h, w, 3] (RGB).
       augmentation: test-time augmentation, see `AugmentedPredictor`; None, or without short sides: none.
-      batch_size: images that are predicted at once, where so many of one size follow each other; the rest of the memory
-        is the same. What is found is the same within rounding: boxes within 1e-2 px, scores 1e-4.
+      batch_size: images that are predicted at once, where so many of one size follow each other. What is found is the
+        same as one by one, within rounding: boxes within 1e-2 px of the network's input, scores 1e-4.
 
     Returns:
       One an image: see `Detections`. Its arrays are in NumPy, without padding, boxes in the image's pixels:

@@ -102,6 +102,9 @@ def test_a_stop_leaves_what_was_found(clip, tmp_path):
     lines = read_lines(tmp_path / "out.jsonl")
     assert [line["frame"] for line in lines] == [0, 1, 2] and lines[0]["time"] == 0 < lines[1]["time"]
     assert len(read_video(tmp_path / "out.mp4")[1]) == 3
+    said = video.write_video(find_dark, clip.as_uri(), tmp_path / "out.mp4", green)
+    assert said.splitlines()[1:] == [f"note: no more frames came from {clip.as_uri()}"]
+    assert len(read_lines(tmp_path / "out.jsonl")) == FRAMES == len(read_video(tmp_path / "out.mp4")[1])
 
 
 def test_an_error_leaves_what_was_found(clip, tmp_path):
