@@ -81,7 +81,7 @@ def _about(config, evaluation, state):
 
 def _notes(config):
     counts, shared, notes = sources.report(config, "val"), sources.shared_images(config), []
-    if counts is not None and counts.images > counts.used_images:
+    if counts.images > counts.used_images:
         left = f"{counts.images - counts.used_images} of {counts.images} images cannot be read"
         notes.append(f"The score is partial: {left}, and their objects count as not found.")
     if shared:
@@ -94,8 +94,6 @@ def _notes(config):
 
 def _training_data(config):
     counts = sources.report(config, "train")
-    if counts is None:
-        return None
     ids, names = sources.category_ids(config, "train"), sources.categories(config)[1]
     pairs = zip(ids, names or map(str, ids), strict=True)
     by_class = {name: counts.per_category.get(number, 0) for number, name in pairs}
