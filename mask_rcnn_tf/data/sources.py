@@ -1,5 +1,6 @@
 """The place where `config.data.dataset` chooses between annotation files and synthetic scenes."""
 
+import collections
 import types
 
 import tensorflow as tf
@@ -56,9 +57,20 @@ def digest(config: Config, split: str) -> str:
     return _module(config).digest(config, split)
 
 
-def report(config: Config, split: str) -> Report | None:
-    """Counts of what a split's file has and what is used of it; None for scenes, which are drawn."""
-    return _module(config).report(config, split) if _has_files(config) else None
+def report(config: Config, split: str) -> Report:
+    """Counts of what a split has and what is used of it; of scenes that is everything."""
+    if _has_files(config):
+        return _module(config).report(config, split)
+    truth, rows = ground_truth(config, split), collections.defaultdict(list)
+    for row in truth["annotations"]:
+        rows[row["image_id"]].append(row)
+    counted = Report(images=len(truth["images"]), annotations=len(truth["annotations"]))
+    for image in truth["images"]:
+        own = rows[image["id"]]
+        counted.add_image(
+            image["height"], image["width"], [row["category_id"] for row in own], [row["area"] for row in own]
+        )
+    return counted
 
 
 def shared_images(config: Config) -> list[str]:

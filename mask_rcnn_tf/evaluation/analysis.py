@@ -63,7 +63,7 @@ def analyze(truth: coco.COCO, results: list[dict], kind: str, max_dets: int = 10
     Raises:
       ValueError: another kind, or a ground truth of LVIS, in which not all objects are annotated.
     """
-    names = list(coco_metrics.category_names(truth).values())
+    names = [name for _, name in sorted(coco_metrics.category_names(truth).items())]  # as pycocotools has them
     matching = match(truth, results, kind, names, max_dets)
     counts, (kept, right) = matching.object_counts, curves.counts_by_threshold(matching)
     together = (kept.sum(1), right.sum(1), int(counts.sum()))

@@ -2,6 +2,6 @@
 
 from mask_rcnn_tf.report.facts import Facts, TrainingData
 from mask_rcnn_tf.report.of_files import of_files
-from mask_rcnn_tf.report.page import write
+from mask_rcnn_tf.report.page import render, write
 
-__all__ = ["Facts", "TrainingData", "of_files", "write"]
+__all__ = ["Facts", "TrainingData", "of_files", "render", "write"]

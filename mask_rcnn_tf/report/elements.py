@@ -104,5 +104,5 @@ def data(name: str, content: Any) -> ElementTree.Element:
 
 
 def to_html(root: ElementTree.Element) -> str:
-    """The text of a page."""
-    return "<!DOCTYPE html>\n" + ElementTree.tostring(root, encoding="unicode", method="html") + "\n"
+    """The text of a page, in ASCII: whatever a file is written in, it is read as it was meant."""
+    return f"<!DOCTYPE html>\n{ElementTree.tostring(root, 'us-ascii', 'html').decode('ascii')}\n"

@@ -21,6 +21,12 @@ NO_ANALYSIS = (
 )
 
 
+def render(facts: Facts) -> tuple[str, list[str]]:
+    """A report as HTML, and a few lines for a terminal: the figures and what they mean."""
+    analysis = _analyzed(facts)
+    return to_html(_page(facts, analysis)), summary(facts, analysis)
+
+
 def write(facts: Facts, path: pathlib.Path) -> list[str]:
     """Writes a report.
 
@@ -29,13 +35,12 @@ def write(facts: Facts, path: pathlib.Path) -> list[str]:
       path: of the HTML file, in a folder that is there.
 
     Returns:
-      A few lines for a terminal: the figures and what they mean.
+      The lines for a terminal, see `render`.
     """
-    analysis = _analyzed(facts)
-    page = to_html(_page(facts, analysis))
+    page, lines = render(facts)
     with replacing(path) as partial:
-        partial.write_text(page, encoding="utf-8")
-    return summary(facts, analysis)
+        partial.write_text(page)
+    return lines
 
 
 def _analyzed(facts: Facts) -> Analysis | None:

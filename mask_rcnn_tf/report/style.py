@@ -40,7 +40,8 @@ thead th { background: var(--panel); position: sticky; top: 0; }
 tbody th { font-weight: 600; min-width: 8rem; max-width: 16rem; overflow-wrap: break-word; }
 .numbers td, .numbers thead th:not(:first-child) { text-align: right; font-variant-numeric: tabular-nums; }
 details .numbers td:last-child, details .numbers thead th:last-child { text-align: left; }
-.words td, .words th { overflow-wrap: anywhere; min-width: 7rem; } .words tbody th { min-width: 15rem; }
+.words td, .words th { overflow-wrap: anywhere; min-width: 7rem; }
+.words tbody th { min-width: 15rem; max-width: 20rem; }
 .matrix td, .numbers.matrix td, .matrix thead th:not(:first-child) { text-align: center; }
 .matrix thead th { min-width: 4.5rem; max-width: 10rem; overflow-wrap: break-word; }
 .matrix td.right { background: rgba(var(--right), var(--alpha)); }

@@ -14,7 +14,7 @@ from mask_rcnn_tf.data import records, sources
 from mask_rcnn_tf.evaluation import CocoEvaluation, coco_metrics
 from mask_rcnn_tf.report import settings, words
 from mask_rcnn_tf.training.log_file import LogFile
-from mask_rcnn_tf.training.storage import writing
+from mask_rcnn_tf.training.storage import write_atomically
 
 LOG = logging.getLogger("mask_rcnn_tf")
 NAME = "report.html"
@@ -57,12 +57,13 @@ def write(config: Config, folder: pathlib.Path, evaluation: CocoEvaluation, stat
         notes=_notes(config),
         lines=[content for content, _ in LogFile(folder / "log.jsonl").lines()],
         training=_training_data(config),
-        model=str(folder / "best.keras"),
+        model=str(folder / "model.keras"),  # whose figures these are
     )
-    with writing(path):
-        lines = report.write(facts, path)
-    classes = coco_metrics.format_classes(evaluation.metrics)
-    for line in (*filter(None, [classes]), *lines, *_places(folder, state)):
+    page, lines = report.render(facts)
+    write_atomically(path, page)
+    if classes := coco_metrics.format_classes(evaluation.metrics):
+        LOG.info("in per cent\n%s", classes)
+    for line in (*lines, *_places(folder, state)):
         LOG.info("%s", line)
 
 
@@ -80,7 +81,7 @@ def _about(config, evaluation, state):
 
 def _notes(config):
     counts, shared, notes = sources.report(config, "val"), sources.shared_images(config), []
-    if counts is not None and counts.images > counts.used_images:
+    if counts.images > counts.used_images:
         left = f"{counts.images - counts.used_images} of {counts.images} images cannot be read"
         notes.append(f"The score is partial: {left}, and their objects count as not found.")
     if shared:
@@ -93,8 +94,6 @@ def _notes(config):
 
 def _training_data(config):
     counts = sources.report(config, "train")
-    if counts is None:
-        return None
     ids, names = sources.category_ids(config, "train"), sources.categories(config)[1]
     pairs = zip(ids, names or map(str, ids), strict=True)
     by_class = {name: counts.per_category.get(number, 0) for number, name in pairs}

@@ -120,6 +120,17 @@ def test_worst_images_come_first():
     assert ours.images[0].false + ours.images[0].confused + found == len(kept)
 
 
+def test_the_order_of_categories_in_the_file_is_none_of_ours():
+    truth, results = tide_scenes.scene(3)
+    expected = analyzed(truth, results)
+    truth["categories"].reverse()
+    assert analyzed(truth, results).classes == expected.classes
+    table = coco_metrics.score(truth, results, ("bbox",))["per_category"]["bbox"]
+    whole = precision_of(truth, results, "bbox", [1, 10, 100])[0, :, :, 0, -1].mean(0)
+    for row, ap50 in zip(expected.classes, whole, strict=True):  # pycocotools sorts by id
+        assert row.ap50 == pytest.approx(ap50) and row.ap50 >= table[row.name]
+
+
 def test_nothing_found_and_nothing_there():
     """No results; a class without objects; an image without objects; results on it alone."""
     truth, _ = one_image([(1, HERE)], [])

@@ -1,5 +1,6 @@
 """What a run's report is made of: its data, its images, its notes, and what is said at the end."""
 
+import collections
 import json
 import logging
 import types
@@ -7,6 +8,7 @@ import types
 import coco_files
 from reading_pages import Page
 
+from mask_rcnn_tf.config import Config, ShapesConfig
 from mask_rcnn_tf.data import sources
 from mask_rcnn_tf.evaluation import coco_metrics
 from mask_rcnn_tf.training import run_report
@@ -53,3 +55,16 @@ def test_a_report_of_files(tmp_path, caplog):
     assert page.texts["course"].count("loss") >= 1
     assert f"report: {run / 'report.html'}" in caplog.text
     assert "box AP 0.337, AP50 0.337 (0 to 1)" in caplog.text  # of 101 recalls 34 are reached by one of three
+
+
+def test_scenes_are_counted_as_files_are(tmp_path):
+    config = Config()
+    config.data.dataset, config.data.data_dir = "mrcnn_shapes", str(tmp_path)
+    config.data.shapes = ShapesConfig(size=48, train_scenes=5, val_scenes=2, max_side=40)
+    truth, counts = sources.ground_truth(config, "train"), sources.report(config, "train")
+    rows = truth["annotations"]
+    assert (counts.used_images, counts.used_annotations) == (counts.images, counts.annotations) == (5, len(rows))
+    assert counts.per_category == dict(collections.Counter(row["category_id"] for row in rows))
+    small = sum(row["area"] < 32**2 for row in rows)
+    assert counts.sizes.get("small", 0) == small and counts.sizes.get("medium", 0) == len(rows) - small
+    assert not sources.shared_images(config)
