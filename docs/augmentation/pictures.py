@@ -24,13 +24,13 @@ OPTIONS = {
     "gamma": 1.5,
     "grey": 0.5,
     "blur": 3.0,
-    "noise": 40.0,
+    "noise": 30.0,
     "jpeg_quality": 5,
     "scale_jitter": (0.3, 2.0),
     "copy_paste": 1.0,
 }
 TOGETHER = {"copy_paste": {"scale_jitter": (1.0, 1.0)}}
-SCENE, DRAWS = 3, 3
+SCENE, DRAWS = 1, 3  # where every option shows
 
 
 def write(name, scenes, output):
@@ -44,7 +44,7 @@ def write(name, scenes, output):
     (row,) = check_augmented.rows(config, str(scenes / "annotations.json"), str(scenes), samples, DRAWS)
     drawn = [visualize.draw(one.image, one.boxes, None, one.masks, min_side=192) for one in row]
     sheet = Image.fromarray(visualize.grid(drawn, len(drawn), gap=6))
-    sheet.save(output / f"{name}.jpg", quality=88)
+    sheet.save(output / f"{name}.jpg", quality=75)
 
 
 def main(output):
