@@ -31,6 +31,10 @@ CONVERT = "convert --from=labelme --input=images --output=new_annotations.json"
 
 VIDEO = "predict_video --model=m.keras --input=none.mp4 --output=new.mp4"
 
+SUGGEST = "suggest --annotations=a.json --output=new_preset.py"
+FOLDS = "train_folds --config=mask_rcnn_small --folds=none --images=images --model_dir=new_folds"
+RASTER = "predict_raster --model=m.keras --input=none.tif --output=new.geojson --tile=64 --overlap=16"
+
 MISTAKES = [  # command line, exit status, words of the message
     (SPLIT, 1, "2 parts of 1 image files; allowed: 2 to 1000, and at most one a file"),
     (SPLIT + " --folds=1", 1, "folds is 1; allowed: 2 or more"),
@@ -55,6 +59,24 @@ MISTAKES = [  # command line, exit status, words of the message
     (PREDICT + " --classes=ball,owl", 1, "classes has 'owl'; allowed: a name or number of 1 ball, 2 box, 3 star"),
     (PREDICT + " --min_score=2", 2, "min_score"),
     (VIDEO + " --every=0", 2, "every"),
+    *((with_flag(SUGGEST, "annotations", path), 1, path) for path in JSONS),
+    (with_flag(SUGGEST, "output", "new.json"), 1, "output is 'new.json'; allowed: a path that ends in .py"),
+    (with_flag(SUGGEST, "output", "misspelt.py"), 1, "output is 'misspelt.py', which exists; allowed: a new file"),
+    (with_flag(SUGGEST, "pixels", "9"), 2, "pixels"),
+    (FOLDS, 1, "folds is 'none', with 0 folds; allowed: a folder of tools/split.py --folds"),
+    (with_flag(FOLDS, "folds", "images"), 1, "folds is 'images', with 0 folds"),
+    (RASTER, 1, "input is 'none.tif'; there is no such file"),
+    (with_flag(RASTER, "input", "a.json"), 1, "input is 'a.json'; it cannot be read"),
+    (
+        with_flag(RASTER, "input", "images/a.png") + " --bands=1,2",
+        1,
+        "bands is (1, 2); allowed: three numbers from 1 to 3",
+    ),
+    (RASTER + " --bands=red", 1, "bands is red; allowed: three numbers such as 1,2,3"),
+    (with_flag(RASTER, "tile", "0"), 1, "tile is 0; allowed: a side in pixels"),
+    (with_flag(RASTER, "overlap", "40"), 1, "overlap is 40; allowed: 0 to 32 pixels, half of the tile"),
+    (PREDICT + " --tile=32", 1, "tile is 32; allowed: 64 or more pixels"),
+    (EVALUATE + " --tile=64 --overlap=40", 1, "overlap is 40; allowed: 0 to 32 pixels, half of the tile"),
     (CITY, 1, "root is 'nothing'; allowed: a folder with images nothing/leftImg8bit/train/<city>/*_leftImg8bit.png"),
     (CITY + " --split=dev", 2, "split"),
     (CITY + " --results=results.json", 1, "allowed: --root, or --annotations and --results"),
