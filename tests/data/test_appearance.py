@@ -7,8 +7,16 @@ from looks import STRENGTHS, with_strengths
 from rectangle_records import CANVAS, drawn, jitter_config, make_record
 
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import appearance, transforms
+from mask_rcnn_tf.data import appearance, copy_paste, transforms
 from mask_rcnn_tf.ops import colours, degradations
+
+# Short side, mirror, scale and window, objects that are pasted: drawn by the commit before there were these options.
+BEFORE = (
+    736,
+    True,
+    [1.3779269456863403, 0.0008414983749389648, 0.15030550956726074],
+    [2, 4, 7, 10, 12, 13, 14, 16, 17],
+)
 
 
 def draw(config, image_id=3, epoch=4):
@@ -91,7 +99,7 @@ def test_levels_stay_levels_and_padding_stays_padding():
     record, _ = make_record()
     compacted, place = transforms.compact(config, dict(record)), drawn(0.5, (0.0, 0.0), (True, False))
     plain = transforms.example(config, compacted, place, CANVAS)
-    for image_id in range(6):
+    for image_id in range(3):
         drawn_here = transforms.augment_draws(config, tf.constant(image_id, tf.int64), tf.constant(0, tf.int64))
         example = transforms.example(config, compacted, drawn_here | place, CANVAS)
         image, (height, width) = example["image"].numpy(), example["image_shape"].numpy()
@@ -100,3 +108,15 @@ def test_levels_stay_levels_and_padding_stays_padding():
         assert np.abs(image - plain["image"]).mean() > 1
         for name in ("gt_boxes", "gt_classes", "gt_masks", "image_shape"):
             np.testing.assert_array_equal(example[name], plain[name])
+
+
+def test_draws_of_before_there_were_these_options():
+    """As the commit before them drew, image 3 in epoch 4, whatever else is on."""
+    config = with_strengths(Config(), **STRENGTHS)
+    config.data.crop, config.data.rotation, config.data.right_angles = 0.6, 30.0, True
+    config.data.canvases, config.data.scale_jitter, config.data.copy_paste = ((800, 800),), (0.1, 2.0), 0.9
+    found = draw(config)
+    assert (found["short_side"], found["flip_horizontal"]) == BEFORE[:2]
+    np.testing.assert_allclose([found["scale"], *found["window"]], BEFORE[2], rtol=1e-6)
+    pasted = copy_paste.paste_draws(config, tf.constant(3, tf.int64), tf.constant(4, tf.int64))
+    assert np.flatnonzero(pasted[:20]).tolist() == BEFORE[3]

@@ -21,7 +21,7 @@ def config(monkeypatch):
     return config
 
 
-def test_resumed_run_continues_exactly_over_two_canvases(config):
+def test_resumed_over_two_canvases_and_trained_on(config):
     """Which canvas an image is on depends on what is seen of it and how it is turned."""
     batches = first(pipeline.train_dataset(config), 11)
     assert_same(first(pipeline.train_dataset(config, 9), 2), batches[9:])
@@ -31,15 +31,23 @@ def test_resumed_run_continues_exactly_over_two_canvases(config):
         for image_id in batch["image_id"]:
             canvas_of.setdefault(int(image_id), set()).add(batch["image"].shape[1:3])
     assert max(map(len, canvas_of.values())) == 2  # turned from one epoch to the next
+    check_step(config, batches)
 
 
-def test_a_training_step_with_everything(config):
+@pytest.mark.slow  # twice as many images to trace
+def test_everything_resumed_and_trained_on(config):
     """With jitter and copy-paste, from memory."""
-    config.data.cache, config.data.canvases = True, ((128, 128),)
+    config.data.cache, config.data.canvases = True, CANVASES[2:]
     config.data.scale_jitter, config.data.copy_paste = (0.5, 1.5), 1.0
-    config.data.gt_mask_size, config.model, config.train.batch_size = 28, tiny_config(), 2
-    batch = next(batch for batch in first(pipeline.train_dataset(config), 5) if batch["gt_masks"].any())
-    model = mrcnn.MaskRCNN(config.model)
+    batches = first(pipeline.train_dataset(config), 6)
+    assert_same(first(pipeline.train_dataset(config, 4), 2), batches[4:])
+    check_step(config, batches)
+
+
+def check_step(config, batches):
+    """A step of a tiny model on a batch with masks moves its weights, to finite ones."""
+    batch = next(batch for batch in batches if batch["gt_masks"].any())
+    model = mrcnn.MaskRCNN(tiny_config())
     model.compile(optimizer=make_optimizer(config, model))
     before = [variable.numpy() for variable in model.trainable_variables]
     losses = model.train_step({name: tf.constant(value) for name, value in batch.items()})

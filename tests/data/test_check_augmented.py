@@ -1,18 +1,15 @@
-"""Pictures of augmented examples: what batches of training have, moved back to levels and bitmaps."""
+"""Pictures of augmented examples: what batches of training have, moved back to levels and bitmaps.
+
+The tool's run is in test_augmentation_docs.py.
+"""
 
 import json
-import pathlib
-import sys
 
 import coco_files
-import forked
 import numpy as np
 import pytest
-from PIL import Image
 
 from mask_rcnn_tf.data import check, check_augmented
-
-TOOL = pathlib.Path(__file__).parents[2] / "tools" / "check_data.py"
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +22,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_rows(folder):
+@pytest.mark.parametrize("frame", ["box", pytest.param("canvas", marks=pytest.mark.slow)])
+def test_rows(folder, frame):
     """Images of 15 x 20 at twice their size, turned by right angles alone, on a canvas of 64 x 64."""
     config = coco_files.config_for("unused", folder.parent / "cache")
     config.model.preprocess.short_side, config.model.preprocess.max_side = 30, 64
     config.data.train_short_sides, config.data.canvases, config.data.flip_horizontal = (30,), ((64, 64),), False
-    config.data.right_angles = True
+    config.data.right_angles, config.model.mask_head.mask_frame = True, frame
     annotations = str(folder / "annotations.json")
     samples = check.check(annotations, str(folder), pictures=5)[2]
     rows = check_augmented.rows(config, annotations, str(folder), samples, 6)
@@ -61,18 +59,3 @@ def place(mask):
     square = np.zeros((64, 64), bool)
     square[: mask.shape[0], : mask.shape[1]] = mask
     return square
-
-
-def test_tool(folder, tmp_path):
-    flags = [f"--annotations={folder / 'annotations.json'}", f"--images={folder}", "--config=mask_rcnn_small"]
-    flags += [f"--config.data.data_dir={tmp_path / 'cache'}", "--config.data.rotation=20", "--draws=2"]
-    flags.append("--config.model.mask_head.mask_frame=canvas")
-    refused = forked.run([sys.executable, str(TOOL), *flags])
-    assert refused.returncode == 1 and refused.stderr.endswith(
-        "check_data: config is given without pictures; allowed: with --output, and --pictures above 0.\n"
-    )
-    done = forked.run([sys.executable, str(TOOL), *flags, f"--output={tmp_path / 'out'}"])
-    assert done.returncode == 0, done.stderr
-    assert f"2 images as training sees them in {tmp_path / 'out' / 'augmented.jpg'}" in done.stdout
-    width, height = Image.open(tmp_path / "out" / "augmented.jpg").size
-    assert width > 3 * 400 and height > 2 * 384
