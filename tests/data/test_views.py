@@ -154,13 +154,15 @@ def test_squares_in_boxes_are_turned_as_their_bitmaps(config):
 
 
 def test_boxes_without_masks_are_those_of_the_corners(config):
+    """And so are stored proposals."""
     record, _ = make_record()
-    record["mask_counts"] = ragged([[], [], []])
+    record |= {"mask_counts": ragged([[], [], []]), "proposals": record["boxes"]}
     case = ((5, 2), (51, 62), 0, 30.0)
     defined, found = Definition(*case), seen(config, record, draws_for(*case))
     corners = [defined.points([(y, x) for y in box[::2] for x in box[1::2]]) for box in record["boxes"].numpy()]
     expected = [np.concatenate([moved.min(0), moved.max(0)]).clip(0, np.tile(defined.shape, 2)) for moved in corners]
-    np.testing.assert_allclose(found["boxes"], expected, atol=1e-4)
+    for name in ("boxes", "proposals"):
+        np.testing.assert_allclose(found[name], expected, atol=1e-4)
     assert found["mask_counts"].row_lengths().numpy().tolist() == [0, 0, 0]
 
 
