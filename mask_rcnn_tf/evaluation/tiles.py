@@ -1,12 +1,13 @@
 """Images that are too large for a network: predicted tile by tile, and joined where a border cut an object.
 
-Tiles overlap. What a tile sees whole it finds as in any image. Of an object that its border cuts it finds a piece:
+Tiles overlap, and every place of the image is one tile's to judge, the one in whose middle it lies most. What it sees
+whole is taken from it alone, so that nothing is found twice. An object longer than the overlap may be cut there:
 
-- A piece that another tile sees whole is that tile's to find, and is dropped.
-- Two detections of a class that agree where both tiles look are one object: of those that are whole the best is kept,
-  pieces are united.
+- A tile that sees it whole is believed, and pieces that agree with it, where both tiles look, are dropped.
+- Pieces that agree where both tiles look are united.
 """
 
+import bisect
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +19,9 @@ from mask_rcnn_tf.config import DetectionConfig
 from mask_rcnn_tf.ops.masks import paste_bitmap
 from mask_rcnn_tf.progress import Progress
 
-AGREEMENT = 0.5  # IoU, in what two tiles see, of two detections that are one object
+AGREEMENT = 0.5  # IoU, in what two tiles see, from which on two detections are one object
 SMALLEST = 64  # side of a tile, pixels
-BORDER = 2.0  # pixels of the image; boxes that come nearer to a tile's inner side are cut by it
+BORDER = 0.01  # of a tile's side; boxes that come nearer to an inner side of it are cut by it
 
 Region = tuple[int, int, int, int]  # y1, x1, y2, x2, whole pixels of the image
 Predict = Callable[[list[np.ndarray]], list[dict]]
@@ -152,9 +153,10 @@ def pieces(
 
 def _is_cut(box: np.ndarray, region: Region, image_shape: tuple[int, int]) -> bool:
     """Whether an object reaches a side of a tile that is no side of the image."""
-    low = any(start > 0 and side < start + BORDER for start, side in zip(region[:2], box[:2], strict=True))
+    border = BORDER * max(region[2] - region[0], region[3] - region[1])
+    low = any(start > 0 and side < start + border for start, side in zip(region[:2], box[:2], strict=True))
     ends = zip(region[2:], image_shape, box[2:], strict=True)
-    return low or any(end < length and side > end - BORDER for end, length, side in ends)
+    return low or any(end < length and side > end - border for end, length, side in ends)
 
 
 def joined(found: list[list[Piece]], tiles: list[Region], image_shape: tuple[int, int]) -> list[Piece]:
@@ -168,25 +170,59 @@ def joined(found: list[list[Piece]], tiles: list[Region], image_shape: tuple[int
     Returns:
       Objects, best first.
     """
-    neighbours = _neighbours(tiles)
-    kept = [
-        [p for p in of_tile if not (p.is_cut and any(_is_whole(p.box, o, image_shape) for o in neighbours[p.tile]))]
-        for of_tile in found
-    ]
-    of_tile = dict(zip(tiles, kept, strict=True))
-    flat = [piece for pieces_of in kept for piece in pieces_of]
+    kept = {tile: [] for tile in tiles}
+    judge_of = _judges(tiles)
+    for piece in itertools.chain(*found):
+        judge = judge_of(piece.box)
+        if judge == piece.tile or not _is_whole(piece.box, judge, image_shape):
+            kept[piece.tile].append(piece)
+    pairs = list(_agreeing(kept))
+    replaced = {
+        id(cut) for pair in pairs for cut, other in itertools.permutations(pair) if cut.is_cut and not other.is_cut
+    }
+    flat = [piece for of_tile in kept.values() for piece in of_tile if id(piece) not in replaced]
     number_of = {id(piece): number for number, piece in enumerate(flat)}
     group = list(range(len(flat)))
-    for tile, other in ((one, near) for one in tiles for near in neighbours[one] if near > one):
-        region = _shared(tile, other)
-        for pair in itertools.product(*(_reaching(of_tile[one], region) for one in (tile, other))):
-            if _agree(*pair, region):
-                a, b = (_root(group, number_of[id(piece)]) for piece in pair)
-                group[max(a, b)] = min(a, b)
+    for pair in pairs:
+        if not replaced & {id(piece) for piece in pair}:
+            a, b = (_root(group, number_of[id(piece)]) for piece in pair)
+            group[max(a, b)] = min(a, b)
     members: dict[int, list[Piece]] = {}
     for number, piece in enumerate(flat):
         members.setdefault(_root(group, number), []).append(piece)
     return sorted(map(_united, members.values()), key=lambda piece: -piece.score)
+
+
+def _judges(tiles: list[Region]) -> Callable[[np.ndarray], Region]:
+    """From a box to the tile that its middle belongs to: overlaps are divided in their middle."""
+    by_axis = []
+    for axis in (0, 1):
+        spans = sorted({(tile[axis], tile[axis + 2]) for tile in tiles})
+        limits = [(end + start) / 2 for (_, end), (start, _) in itertools.pairwise(spans)]
+        by_axis.append((spans, limits))
+
+    def judge(box: np.ndarray) -> Region:
+        (y1, y2), (x1, x2) = (
+            spans[bisect.bisect_right(limits, float(box[axis] + box[axis + 2]) / 2)]
+            for axis, (spans, limits) in enumerate(by_axis)
+        )
+        return y1, x1, y2, x2
+
+    return judge
+
+
+def _agreeing(kept: dict[Region, list[Piece]]) -> Iterator[tuple[Piece, Piece]]:
+    """Pairs of detections of different tiles that are one object; two whole ones only if they are of a class.
+
+    What a border cuts may be taken for something else there.
+    """
+    neighbours = _neighbours(list(kept))
+    for tile, other in ((one, near) for one in kept for near in neighbours[one] if near > one):
+        region = _shared(tile, other)
+        for first, second in itertools.product(*(_reaching(kept[one], region) for one in (tile, other))):
+            is_possible = first.class_id == second.class_id or first.is_cut or second.is_cut
+            if is_possible and _agree(first, second, region):
+                yield first, second
 
 
 def _root(group: list[int], number: int) -> int:
@@ -228,7 +264,7 @@ def _reaching(found: list[Piece], region: Region) -> list[Piece]:
 def _agree(first: Piece, second: Piece, region: Region) -> bool:
     """Whether detections of two tiles are one object, by what is inside the region that both tiles see."""
     boxes = [_shared(piece.box.tolist(), region) for piece in (first, second)]
-    if first.class_id != second.class_id or (both := _shared(*boxes)) is None:
+    if (both := _shared(*boxes)) is None:
         return False
     if first.mask is None or second.mask is None:
         inside, *areas = (float(np.prod(np.subtract(box[2:], box[:2]))) for box in (both, *boxes))

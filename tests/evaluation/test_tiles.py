@@ -1,7 +1,5 @@
 """Tiles and what is joined across their borders, with a finder that sees exactly what lies in a tile."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
@@ -171,8 +169,9 @@ def test_a_sliver_at_a_border_is_the_other_tiles_to_find():
     assert found.class_id == 2 and found.box.tolist() == [10, 61, 40, 80]
 
 
-def test_the_best_of_two_whole_ones_is_kept():
-    image, classes = painted((64, 104), [(10, 45, 40, 60)])
+@pytest.mark.parametrize(("box", "judge"), [((10, 42, 40, 60), 0), ((10, 45, 40, 62), 1)])
+def test_what_two_tiles_see_is_that_ones_in_whose_middle_it_lies(box, judge):
+    image, classes = painted((64, 104), [box])  # tiles from 0 and from 40: the middle of what both see is 52
     scores = iter((0.3, 0.8))
 
     def predict(images):
@@ -180,8 +179,28 @@ def test_the_best_of_two_whole_ones_is_kept():
         return [found | {"detection_scores": np.array([next(scores)], np.float32)}]
 
     (found,) = tiles.predict_tiles(predict, image, Tiling(64, 24), DETECTION)
-    assert found.score == pytest.approx(0.8)
-    assert dataclasses.replace(found, score=1.0).box.tolist() == [10, 45, 40, 60]
+    assert found.score == pytest.approx((0.3, 0.8)[judge]) and found.box.tolist() == list(box)
+
+
+def test_false_alarms_do_not_grow_with_the_overlap():
+    """A finder that finds something wherever it looks, at places of the image: each is reported once."""
+    random = np.random.default_rng(0)
+    places = random.uniform(0, 480, (300, 2)).astype(np.float32)
+
+    def predict_of(region):
+        low = np.array(region[:2])
+        corners = np.concatenate([places, places + 12], 1) - np.tile(low, 2).astype(np.float32)
+        whole = corners[(corners[:, :2] >= 1).all(1) & (corners[:, 2:] <= 127).all(1)]
+        ones = np.ones(len(whole), np.float32)
+        return {"detection_boxes": whole, "detection_scores": ones, "detection_classes": ones.astype(np.int32)}
+
+    for overlap in (16, 64):
+        regions = tiles.grid((500, 500), Tiling(128, overlap))
+        found = [list(tiles.pieces(predict_of(region), region, (500, 500), DETECTION)) for region in regions]
+        seen = {tuple(piece.box.tolist()) for of_tile in found for piece in of_tile}
+        kept = [tuple(piece.box.tolist()) for piece in tiles.joined(found, regions, (500, 500))]
+        # of those that overlap by half one is left: the finder knows no suppression
+        assert len(kept) == len(set(kept)) and set(kept) <= seen and len(kept) > 0.9 * len(seen)
 
 
 @pytest.mark.parametrize(
