@@ -15,6 +15,9 @@ import zipfile
 
 import pytest
 
+from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.data import shapes
+
 ROOT = pathlib.Path(__file__).parents[1]
 NEEDED_BY_OTHERS = {"importlib-resources": "tensorflow-datasets imports it without requiring it"}
 NOT_INSTALLED = {"jax", "jaxlib"}  # they run StableHLO exports where they are, and are half a gigabyte
@@ -165,6 +168,31 @@ def test_wheel_works_outside_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     where, configs = presets_of(tmp_path / "site", tmp_path)
     assert where.samefile(tmp_path / "site") and configs.samefile(tmp_path / "site/mask_rcnn_tf/configs")
+
+
+@pytest.mark.slow  # trains, scores, predicts and exports, a process each
+def test_commands_of_a_wheel_on_somebodys_images(wheel, tmp_path):
+    """`mrcnn COMMAND` from the wheel alone, in a folder with images and a COCO file."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    shapes.write_folder(Config(), "train", tmp_path / "images", 12)
+    env = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "TFDS_DATA_DIR": str(tmp_path / "cache")}
+    short = " ".join(f"--config.train.{name}=2" for name in ("steps", "evaluate_every", "checkpoint_every"))
+    files = " ".join(f"--config.data.{part}_images=images" for part in ("train", "val"))
+    files += " " + " ".join(f"--config.data.{part}_annotations=parts/{part}.json" for part in ("train", "val"))
+    for line in (
+        "check --annotations images/annotations.json --images images --output pictures",
+        "split --annotations images/annotations.json --output parts",
+        "suggest --annotations parts/train.json --output mine.py",
+        f"train --config mine.py --model_dir run {short} {files}",
+        "evaluate --model run --annotations parts/val.json --images images --output val.json --report val.html",
+        "predict --model run --input images --output found",
+        "export --model run/best.keras --format saved_model --output export/1 --images images",
+    ):
+        command = [sys.executable, "-m", "mask_rcnn_tf", *line.split()]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{line}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
+    for name in ("run/report.html", "val.html", "found/results.json", "export/1/saved_model.pb"):
+        assert (tmp_path / name).is_file(), name
 
 
 def test_editable_install_finds_the_presets(source, tmp_path):
