@@ -78,6 +78,7 @@ def test_what_is_said(files, config, caplog):
     assert lines[3].startswith(f"warning: 2 of 2 images of 16 bits have levels up to {DEEP.max()} only: white at 65535")
     np.testing.assert_array_equal(samples[0].image, np.rot90(PIXELS, -1))
     config.model.preprocess.white_level = 65535
+    coco._say.cache_clear()  # what other tests were told
     coco.dataset(config, "val")
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert [line.split(": ", 1)[1] for line in told] == [line.split(": ", 1)[1] for line in lines]

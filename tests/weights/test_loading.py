@@ -231,8 +231,11 @@ def test_other_files(tmp_path, content):
 
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.keras")
-    refused(tmp_path, "it is not a file")
     refused(tmp_path / "pipe.keras", "it is not a file")
+    with pytest.raises(
+        ValueError, match="a folder without best.keras and model.keras; allowed: a .keras file, or a run"
+    ):
+        mrcnn.load_model(tmp_path)
     with pytest.raises(ValueError, match="^model is a NoneType; allowed: the path of a .keras file"):
         mrcnn.load_model(None)
     with pytest.raises(ValueError, match=r"^model is '.*none.keras'; there is no such file\.$"):

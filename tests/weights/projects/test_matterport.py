@@ -229,9 +229,12 @@ def test_mask_head_masks(theirs, imported):
         f"mrcnn_mask_{name}{i}" if name != "relu" else name for i in range(1, 5) for name in ("conv", "bn", "relu")
     ]
     masks = theirs.run(pooled, *names, "mrcnn_mask_deconv", "mrcnn_mask").numpy()
-    ours = tf.sigmoid(imported[0].mask_head(pooled, classes)).numpy()
-    assert ours.shape == (4, 28, 28) and masks.std() > 0.05
-    np.testing.assert_allclose(ours, np.stack([masks[i, ..., c] for i, c in enumerate(classes)]), atol=1e-5)
+    logits = imported[0].mask_head(pooled, classes).numpy()
+    assert logits.shape == (4, 28, 28) and masks.std() > 0.05
+    # What `assert_close` allows of the logits, times the steepest slope of a sigmoid: with AVX-512 1e-5 was too little.
+    atol = 0.25 * 1e-5 * np.abs(logits).max()
+    wanted = np.stack([masks[i, ..., c] for i, c in enumerate(classes)])
+    np.testing.assert_allclose(tf.sigmoid(logits).numpy(), wanted, atol=atol)
 
 
 def test_rois_are_pooled_from_the_level_they_choose():
