@@ -6,7 +6,9 @@ import os
 import numpy as np
 
 from mask_rcnn_tf.coco import completion, reader
+from mask_rcnn_tf.coco.keypoints import keypoint_set
 from mask_rcnn_tf.coco.segmentation import has_segmentation
+from mask_rcnn_tf.training.keypoints import PERSON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Statistics:
       counts: int64 [N], objects of each image.
       has_masks: whether objects have masks.
       num_keypoints: J; 0 where there are none.
+      has_sigmas: whether the file, or COCO's for persons, says by which sigmas these are scored.
     """
 
     images: np.ndarray
@@ -26,6 +29,7 @@ class Statistics:
     counts: np.ndarray
     has_masks: bool
     num_keypoints: int
+    has_sigmas: bool = True
 
     @property
     def num_images(self) -> int:
@@ -73,10 +77,12 @@ def read(annotations: str | os.PathLike) -> Statistics:
         boxes.setdefault(row["image_id"], []).append((row["bbox"][3], row["bbox"][2]))
     if not boxes:
         raise ValueError(f"annotations {annotations} has no object that can be trained on.")
+    points = keypoint_set(content)
     return Statistics(
         images=np.array([known[key] for key in boxes], np.float64),
         boxes=np.array([box for of_image in boxes.values() for box in of_image], np.float64),
         counts=np.array([len(of_image) for of_image in boxes.values()]),
         has_masks=any(map(has_segmentation, rows)),
-        num_keypoints=reader.keypoint_count(content),
+        num_keypoints=points.count,
+        has_sigmas=bool(points.sigmas) or points.count in (0, PERSON),
     )

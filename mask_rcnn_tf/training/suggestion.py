@@ -26,6 +26,7 @@ SIZES_OF_STRIDE = 2.0, 8.0  # sides of a level's anchors, in strides of the leve
 RATIOS = ((1.0,), (0.5, 1.0, 2.0), (0.25, 0.5, 1.0, 2.0, 4.0))
 FITTING_IOU = 0.6  # of a box and the anchor of the best shape around its centre
 TURNS, FEWEST_IMAGES, MOST_IMAGES = 60, 8000, 24_000  # times an image is seen; images that are seen in a run
+SIGMA = 0.05  # of keypoints, where nothing says
 IN_MEMORY = 1e9  # bytes of decoded images
 
 
@@ -225,4 +226,8 @@ def _tasks(statistics: Statistics) -> list[Setting]:
         reason = f"the objects have {statistics.num_keypoints} keypoints"
         values = {"enabled": True, "num_keypoints": statistics.num_keypoints, "num_convs": 4, "channels": 128}
         settings += [Setting(f"model.keypoint_head.{name}", value, reason) for name, value in values.items()]
+    if not statistics.has_sigmas:
+        usual = (SIGMA,) * statistics.num_keypoints
+        why = "how far people's labels scatter, as a share of an object's size; the file does not say, this is usual"
+        settings.append(Setting("data.keypoint_sigmas", usual, why))
     return settings

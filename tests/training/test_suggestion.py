@@ -1,5 +1,6 @@
 """What is suggested for data, and the preset that is written of it."""
 
+import dataclasses
 import json
 import sys
 
@@ -87,6 +88,8 @@ def test_tasks_are_those_of_the_annotations():
     config = config_of(statistics(has_masks=False, num_keypoints=3), any_direction=True)
     assert not config.model.has_masks and config.model.keypoint_head.num_keypoints == 3 and config.data.right_angles
     assert config.model.has_keypoints and not config_of(statistics()).model.has_keypoints
+    without = dataclasses.replace(statistics(num_keypoints=2), has_sigmas=False)
+    assert config_of(without).data.keypoint_sigmas == (0.05, 0.05) and config.data.keypoint_sigmas == ()
 
 
 def test_the_preset_gives_the_same(tmp_path):
@@ -121,6 +124,9 @@ def test_statistics_of_a_file(tmp_path):
     assert found.short_side == 55 and found.bytes == 3 * (5000 + 3600)
     np.testing.assert_allclose(found.boxes_at(100), [(20, 40), (8 / 0.6, 5 / 0.6), (10 / 0.6, 10 / 0.6)])
     np.testing.assert_allclose(found.boxes_at(100, 100)[0], (10, 20))
+    coco["categories"][0]["keypoints"] = ["head", "tail"]
+    path.write_text(json.dumps(coco))
+    assert data_statistics.read(path).num_keypoints == 2 and not data_statistics.read(path).has_sigmas
     coco["annotations"] = []
     path.write_text(json.dumps(coco))
     with pytest.raises(ValueError, match="has no object that can be trained on"):
