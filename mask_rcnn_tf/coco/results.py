@@ -68,13 +68,7 @@ def to_results(
     for row, box in enumerate(np.asarray(detections["detection_boxes"], np.float32)):
         if category_ids[classes[row] - 1] is None:
             continue
-        y1, x1, y2, x2 = (float(side) for side in box)
-        result = {
-            "image_id": int(image_id),
-            "category_id": int(category_ids[classes[row] - 1]),
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "score": float(detections["detection_scores"][row]),
-        }
+        result = make_result(image_id, category_ids[classes[row] - 1], box, detections["detection_scores"][row])
         if "detection_masks" in detections:
             probabilities = detections["detection_masks"][row]
             inside, origin = paste_bitmap(probabilities, box, image_shape, mask_threshold, paste)
@@ -82,10 +76,21 @@ def to_results(
         elif "detection_bitmaps" in detections:
             result["segmentation"] = encode_crop(detections["detection_bitmaps"][row], (0, 0), image_shape)
         if "detection_keypoints" in detections:
-            offset = np.array([0.5, 0.5, 0.0], np.float32)
-            result["keypoints"] = (detections["detection_keypoints"][row] - offset).ravel().tolist()
+            result["keypoints"] = from_centres(detections["detection_keypoints"][row])
         results.append(result)
     return results
+
+
+def make_result(image_id: int, category_id: int, box: np.ndarray, score: float) -> dict:
+    """One COCO result with its box, yxyx in pixels of the image, as [x, y, width, height]."""
+    y1, x1, y2, x2 = (float(side) for side in box)
+    box = [x1, y1, x2 - x1, y2 - y1]
+    return {"image_id": int(image_id), "category_id": int(category_id), "bbox": box, "score": float(score)}
+
+
+def from_centres(keypoints: np.ndarray) -> list[float]:
+    """Keypoints float32 [J, 3] (x, y, score) as COCO's list: it counts from the centres of pixels."""
+    return (keypoints - np.array([0.5, 0.5, 0.0], np.float32)).ravel().tolist()
 
 
 def write_json(value: list | dict, path: str | pathlib.Path):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from mask_rcnn_tf.coco.results import from_centres, make_result
 from mask_rcnn_tf.coco.rle import encode_crop
 from mask_rcnn_tf.config import DetectionConfig
 from mask_rcnn_tf.ops.masks import paste_bitmap
@@ -317,12 +318,10 @@ def to_results(
     """
     results = []
     for found in (found for found in objects if category_ids[found.class_id - 1] is not None):
-        y1, x1, y2, x2 = map(float, found.box)
-        result = {"image_id": int(image_id), "category_id": int(category_ids[found.class_id - 1])}
-        result |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": found.score}
+        result = make_result(image_id, category_ids[found.class_id - 1], found.box, found.score)
         if found.mask is not None:
             result["segmentation"] = encode_crop(found.mask, found.origin, image_shape)
         if found.keypoints is not None:
-            result["keypoints"] = (found.keypoints - np.array([0.5, 0.5, 0.0], np.float32)).ravel().tolist()
+            result["keypoints"] = from_centres(found.keypoints)
         results.append(result)
     return results

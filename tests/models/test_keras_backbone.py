@@ -79,6 +79,7 @@ def test_a_model_on_it_is_exported(tmp_path, name):
     """GELU, of ConvNeXt, too; each form is compared before it appears."""
     model = finding_model(config=plain_pixels(), backbone=KerasBackbone(small_model(), LAYERS, channels=16))
     WRITERS[name](model, tmp_path / name, two_images())
+    assert (tmp_path / name).exists()
 
 
 def branched_model():

@@ -142,6 +142,7 @@ def test_a_model_trains_saves_and_loads(model, tmp_path):
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_exported_model_finds_the_same(model, tmp_path, name):
     WRITERS[name](model, tmp_path / name, two_images())  # compares what it wrote with the model
+    assert (tmp_path / name).exists()
 
 
 def test_torchvision_has_no_place_for_it(model):
