@@ -80,7 +80,7 @@ class Detections(mask_rcnn_client.Detections):
         if image is None and self.path is None:
             raise ValueError("image is None; allowed: uint8 [h, w, 3], since the image was predicted from an array.")
         if image is None:
-            image, _ = pictures.read_pixels(self.path, None, self.config.preprocess.white_level)
+            image, _ = pictures.read_pixels(self.path, None, self.config.preprocess.pixels)
         shape = np.shape(image)
         if shape != (*self.image_shape, 3) or np.asarray(image).dtype != np.uint8:
             came = f"{np.asarray(image).dtype} {list(shape)}"

@@ -54,7 +54,7 @@ def export_model():
     model = files.load_model(MODEL.value, with_optimizer=False)
     images = None
     if IMAGES.value:
-        images = check_images.read_folder(IMAGES.value, white_level=model.config.preprocess.white_level)
+        images = check_images.read_folder(IMAGES.value, kind=model.config.preprocess.pixels)
         if FORMAT.value == "tflite":
             options["calibration"] = images
         images = images[: LIMIT.value]

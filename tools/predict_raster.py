@@ -35,7 +35,7 @@ def main(_):
     model = files.load_model(MODEL.value)
     config, predict = model.config, mask_rcnn_tf.make_predictor(model)
     ids, bands = coco_results.category_ids(config), [int(band) for band in BANDS.value]
-    with rasters.Raster(INPUT.value, bands, config.preprocess.white_level) as raster:
+    with rasters.Raster(INPUT.value, bands, config.preprocess.pixels) as raster:
         found = tiles.predict_tiles(predict, raster, tiling, config.detection, verbose=1)
         found = [piece for piece in found if piece.score >= MIN_SCORE.value]
         rasters.write_geojson(pathlib.Path(OUTPUT.value), raster, found, ids, config.class_names)

@@ -14,9 +14,10 @@ import numpy as np
 from mask_rcnn_tf.coco import missing_files
 from mask_rcnn_tf.coco.errors import Rejected, printable
 from mask_rcnn_tf.ops import stored_images
-from mask_rcnn_tf.ops.decode_image import FULL_RANGE, MAX_PIXELS
+from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
 from mask_rcnn_tf.ops.orientation import displayed_shape
 from mask_rcnn_tf.ops.stored_images import StoredImage
+from mask_rcnn_tf.pixels import RGB, PixelKind
 
 TURNED, EITHER, AS_STORED = "exif_turned", "exif_either", "exif_as_stored"  # keys of counts
 DEEP, HIGHEST, PAGES = "deep", "highest", "pages"
@@ -102,7 +103,7 @@ def read_picture(path: str | os.PathLike, shape: tuple[int, int]) -> Picture:
 def read_pixels(
     path: str | os.PathLike,
     shape: tuple[int, int] | None = None,
-    white_level: int = FULL_RANGE,
+    kind: PixelKind = RGB,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Reads an image to be predicted or scored.
@@ -110,7 +111,7 @@ def read_pixels(
     Args:
       path: of the file.
       shape: (h, w) that an annotation file states, pixels; None: the image as people see it.
-      white_level: of 16-bit images, see `ops.decode_image.cut_to_8_bits`.
+      kind: what the pixels are to be.
       max_pixels: h * w that it may have.
 
     Returns:
@@ -122,7 +123,7 @@ def read_pixels(
     try:
         stored = stored_images.inspect(stored_images.read_bytes(path, max_pixels), max_pixels)
         orientation, case = orientation_for(stored, shape)
-        image, highest = stored_images.pixels(stored, orientation, white_level)
+        image, highest = stored_images.pixels(stored, orientation, kind)
     except Rejected:
         raise ValueError(f"{printable(path)}: {_unlike(stored.shape, shape)}") from None
     except ValueError as error:
@@ -152,12 +153,12 @@ def add_facts(facts: dict[str, int], more: dict[str, int]):
         facts[key] = max(facts.get(key, 0), count) if highest else facts.get(key, 0) + count
 
 
-def fact_lines(facts: dict[str, int], white_level: int = FULL_RANGE) -> list[str]:
+def fact_lines(facts: dict[str, int], kind: PixelKind = RGB) -> list[str]:
     """What a person should know of a set of images, a line each; none where there is nothing to know.
 
     Args:
       facts: counts, see `add_facts`.
-      white_level: the model's.
+      kind: the model's.
 
     Returns:
       The lines.
@@ -173,7 +174,7 @@ def fact_lines(facts: dict[str, int], white_level: int = FULL_RANGE) -> list[str
     ):  # fmt: skip
         if facts.get(key):
             lines.append(f"{facts[key]} images {text}")
-    return lines + _level_lines(facts, white_level)
+    return lines + _level_lines(facts, kind.white_level)
 
 
 def _level_lines(facts: dict[str, int], white_level: int) -> list[str]:

@@ -6,6 +6,7 @@ from mask_rcnn_tf.applications import APPLICATIONS
 from mask_rcnn_tf.config.heads import BoxHeadConfig, KeypointHeadConfig, MaskHeadConfig
 from mask_rcnn_tf.config.limits import CELLS, LAYERS, ROWS, SIDE
 from mask_rcnn_tf.fields import Section, field, section
+from mask_rcnn_tf.pixels import PixelKind
 from mask_rcnn_tf.validation import NORMS
 
 
@@ -33,6 +34,11 @@ class PreprocessConfig(Section):
     # canvases are multiples of this; a pyramid needs 32, and Detectron2's models without one have 1
     size_divisor: int = field(32, above=0, at_most=SIDE)
     white_level: int = field(65535, at_least=255, at_most=65535)  # of 16-bit images; 4095 for a camera of 12 bits
+
+    @property
+    def pixels(self) -> PixelKind:
+        """What images are before all this."""
+        return PixelKind(white_level=self.white_level)
 
 
 @dataclasses.dataclass

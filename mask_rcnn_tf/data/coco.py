@@ -195,7 +195,7 @@ def dataset(config: Config, split: str) -> tf.data.Dataset:
     level = logging.WARNING if report.bad or report.notes else logging.INFO
     path = _source(config, split)[0]
     _say(level, split, path, report.table(config.data.max_gt, skip_empty))
-    for line in pictures.fact_lines(report.pictures, config.model.preprocess.white_level):
+    for line in pictures.fact_lines(report.pictures, config.model.preprocess.pixels):
         _say(logging.WARNING, split, path, line)
     if note := _match(config, path).note:
         _say(logging.WARNING, split, path, note)

@@ -108,7 +108,7 @@ def val_images(config: Config) -> tf.data.Dataset:
     """The validation images as they are, one by one, for test-time augmentation.
 
     Args:
-      config: `data` and `model.preprocess.white_level` are read.
+      config: `data` and `model.preprocess.pixels` are read.
 
     Returns:
       Elements with `image` uint8 [h, w, 3] and `image_id` int64 [], in file order.
@@ -119,7 +119,7 @@ def val_images(config: Config) -> tf.data.Dataset:
     check_kind("config", config, Config, "a Config")
 
     def build(record):
-        decoded = records.decoded(record, config.model.preprocess.white_level)
+        decoded = records.decoded(record, config.model.preprocess.pixels)
         return {name: decoded[name] for name in ("image", "image_id")}
 
     return sources.dataset(config, "val").map(build)
@@ -161,7 +161,7 @@ def _replaced(config: Config, **fields) -> Config:
 
 
 def _compact(config: Config, record: dict) -> dict:
-    return transforms.compact(config, records.decoded(record, config.model.preprocess.white_level))
+    return transforms.compact(config, records.decoded(record, config.model.preprocess.pixels))
 
 
 def _with_proposals(find: proposals.Find | None, compacted: dict) -> dict:

@@ -10,8 +10,9 @@ Everything is in pixels of the image as its annotations mean it (`coco.pictures`
 
 import tensorflow as tf
 
-from mask_rcnn_tf.ops.decode_image import FULL_RANGE, decode_image
+from mask_rcnn_tf.ops.decode_image import decode_image
 from mask_rcnn_tf.ops.orientation import orient
+from mask_rcnn_tf.pixels import RGB, PixelKind
 
 PER_OBJECT = ("boxes", "classes", "mask_counts", "keypoints")  # keys with one row an object
 
@@ -21,16 +22,16 @@ def image_shape(record: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.stack([record["height"], record["width"]])
 
 
-def decoded(record: dict[str, tf.Tensor], white_level: int = FULL_RANGE) -> dict[str, tf.Tensor]:
+def decoded(record: dict[str, tf.Tensor], kind: PixelKind = RGB) -> dict[str, tf.Tensor]:
     """A record with its pixels, `image` u8 [h, w, 3] RGB, in place of the file's bytes and their orientation.
 
     Args:
       record: as a data set gives it.
-      white_level: `config.model.preprocess.white_level`, of 16-bit images.
+      kind: `config.model.preprocess.pixels`.
 
     Returns:
       A record without `orientation`.
     """
     rest = {key: value for key, value in record.items() if key != "orientation"}
-    image = decode_image(record["image"], white_level)
+    image = decode_image(record["image"], kind)
     return rest | {"image": orient(image, record["orientation"]) if "orientation" in record else image}

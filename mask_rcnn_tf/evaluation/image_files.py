@@ -11,8 +11,9 @@ import numpy as np
 
 from mask_rcnn_tf.coco import pictures
 from mask_rcnn_tf.coco.errors import printable
-from mask_rcnn_tf.ops.decode_image import FULL_RANGE, MAX_PIXELS
+from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
 from mask_rcnn_tf.ops.stored_images import image_format
+from mask_rcnn_tf.pixels import RGB, PixelKind
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 HEAD = 16  # bytes that tell the format
@@ -131,7 +132,7 @@ def list_images(ground_truth: dict, folder: str) -> list[ImageFile]:
 def read_image(
     path: str | os.PathLike,
     shape: tuple[int, int] | None = None,
-    white_level: int = FULL_RANGE,
+    kind: PixelKind = RGB,
     max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """Decodes an image file, JPEG as Pillow does, turned as `coco.pictures` says.
@@ -139,7 +140,7 @@ def read_image(
     Args:
       path: JPEG, PNG, TIFF, WebP, BMP or GIF (its first frame).
       shape: the (h, w) it must have, or None: then it is turned as people see it.
-      white_level: of 16-bit images, see `ops.decode_image.cut_to_8_bits`.
+      kind: what the pixels are to be.
       max_pixels: h * w that it may have.
 
     Returns:
@@ -148,4 +149,4 @@ def read_image(
     Raises:
       ValueError: there is no such file, it does not decode, or it has another size.
     """
-    return pictures.read_pixels(path, shape, white_level, max_pixels)[0]
+    return pictures.read_pixels(path, shape, kind, max_pixels)[0]

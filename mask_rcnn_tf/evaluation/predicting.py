@@ -63,7 +63,7 @@ def predict_each(
     ids, detection = coco_results.category_ids(config), config.detection
     for file in files:
         try:
-            image, facts = pictures.read_pixels(file.path, file.shape, config.preprocess.white_level, max_pixels)
+            image, facts = pictures.read_pixels(file.path, file.shape, config.preprocess.pixels, max_pixels)
         except ValueError as error:
             yield Outcome(file, error=printable(str(error)))
             continue
@@ -112,7 +112,7 @@ def predict_files(
         pictures.add_facts(facts, outcome.facts)
         results += outcome.results
         failures += [outcome.error] * bool(outcome.error)
-    for line in pictures.fact_lines(facts, config.preprocess.white_level):
+    for line in pictures.fact_lines(facts, config.preprocess.pixels):
         LOG.warning("%s", line)
     return results, failures
 
@@ -195,6 +195,6 @@ def write_predictions(
         except Exception as error:  # of any kind: a picture is the least that a run is for
             undrawn.append(f"{printable(outcome.file.path)}: no picture: {type(error).__name__}: {str(error):.120}")
     written.finish()
-    notes = [f"warning: {line}" for line in pictures.fact_lines(facts, config.preprocess.white_level)]
+    notes = [f"warning: {line}" for line in pictures.fact_lines(facts, config.preprocess.pixels)]
     found = f"{written.count} detections on {len(files) - len(failures)} images: {written.path}"
     return failures, undrawn, "\n".join([*notes, found])

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from mask_rcnn_tf import whole_files
 from mask_rcnn_tf.evaluation.tiles import Piece
-from mask_rcnn_tf.ops.decode_image import FULL_RANGE, cut_to_8_bits
+from mask_rcnn_tf.ops.decode_image import cut_to_8_bits
+from mask_rcnn_tf.pixels import RGB, PixelKind
 
 LONGITUDE_LATITUDE = "EPSG:4326"  # of GeoJSON (RFC 7946, section 4)
 
@@ -26,18 +27,18 @@ class Raster:
       shape: (h, w, 3).
     """
 
-    def __init__(self, path: str | os.PathLike, bands: Sequence[int] = (), white_level: int = FULL_RANGE):
+    def __init__(self, path: str | os.PathLike, bands: Sequence[int] = (), kind: PixelKind = RGB):
         """Opens the file.
 
         Args:
           path: of the file.
           bands: numbers from 1 of those that are red, green, blue; (): the first three, or the one there is.
-          white_level: of 16-bit bands, see `cut_to_8_bits`.
+          kind: what the pixels are to be.
 
         Raises:
           ValueError: rasterio is missing, or the file is none that it reads, or has not these bands in 8 or 16 bits.
         """
-        self._rasterio, self._white_level = _rasterio(), white_level
+        self._rasterio, self._kind = _rasterio(), kind
         if not os.path.exists(path):
             raise ValueError(f"input is {os.fspath(path)!r}; there is no such file.")
         try:
@@ -66,7 +67,9 @@ class Raster:
         """The pixels of a window, uint8 [.., .., 3]; slices have a start and a stop inside the raster."""
         levels = self._file.read(self._bands, window=self._rasterio.windows.Window.from_slices(*window))
         levels = np.moveaxis(levels, 0, -1)
-        return levels if levels.dtype == np.uint8 else cut_to_8_bits(tf.constant(levels), self._white_level).numpy()
+        if levels.dtype == np.uint16:
+            levels = cut_to_8_bits(tf.constant(levels), self._kind.white_level).numpy()
+        return levels
 
     def geometry(self, found: Piece) -> dict:
         """Where an object is, as GeoJSON's geometry: its mask with its holes, or its box.

@@ -10,7 +10,7 @@ from mask_rcnn_tf.config import ModelConfig, ShapesConfig
 from mask_rcnn_tf.data import shape_drawing
 from mask_rcnn_tf.evaluation.image_files import find_images, read_image
 from mask_rcnn_tf.export.errors import ExportError
-from mask_rcnn_tf.ops.decode_image import FULL_RANGE
+from mask_rcnn_tf.pixels import RGB, PixelKind
 
 SEED = 20170320  # scenes that no training run draws: those start from config.data.shapes.seed
 # (h, w) in shares of the short side: as it is, landscape, portrait, and one so long that the long side decides.
@@ -63,13 +63,13 @@ def images_to_compare(config: ModelConfig, images: Sequence[np.ndarray] | None) 
     return list(images)
 
 
-def read_folder(folder: str | os.PathLike, limit: int | None = None, white_level: int = FULL_RANGE) -> list[np.ndarray]:
+def read_folder(folder: str | os.PathLike, limit: int | None = None, kind: PixelKind = RGB) -> list[np.ndarray]:
     """Image files of a folder, sorted by name.
 
     Args:
       folder: what `evaluation.image_files.find_images` takes: a folder, a file or a glob pattern.
       limit: the most that are read, the first ones; None for all.
-      white_level: `preprocess.white_level` of the model, of 16-bit images.
+      kind: `preprocess.pixels` of the model.
 
     Returns:
       uint8 [h, w, 3] RGB, each.
@@ -78,6 +78,6 @@ def read_folder(folder: str | os.PathLike, limit: int | None = None, white_level
       ExportError: there are none, or one does not decode.
     """
     try:
-        return [read_image(file.path, None, white_level) for file in find_images(os.fspath(folder))[:limit]]
+        return [read_image(file.path, None, kind) for file in find_images(os.fspath(folder))[:limit]]
     except ValueError as error:
         raise ExportError(str(error)) from None

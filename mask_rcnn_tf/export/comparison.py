@@ -143,15 +143,15 @@ def _run_all(programs, files):
 
     The programs take turns at each image, so that whatever else the machine does slows all of them.
     """
-    white_level = programs[0].runner.config.preprocess.white_level
+    kind = programs[0].runner.config.preprocess.pixels
     for file in files:
-        image = image_files.read_image(file.path, file.shape, white_level)
+        image = image_files.read_image(file.path, file.shape, kind)
         for program in programs:
             config = program.runner.config
             program.results += find_in_image(program.runner, config, image, file.image_id, config.detection.paste)
     for _ in range(-(-MIN_TIMINGS // len(files))):
         for file in files:
-            image = image_files.read_image(file.path, file.shape, white_level)
+            image = image_files.read_image(file.path, file.shape, kind)
             for program in programs:
                 started = time.perf_counter()
                 program.runner.predict([image])

@@ -44,7 +44,7 @@ def _run(path, canvas, files):
     before = _status_mb("VmRSS")
     runner = load_on_canvas(path, canvas)
     for file in files:
-        runner.predict([read_image(file, white_level=runner.config.preprocess.white_level)])
+        runner.predict([read_image(file, kind=runner.config.preprocess.pixels)])
     peak = _status_mb("VmHWM")
     return {"peak_mb": round(peak), "above_start_mb": round(peak - before)}
 

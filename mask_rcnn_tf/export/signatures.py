@@ -21,6 +21,7 @@ from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import masks as mask_ops
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS, MAX_SIDE, declared_shape, decode_image
 from mask_rcnn_tf.ops.orientation import orient, stored_orientation
+from mask_rcnn_tf.pixels import PixelKind
 
 
 def detect_images(model: MaskRCNN, images: tf.Tensor) -> Tensors:
@@ -77,7 +78,7 @@ def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
     def detect(content):
         with tf.control_dependencies(_size_checks(1, declared_shape(content))):
             content = tf.identity(content)
-        image = checked_images(upright(content, model.config.preprocess.white_level)[None])[0]
+        image = checked_images(upright(content, model.config.preprocess.pixels)[None])[0]
         detections = {name: value[0] for name, value in detect_images(model, image[None]).items()}
         return {**detections, "original_shape": tf.shape(image)[:2]}
 
@@ -89,9 +90,9 @@ def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
     return tf.map_fn(detect, contents, parallel_iterations=1, fn_output_signature=outputs)
 
 
-def upright(content: tf.Tensor, white_level: int) -> tf.Tensor:
+def upright(content: tf.Tensor, kind: PixelKind) -> tf.Tensor:
     """An image file as people see it, uint8 [h, w, 3] RGB; `content`: string [], see `decode_image.decode_image`."""
-    return orient(decode_image(content, white_level), stored_orientation(content))
+    return orient(decode_image(content, kind), stored_orientation(content))
 
 
 def checked_images(images: tf.Tensor) -> tf.Tensor:

@@ -119,7 +119,7 @@ def _batches(loaded: Iterable[tuple[Image, np.ndarray]], size: int) -> Iterator[
 def _load(model, image, i):
     if isinstance(image, (str, os.PathLike)):
         try:
-            return stored_images.load(image, model.config.preprocess.white_level)[0]
+            return stored_images.load(image, model.config.preprocess.pixels)[0]
         except ValueError as error:
             raise ValueError(f"images[{i}] is {os.fspath(image)!r}: {error}") from None
     try:

@@ -2,21 +2,22 @@
 
 import tensorflow as tf
 
+from mask_rcnn_tf.pixels import FULL_RANGE, RGB, PixelKind
+
 MAX_SIDE = 2**16  # of an image, pixels: JPEG's own limit is one less
 MAX_PIXELS = 2**26  # a photo of 64 megapixels passes
-FULL_RANGE = 2**16 - 1  # the highest level of 16 bits
 BITFIELDS = 3  # a BMP with masks of its colours: of red, green and blue, the lowest byte first
 ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # APP14: version 100, no flags, inks as they are, inverted
 BGR_MASKS = (0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0)
 
 
-def decode_image(content: tf.Tensor, white_level: int = FULL_RANGE) -> tf.Tensor:
+def decode_image(content: tf.Tensor, kind: PixelKind = RGB) -> tf.Tensor:
     """Decodes an image file; EXIF orientation is not applied, see `orientation`.
 
     Args:
       content: string [], bytes of a JPEG, PNG (grey, palette, alpha, 16 bits), WebP, BMP or GIF. Of an animation the
         first frame; animated WebPs without alpha and BMPs with a palette of colours are refused.
-      white_level: the level of 16-bit images that becomes white, see `cut_to_8_bits`.
+      kind: of 16-bit images `white_level` becomes white, see `cut_to_8_bits`.
 
     Returns:
       uint8 [h, w, 3] RGB. Alpha is dropped. JPEGs equal Pillow's bit for bit.
@@ -27,7 +28,7 @@ def decode_image(content: tf.Tensor, white_level: int = FULL_RANGE) -> tf.Tensor
         "the BMP has a palette, other masks or packed rows; allowed: 24 or 32 bits a pixel in BGR, or 8 of grey.",
     )
     image = tf.case(
-        _deep_case(content, white_level)
+        _deep_case(content, kind.white_level)
         + [
             (
                 tf.io.is_jpeg(content),

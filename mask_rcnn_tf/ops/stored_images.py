@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from mask_rcnn_tf.ops.decode_image import FULL_RANGE, MAX_PIXELS, MAX_SIDE, cut_to_8_bits, decode_image
+from mask_rcnn_tf.ops.decode_image import MAX_PIXELS, MAX_SIDE, cut_to_8_bits, decode_image
 from mask_rcnn_tf.ops.orientation import orient, stored_orientation
+from mask_rcnn_tf.pixels import RGB, PixelKind
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 BY_PILLOW = ("TIFF", "BMP")  # TensorFlow reads no TIFF, and compressed and palette BMPs wrongly
@@ -216,13 +217,13 @@ def _decoded_by_pillow(stored: StoredImage) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def pixels(stored: StoredImage, orientation: int, white_level: int = FULL_RANGE) -> tuple[np.ndarray, int]:
+def pixels(stored: StoredImage, orientation: int, kind: PixelKind = RGB) -> tuple[np.ndarray, int]:
     """Decodes an image and turns it.
 
     Args:
       stored: of `inspect`.
       orientation: what is applied: `stored.orientation`, or 1 for the pixels as they are stored.
-      white_level: see `decode_image.cut_to_8_bits`.
+      kind: of 16-bit images `white_level` becomes white, see `decode_image.cut_to_8_bits`.
 
     Returns:
       (uint8 [h, w, 3] RGB; the highest level of a `deep` image, else 0).
@@ -234,7 +235,7 @@ def pixels(stored: StoredImage, orientation: int, white_level: int = FULL_RANGE)
     if stored.deep:
         highest = int(found.max())
         bands = np.array_split(found, min(len(found), -(-found.size // BAND)))
-        found = np.concatenate([cut_to_8_bits(band, white_level).numpy() for band in bands])
+        found = np.concatenate([cut_to_8_bits(band, kind.white_level).numpy() for band in bands])
         found = np.repeat(found, 3, -1) if found.shape[-1] == 1 else found
     return (found if orientation == 1 else orient(found, orientation).numpy()), highest
 
@@ -252,9 +253,7 @@ def graph_content(stored: StoredImage, found: np.ndarray) -> bytes:
     return tf.io.encode_png(found, compression=1).numpy() if stored.by_pillow else stored.content
 
 
-def load(
-    path: str | os.PathLike, white_level: int = FULL_RANGE, max_pixels: int = MAX_PIXELS
-) -> tuple[np.ndarray, int]:
+def load(path: str | os.PathLike, kind: PixelKind = RGB, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, int]:
     """Reads an image file as people see it: its EXIF orientation is applied. Args, Returns and Raises as above."""
     stored = inspect(read_bytes(path, max_pixels), max_pixels)
-    return pixels(stored, stored.orientation, white_level)
+    return pixels(stored, stored.orientation, kind)

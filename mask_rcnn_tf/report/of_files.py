@@ -38,12 +38,12 @@ def of_files(
     coco = reader.read_annotations(paths["annotations"])
     truth = coco_metrics.index(completion.complete(coco, need_mask="segm" in metrics)[0], ("bbox",))
     files = {file.image_id: file for file in list_images(coco, paths["images"])}
-    white_level = config.preprocess.white_level
+    kind = config.preprocess.pixels
 
     def read_images(image_ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray | str]]:
         for image_id in image_ids:
             try:
-                yield image_id, read_image(files[image_id].path, files[image_id].shape, white_level)
+                yield image_id, read_image(files[image_id].path, files[image_id].shape, kind)
             except ValueError as error:
                 yield image_id, str(error)
 

@@ -167,7 +167,7 @@ def propose(model: MaskRCNN, config: Config, split: str, path: str | os.PathLike
     rows = {number: (number, (h, w), nothing, nothing[:, 0]) for number, h, w in sources.images(config, split)}
     progress = Progress(None, "image")
     for record in sources.dataset(config, split):
-        image = records.decoded(record, config.model.preprocess.white_level)["image"].numpy()
+        image = records.decoded(record, config.model.preprocess.pixels)["image"].numpy()
         (found,) = predict([image])
         number = int(record["image_id"])
         rows[number] = (*rows[number][:2], found["detection_boxes"], found["detection_scores"])

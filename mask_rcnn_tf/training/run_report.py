@@ -102,12 +102,12 @@ def _training_data(config):
 
 def _read_images(config: Config, image_ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray | str]]:
     """Validation images by their ids, in the order of the file."""
-    wanted, white_level = tf.constant(image_ids, tf.int64), config.model.preprocess.white_level
+    wanted, kind = tf.constant(image_ids, tf.int64), config.model.preprocess.pixels
     chosen = sources.dataset(config, "val").filter(lambda record: tf.reduce_any(record["image_id"] == wanted))
     missing = set(image_ids)
     for record in chosen:
         missing.discard(image_id := int(record["image_id"]))
-        yield image_id, records.decoded(record, white_level)["image"].numpy()
+        yield image_id, records.decoded(record, kind)["image"].numpy()
     yield from ((image_id, "it cannot be read.") for image_id in sorted(missing))
 
 

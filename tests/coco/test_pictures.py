@@ -7,6 +7,7 @@ from PIL import Image
 from mask_rcnn_tf.coco import pictures
 from mask_rcnn_tf.coco.errors import Rejected, printable
 from mask_rcnn_tf.ops import stored_images
+from mask_rcnn_tf.pixels import PixelKind
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (15, 20, 3), np.uint8)
 
@@ -70,10 +71,10 @@ def test_what_is_told():
     assert stored.startswith("1 images have an EXIF orientation that is not applied") and "several pages" in pages
     assert levels.startswith("2 of 2 images of 16 bits have levels up to 3900 only: white at 65535")
     assert levels.endswith("set config.model.preprocess.white_level=4095")
-    assert len(pictures.fact_lines(facts, 4095)) == 3  # as proposed
+    assert len(pictures.fact_lines(facts, PixelKind(white_level=4095))) == 3  # as proposed
     pictures.add_facts(facts, deep(60000))  # one that uses its range hides none that does not
     assert "2 of 3 images of 16 bits have levels up to 3900 only" in pictures.fact_lines(facts)[-1]
-    assert pictures.fact_lines(facts, 1023)[-1].endswith("white_level=1023 become white")
+    assert pictures.fact_lines(facts, PixelKind(white_level=1023))[-1].endswith("white_level=1023 become white")
     assert pictures.fact_lines(deep(60000)) == [] == pictures.fact_lines({})
 
 

@@ -49,8 +49,8 @@ def config(files):
 def test_records(files, config):
     config.model.preprocess.white_level = 4095
     stored = list(coco.dataset(config, "train"))
-    white = config.model.preprocess.white_level
-    found = [records.decoded(record, white) for record in stored]
+    kind = config.model.preprocess.pixels
+    found = [records.decoded(record, kind) for record in stored]
     cut = np.repeat((DEEP >> 4)[..., None], 3, -1)
     jpeg = np.asarray(Image.open(files / "photo.jfif"))
     for record, wanted in zip(found, [np.rot90(PIXELS, -1), PIXELS, PIXELS, jpeg, cut, cut], strict=True):

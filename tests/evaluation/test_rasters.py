@@ -9,6 +9,7 @@ import pytest
 
 from mask_rcnn_tf.evaluation import rasters, tiles
 from mask_rcnn_tf.evaluation.tiles import Piece, Tiling
+from mask_rcnn_tf.pixels import PixelKind
 
 rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed")
 SHAPE = (300, 400)
@@ -43,7 +44,7 @@ def test_windows_are_the_files_pixels(tmp_path, bands, chosen, wanted):
 
 def test_sixteen_bits_are_cut_at_the_white_level(tmp_path):
     levels = np.minimum(noise(3, np.uint16), 4000)
-    with rasters.Raster(write(tmp_path / "a.tif", levels), white_level=4095) as raster:
+    with rasters.Raster(write(tmp_path / "a.tif", levels), kind=PixelKind(white_level=4095)) as raster:
         expected = np.moveaxis(levels, 0, -1) / 4095 * 255
         assert np.abs(raster[0:300, 0:400] - expected).max() <= 1
 

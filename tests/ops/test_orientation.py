@@ -11,14 +11,14 @@ from PIL import Image, ImageOps
 
 from mask_rcnn_tf.export.signatures import upright
 from mask_rcnn_tf.ops import stored_images
-from mask_rcnn_tf.ops.decode_image import FULL_RANGE
 from mask_rcnn_tf.ops.metadata_blocks import MOST_CHUNKS
 from mask_rcnn_tf.ops.orientation import displayed_shape, orient, stored_orientation
+from mask_rcnn_tf.pixels import RGB
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 33, 3), np.uint8))
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation{} /></x:xmpmeta>'
 in_graph = tf.function(stored_orientation, input_signature=[tf.TensorSpec([], tf.string)])
-served = tf.function(lambda content: upright(content, FULL_RANGE), input_signature=[tf.TensorSpec([], tf.string)])
+served = tf.function(lambda content: upright(content, RGB), input_signature=[tf.TensorSpec([], tf.string)])
 
 
 def encoded(form, exif=b"", **options):

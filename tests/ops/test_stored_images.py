@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from mask_rcnn_tf.ops import stored_images
 from mask_rcnn_tf.ops.decode_image import cut_to_8_bits, decode_image
+from mask_rcnn_tf.pixels import PixelKind
 
 RANDOM = np.random.default_rng(0)
 RGB = Image.fromarray(RANDOM.integers(0, 256, (20, 33, 3), np.uint8))
@@ -72,21 +73,22 @@ def test_jpeg_in_tiff_and_pages():
 @pytest.mark.parametrize("white", [4095, 3000, 65535])
 def test_16_bits_of_grey(form, white):
     stored = stored_images.inspect(encoded(Image.fromarray(DEEP), form))
-    pixels, highest = stored_images.pixels(stored, 1, white)
+    pixels, highest = stored_images.pixels(stored, 1, PixelKind(white_level=white))
     wanted = np.minimum(DEEP.astype(float) * 256 // (white + 1), 255)  # of 65535: the upper 8 bits
     np.testing.assert_array_equal(pixels, np.repeat(wanted[..., None], 3, -1))
     assert stored.deep and highest == DEEP.max()
     content = stored_images.graph_content(stored, stored_images.levels(stored))
-    in_graph = tf.function(lambda text: decode_image(text, white))
+    in_graph = tf.function(lambda text: decode_image(text, PixelKind(white_level=white)))
     np.testing.assert_array_equal(in_graph(tf.constant(content)), pixels)
 
 
 def test_16_bits_of_colour_and_8_bits_beside():
     colours = RANDOM.integers(0, 4096, (20, 33, 3), np.uint16)
     stored = stored_images.inspect(png_of_16_bits(colours))
-    np.testing.assert_array_equal(stored_images.pixels(stored, 1, 4095)[0], colours >> 4)
-    np.testing.assert_array_equal(decode_image(tf.constant(stored.content), 4095), colours >> 4)
-    np.testing.assert_array_equal(decode_image(tf.constant(encoded(RGB, "PNG")), 4095), RGB)  # 8 bits: nothing to cut
+    kind = PixelKind(white_level=4095)
+    np.testing.assert_array_equal(stored_images.pixels(stored, 1, kind)[0], colours >> 4)
+    np.testing.assert_array_equal(decode_image(tf.constant(stored.content), kind), colours >> 4)
+    np.testing.assert_array_equal(decode_image(tf.constant(encoded(RGB, "PNG")), kind), RGB)  # 8 bits: nothing to cut
     assert cut_to_8_bits(tf.constant([0, 254, 255, 256], tf.uint16), 255).numpy().tolist() == [0, 254, 255, 255]
 
 
