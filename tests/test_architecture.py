@@ -46,10 +46,8 @@ ALL = (
 EVERYWHERE = ("arguments", "pixels")  # each folder may import these, and they import nothing
 # What a part of the package may import besides itself. The longest key that fits a module counts.
 IMPORTS = {
-    **dict.fromkeys(
-        ("applications", *EVERYWHERE, "command", "fields", "ops", "progress", "starting", "strict_json", "whole_files"),
-        (),
-    ),
+    **dict.fromkeys((*EVERYWHERE, "applications", "command", "fields", "ops", "progress"), ()),
+    **dict.fromkeys(("starting", "strict_json", "whole_files"), ()),
     "__init__": ALL,
     "config": ("applications", "fields", "validation"),
     "validation": ("applications", "fields"),
