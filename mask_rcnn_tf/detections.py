@@ -68,7 +68,7 @@ class Detections(mask_rcnn_client.Detections):
         """A picture of the objects: tinted masks, boxes, names with scores, keypoints.
 
         Args:
-          image: uint8 [h, w, 3], RGB, what was predicted; None: it is read again from its file.
+          image: what was predicted, of `config.preprocess.pixels`; None: it is read again from its file.
 
         Returns:
           The picture, small ones magnified, see `visualize.draw`: a notebook shows it, `.save("a.png")` writes it, and
@@ -77,14 +77,15 @@ class Detections(mask_rcnn_client.Detections):
         Raises:
           ValueError: the image was predicted from an array, or cannot be read again; or it is another one.
         """
+        kind = self.config.preprocess.pixels
         if image is None and self.path is None:
-            raise ValueError("image is None; allowed: uint8 [h, w, 3], since the image was predicted from an array.")
+            raise ValueError(f"image is None; allowed: {kind}, since the image was predicted from an array.")
         if image is None:
-            image, _ = pictures.read_pixels(self.path, None, self.config.preprocess.pixels)
-        shape = np.shape(image)
-        if shape != (*self.image_shape, 3) or np.asarray(image).dtype != np.uint8:
-            came = f"{np.asarray(image).dtype} {list(shape)}"
-            raise ValueError(f"image is {came}; allowed: uint8 {[*self.image_shape, 3]}, the image that was predicted.")
+            image, _ = pictures.read_pixels(self.path, None, kind)
+        shape = [*self.image_shape, kind.channels]
+        if kind.fault(np.asarray(image)) or list(np.shape(image)) != shape:
+            came = f"{np.asarray(image).dtype} {list(np.shape(image))}"
+            raise ValueError(f"image is {came}; allowed: {kind.dtype} {shape}, the image that was predicted.")
         names = dict(zip(self.legend.category_ids, self.config.class_names, strict=False))
         skeleton = self.config.keypoint_head.skeleton
         return Image.fromarray(visualize.draw_results(image, self.to_coco(0), names, skeleton=skeleton))

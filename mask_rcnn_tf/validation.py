@@ -28,6 +28,7 @@ def check_relations(config: Any):
     """Checks what fields of a whole configuration, each good by itself, ask of each other. Raises as above."""
     _check_model(config.model)
     _check_data(config.data)
+    _check_pixels(config.data, config.model.preprocess.pixels)
     _check_stored_proposals(config)
     _check_train(config.train)
     _check_eval(config.eval)
@@ -41,6 +42,7 @@ def _check_model(model: Any):
     unprintable = [name for name in model.class_names if not name.isprintable()]
     if unprintable:  # they end up in tables, pictures and files of labels
         fail("model.class_names", unprintable, "names of printable characters")
+    _validate_kind(model.preprocess)
     _validate_backbone(model.backbone)
     _validate_application(model)
     _validate_features(model)
@@ -49,6 +51,18 @@ def _check_model(model: Any):
     _validate_cascade(model.box_head)
     _validate_proposals(model)
     _validate_keypoints(model.keypoint_head)
+
+
+def _validate_kind(preprocess: Any):
+    """Of channels and bits."""
+    prefix, kind = "model.preprocess", preprocess.pixels
+    for name in ("mean", "std"):
+        if len(getattr(preprocess, name)) != kind.channels:
+            fail(f"{prefix}.{name}", getattr(preprocess, name), f"channels = {kind.channels} numbers")
+    if kind.channels != 3 and preprocess.channel_order != "RGB":
+        fail(f"{prefix}.channel_order", preprocess.channel_order, f"'RGB', where channels is {kind.channels}")
+    if kind.bits != 8 and preprocess.round_resized:
+        fail(f"{prefix}.round_resized", True, f"False, where bits is {kind.bits}")
 
 
 def _validate_backbone(backbone: Any):
@@ -73,6 +87,8 @@ def _validate_application(model: Any):
     if not name:
         return
     suited = {
+        "preprocess.channels": (3,),
+        "preprocess.bits": (8,),
         "backbone.norm": ("frozen_batch_norm", "batch_norm"),
         "backbone.frozen_stages": (0, *(int(level[1:]) for level in levels)),
         "backbone.non_local_after": ((),),
@@ -189,6 +205,17 @@ def _check_data(data: Any):
         fail("data.shapes.max_objects", shapes.max_objects, f"at least min_objects = {shapes.min_objects}")
     if not shapes.min_side <= shapes.max_side <= shapes.size:
         fail("data.shapes.max_side", shapes.max_side, f"from min_side = {shapes.min_side} to size = {shapes.size}")
+
+
+def _check_pixels(data: Any, kind: Any):
+    """What needs colours, or 8 bits."""
+    if data.dataset == "mrcnn_shapes" and not kind.is_rgb:
+        fail("data.dataset", data.dataset, "'coco_json', where model.preprocess has other pixels than RGB of 8 bits")
+    off = {"saturation": 0.0, "hue": 0.0, "grey": 0.0} if kind.channels != 3 else {}
+    off |= {"jpeg_quality": 100} if not kind.is_rgb else {}
+    for name, value in off.items():
+        if getattr(data, name) != value:
+            fail(f"data.{name}", getattr(data, name), f"{value}, where model.preprocess has {kind}")
 
 
 def _check_stored_proposals(config: Any):

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from mask_rcnn_tf.coco import rle
 from mask_rcnn_tf.coco.segmentation import mask_runs
+from mask_rcnn_tf.pixels import picture_of
 
 MIN_SIDE = 400  # pixels; smaller pictures are magnified so that text is readable
 MAX_ASPECT = 10  # longer pictures are magnified until their longer side has this many times MIN_SIDE
@@ -43,7 +44,7 @@ def draw(
     are left out.
 
     Args:
-      image: uint8 [h, w, 3] RGB; it is not changed.
+      image: uint8 [h, w, 3] RGB, or as `pixels.picture_of` takes it; it is not changed.
       boxes: float [n, 4] yxyx, pixels of `image`.
       labels: n texts, or None.
       masks: n bool [h, w], or None.
@@ -56,7 +57,7 @@ def draw(
       uint8 [factor * h, factor * w, 3].
 
     Raises:
-      ValueError: the image is not uint8 [h, w, 3], or another argument has not n rows.
+      ValueError: the image is none, or another argument has not n rows.
     """
     rows = {"labels": labels, "masks": masks, "scores": scores, "color_numbers": color_numbers}
     boxes = np.asarray(boxes, float).reshape(-1, 4)
@@ -80,8 +81,9 @@ def _draw(
 ) -> np.ndarray:
     """`draw` with masks as (area, function that gives the mask's crop and its corner): one is in memory at a time."""
     image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"image is {image.dtype} {list(image.shape)}; allowed: uint8 [h, w, 3].")
+    if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3:
+        raise ValueError(f"image is {image.dtype} {list(image.shape)}; allowed: uint8 or uint16 [h, w, C].")
+    image = picture_of(image)
     short, long = sorted(image.shape[:2])
     factor = max(1, min(math.ceil(min_side / short), MAX_ASPECT * min_side // long))
     size = (image.shape[1] * factor, image.shape[0] * factor)

@@ -320,3 +320,14 @@ KINDS = {
     "images_int32": (_tensor(1, 60, 80, 3, dtype=np.int32), ERROR),
     "images_bool": (_tensor(1, 60, 80, 3, dtype=bool), ERROR),
 }
+
+
+def tiff_of(bits, dtype, photometric):
+    """An uncompressed TIFF of zeros, 2 x 2, by hand: Pillow writes neither 16 bits of colour nor an inverted grey."""
+    channels = len(bits)
+    extra = 8 + 2 + 12 * 9 + 4  # where what does not fit into an entry begins
+    depth = (258, 3, channels, bits[0] if channels == 1 else extra)
+    rows = [(256, 3, 1, 2), (257, 3, 1, 2), depth, (259, 3, 1, 1), (262, 3, 1, photometric), (273, 4, 1, extra + 8)]
+    rows += [(277, 3, 1, channels), (279, 4, 1, sum(bits) // 2), (339, 3, 1, dtype)]
+    head = b"II*\0" + struct.pack("<IH", 8, 9) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
+    return head + struct.pack("<4H", *bits, *(0,) * (4 - channels)) + bytes(sum(bits) // 2)

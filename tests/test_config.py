@@ -199,7 +199,7 @@ def test_sections_can_be_copied_and_pickled():
 def test_fields_that_weights_depend_on():
     same, norm = (set(weight_fields(configuration.ModelConfig, kind)) for kind in ("same", "norm"))
     assert norm == {"backbone.norm", "fpn.norm", "box_head.norm", "mask_head.norm"}
-    assert {"preprocess.mean", "backbone.stage_blocks", "box_head.delta_weights"} <= same and len(same) == 17
+    assert {"preprocess.mean", "backbone.stage_blocks", "box_head.delta_weights"} <= same and len(same) == 19
 
 
 def test_anchors_need_five_equal_levels():

@@ -70,6 +70,15 @@ def enliven(model):
     return model
 
 
+def filled(config, seed):
+    """A model in which every value of every variable is its own."""
+    model = mrcnn.MaskRCNN(config)
+    random = np.random.default_rng(seed)
+    for variable in model.weights:
+        variable.assign(random.uniform(0.5, 1.5, variable.shape))
+    return model
+
+
 def tiny_batch(batch=2, size=96, seed=0, objects=None):
     """A labelled batch of rectangles on noise; `objects` gives the number in each image."""
     random = np.random.default_rng(seed)

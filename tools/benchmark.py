@@ -36,7 +36,7 @@ def measurements(config):
     preprocess = config.model.preprocess
     preprocess.short_side, preprocess.max_side = sorted((HEIGHT.value, WIDTH.value))
     model = mask_rcnn_tf.MaskRCNN(config.model)
-    images = scenes.random_images(BATCH.value, HEIGHT.value, WIDTH.value)
+    images = scenes.random_images(BATCH.value, HEIGHT.value, WIDTH.value, model.config.preprocess.pixels)
     if WEIGHTS.value:
         load_weights(model, WEIGHTS.value)
     else:

@@ -17,7 +17,9 @@ from mask_rcnn_tf.training.flags import check_output, define_tiling, run
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras), or a run's folder.", required=True)
 INPUT = flags.DEFINE_string("input", None, "A raster that GDAL reads, of 8 or 16 bits.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "Where to write the GeoJSON.", required=True)
-BANDS = flags.DEFINE_list("bands", [], "Numbers, from 1, of red, green and blue; none: 1,2,3, or the one there is.")
+BANDS = flags.DEFINE_list(
+    "bands", [], "Numbers, from 1, of the model's channels, as red, green, blue; none: the first ones."
+)
 MIN_SCORE = flags.DEFINE_float("min_score", 0.5, "Lowest score of what is written.", 0, 1)
 RESULTS = flags.DEFINE_string("results", "", "Where to write COCO results of image 1 (JSON) too, if anywhere.")
 TILING = define_tiling()
@@ -29,7 +31,7 @@ def main(_):
     if tiling is None:
         raise ValueError("tile is 0; allowed: a side in pixels, as images of the training were.")
     if not all(band.strip().isdigit() for band in BANDS.value):
-        raise ValueError(f"bands is {','.join(BANDS.value)}; allowed: three numbers such as 1,2,3.")
+        raise ValueError(f"bands is {','.join(BANDS.value)}; allowed: numbers such as 1,2,3.")
     for path in filter(None, (OUTPUT.value, RESULTS.value)):
         check_output(path)
     model = files.load_model(MODEL.value)

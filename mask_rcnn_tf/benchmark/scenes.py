@@ -4,25 +4,27 @@ import numpy as np
 import tensorflow as tf
 
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
+from mask_rcnn_tf.pixels import RGB, PixelKind, of_kind
 
 
-def random_images(batch_size: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+def random_images(batch_size: int, height: int, width: int, kind: PixelKind = RGB, seed: int = 0) -> np.ndarray:
     """Patches of random colours at several scales, so that no two places look alike.
 
     Args:
       batch_size: B.
       height, width: pixels.
+      kind: of the model.
       seed: int.
 
     Returns:
-      uint8 [B, height, width, 3].
+      `kind.dtype` [B, height, width, C].
     """
     random = np.random.default_rng(seed)
     image = np.zeros((batch_size, height, width, 3), np.float32)
     for side in (64, 16, 4):
         grid = random.uniform(0, 255 / 3, (batch_size, -(-height // side), -(-width // side), 3)).astype(np.float32)
         image += grid.repeat(side, 1).repeat(side, 2)[:, :height, :width]
-    return image.astype(np.uint8)
+    return of_kind(image.astype(np.uint8), kind)
 
 
 def labelled_batch(
@@ -49,7 +51,8 @@ def labelled_batch(
       Dict of tensors as `mask_rcnn_tf.data.pipeline` gives it.
     """
     random = np.random.default_rng(seed)
-    image, image_shape = model.preprocess(tf.constant(random_images(batch_size, height, width, seed)))
+    images = random_images(batch_size, height, width, model.config.preprocess.pixels, seed)
+    image, image_shape = model.preprocess(tf.constant(images))
     size = np.tile(np.asarray(image_shape[0], np.float32), 2)
     sides = random.uniform(0.1, 0.5, (batch_size, objects, 2))
     corners = random.uniform(0, 1, (batch_size, objects, 2)) * (1 - sides)

@@ -7,13 +7,14 @@ mirrors, squares) it is turned: that is what people and the references see (Dete
 """
 
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from mask_rcnn_tf.coco import missing_files
 from mask_rcnn_tf.coco.errors import Rejected, printable
-from mask_rcnn_tf.ops import stored_images
+from mask_rcnn_tf.ops import image_bytes, stored_images
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
 from mask_rcnn_tf.ops.orientation import displayed_shape
 from mask_rcnn_tf.ops.stored_images import StoredImage
@@ -23,13 +24,14 @@ TURNED, EITHER, AS_STORED = "exif_turned", "exif_either", "exif_as_stored"  # ke
 DEEP, HIGHEST, PAGES = "deep", "highest", "pages"
 DIM, HIGHEST_DIM = "dim", "highest_dim"  # 16-bit images that use a quarter of their range at most
 RANGES = (255, 1023, 4095, 16383)  # of 8, 10, 12 and 14 bits
+MANY = 64  # channels that a file is expected to have at most
 
 
 class Picture(NamedTuple):
     """An image file whose pixels were decoded once.
 
     Attributes:
-      content: bytes that `ops.decode_image` decodes.
+      content: bytes that `ops.decode_image` decodes, or `unstacked` where the kind is not RGB.
       orientation: EXIF's, 1 to 8, that is to be applied to the decoded pixels.
       facts: counts of this one image, see `add_facts`.
     """
@@ -71,33 +73,37 @@ def _sizes(stored: tuple[int, int], shape: tuple[int, int]) -> str:
     return detail + ("; probably EXIF rotation that the file has lost: turn the pixels" if swapped else "")
 
 
-def read_picture(path: str | os.PathLike, shape: tuple[int, int]) -> Picture:
+def read_picture(path: str | os.PathLike, shape: tuple[int, int], kind: PixelKind = RGB) -> Picture:
     """Reads an image of an annotation file for training, and decodes it once to know that it can be used.
 
     Args:
       path: of the file.
       shape: (h, w) that the annotation file states, pixels.
+      kind: what the pixels are to be.
 
     Returns:
-      What `ops.decode_image` and `ops.orientation.orient` make an image of this size of.
+      What `data.records.decoded` makes an image of this size of.
 
     Raises:
       Rejected: the file is missing, does not decode or has another size.
     """
     try:
-        content = stored_images.read_bytes(path)
+        content = image_bytes.read_bytes(path, channels=kind.channels)
     except ValueError as error:
         detail = f"{printable(path)}: {error}".rstrip(".") + missing_files.hint(path)
         raise Rejected("image file is missing or cannot be read", detail) from None
     try:
         stored = stored_images.inspect(content)
-        found = stored_images.levels(stored)
+        found = stored_images.levels(stored, kind)
+        content = stored_images.graph_content(stored, found, kind)
     except ValueError as error:
-        raise Rejected("image does not decode", str(error).rstrip(".")) from None
+        is_other = isinstance(error, stored_images.OtherKind)
+        kind_of_error = "image is of another kind than the model takes" if is_other else "image does not decode"
+        raise Rejected(kind_of_error, str(error).rstrip(".")) from None
     stored = stored._replace(shape=found.shape[:2])
     orientation, case = orientation_for(stored, shape)
-    facts = facts_of(stored, case, int(found.max()) if stored.deep else 0)
-    return Picture(stored_images.graph_content(stored, found), orientation, facts)
+    facts = facts_of(stored, case, int(found.max()) if stored.deep else 0, kind)
+    return Picture(content, orientation, facts)
 
 
 def read_pixels(
@@ -115,13 +121,13 @@ def read_pixels(
       max_pixels: h * w that it may have.
 
     Returns:
-      (uint8 [h, w, 3] RGB, counts of this one image, see `add_facts`).
+      (`kind.dtype` [h, w, channels], counts of this one image, see `add_facts`).
 
     Raises:
       ValueError: as `read_picture`; in one line, which begins with the path.
     """
     try:
-        stored = stored_images.inspect(stored_images.read_bytes(path, max_pixels), max_pixels)
+        stored = stored_images.inspect(image_bytes.read_bytes(path, max_pixels, kind.channels), max_pixels)
         orientation, case = orientation_for(stored, shape)
         image, highest = stored_images.pixels(stored, orientation, kind)
     except Rejected:
@@ -130,7 +136,35 @@ def read_pixels(
         raise ValueError(f"{printable(path)}: {str(error).rstrip('.')}{missing_files.hint(path)}.") from None
     if shape is not None and image.shape[:2] != tuple(shape):  # the header says something else
         raise ValueError(f"{printable(path)}: {_unlike(image.shape[:2], shape)}")
-    return image, facts_of(stored, case, highest)
+    return image, facts_of(stored, case, highest, kind)
+
+
+def common_kind(paths: Iterable[str | os.PathLike]) -> PixelKind:
+    """What image files are, by their headers: the kind that keeps everything they have, without alpha.
+
+    Args:
+      paths: of the files; those that cannot be read do not count.
+
+    Returns:
+      Channels and bits; RGB where they are not all alike, or none can be read.
+    """
+    found = set()
+    for path in paths:
+        try:
+            stored = stored_images.inspect(image_bytes.read_bytes(path, channels=MANY))
+        except ValueError:
+            continue
+        found.add(_own_kind(stored))
+    return found.pop() if len(found) == 1 else RGB
+
+
+def _own_kind(stored: StoredImage) -> PixelKind:
+    bits = 16 if stored.deep else 8
+    if stored.is_array:
+        return PixelKind(stored.channels, bits)
+    if stored.pages > 1 and stored.channels == 1:
+        return PixelKind(stored.pages, bits)
+    return PixelKind(1, 16) if stored.deep and stored.channels == 1 else PixelKind(3, bits)
 
 
 def _unlike(stored: tuple[int, int], shape: tuple[int, int]) -> str:
@@ -138,12 +172,13 @@ def _unlike(stored: tuple[int, int], shape: tuple[int, int]) -> str:
     return f"has {stored[0]} x {stored[1]} pixels (h x w), the annotations say {shape[0]} x {shape[1]}{hint}."
 
 
-def facts_of(stored: StoredImage, case: str, highest: int) -> dict[str, int]:
+def facts_of(stored: StoredImage, case: str, highest: int, kind: PixelKind = RGB) -> dict[str, int]:
     """Counts of one image: how EXIF was decided, whether it has 16 bits and their highest level, more pages."""
     found = {case: 1} if case else {}
     found |= {DEEP: 1, HIGHEST: highest} if stored.deep else {}
     found |= {DIM: 1, HIGHEST_DIM: highest} if stored.deep and highest <= RANGES[-1] else {}
-    return found | ({PAGES: 1} if stored.pages > 1 else {})
+    is_cut = stored.pages > 1 and not stored_images.has_pages_for_channels(stored, kind)
+    return found | ({PAGES: 1} if is_cut else {})
 
 
 def add_facts(facts: dict[str, int], more: dict[str, int]):
@@ -174,7 +209,7 @@ def fact_lines(facts: dict[str, int], kind: PixelKind = RGB) -> list[str]:
     ):  # fmt: skip
         if facts.get(key):
             lines.append(f"{facts[key]} images {text}")
-    return lines + _level_lines(facts, kind.white_level)
+    return lines + (_level_lines(facts, kind.white_level) if kind.bits == 8 else [])
 
 
 def _level_lines(facts: dict[str, int], white_level: int) -> list[str]:

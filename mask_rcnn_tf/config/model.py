@@ -4,7 +4,7 @@ import dataclasses
 
 from mask_rcnn_tf.applications import APPLICATIONS
 from mask_rcnn_tf.config.heads import BoxHeadConfig, KeypointHeadConfig, MaskHeadConfig
-from mask_rcnn_tf.config.limits import CELLS, LAYERS, ROWS, SIDE
+from mask_rcnn_tf.config.limits import CELLS, CHANNELS, LAYERS, ROWS, SIDE
 from mask_rcnn_tf.fields import Section, field, section
 from mask_rcnn_tf.pixels import PixelKind
 from mask_rcnn_tf.validation import NORMS
@@ -12,7 +12,7 @@ from mask_rcnn_tf.validation import NORMS
 
 @dataclasses.dataclass
 class PreprocessConfig(Section):
-    """From an RGB image to the network's input; part of the model, because weights depend on it.
+    """From an image to the network's input; part of the model, because weights depend on it.
 
     The defaults are those of Detectron2's R50/R101 models (`detectron2/config/defaults.py`): BGR, minus mean
     """
@@ -22,23 +22,29 @@ class PreprocessConfig(Section):
     # "nearest": int(x + 0.5), Detectron2; "floor": torchvision
     size_rounding: str = field("nearest", one_of=("nearest", "floor"))
     antialias: bool = True  # Detectron2 (PIL) antialiases when it shrinks, torchvision does not
-    round_resized: bool = True  # round the resized image to whole levels, as uint8 resizing does (Detectron2)
+    # round the resized image to whole levels, as uint8 resizing does (Detectron2); of 8 bits alone
+    round_resized: bool = True
     # of what the network reads; images are read as RGB
     channel_order: str = field("BGR", one_of=("RGB", "BGR"), weights="same")
+    # of images: 3 is RGB, 1 grey, 4 RGB and alpha; any number of a .npy or TIFF, where channel_order must be "RGB"
+    channels: int = field(3, above=0, at_most=CHANNELS, weights="same")
+    # of a level, 8 or 16; with 8, levels of 16-bit images are cut, with 16 all of them are kept
+    bits: int = field(8, one_of=(8, 16), weights="same")
     # levels are multiplied by this before mean and std; torchvision: 1 / 255
     pixel_scale: float = field(1.0, above=0, weights="same")
-    # in channel_order, after pixel_scale
-    mean: tuple[float, ...] = field((103.53, 116.28, 123.675), length=3, weights="same")
+    # of each channel, in channel_order, after pixel_scale
+    mean: tuple[float, ...] = field((103.53, 116.28, 123.675), weights="same")
     # in channel_order; what is left is divided by this
-    std: tuple[float, ...] = field((1.0, 1.0, 1.0), length=3, above=0, weights="same")
+    std: tuple[float, ...] = field((1.0, 1.0, 1.0), above=0, weights="same")
     # canvases are multiples of this; a pyramid needs 32, and Detectron2's models without one have 1
     size_divisor: int = field(32, above=0, at_most=SIDE)
-    white_level: int = field(65535, at_least=255, at_most=65535)  # of 16-bit images; 4095 for a camera of 12 bits
+    # the level of 16-bit images that becomes 255, where bits is 8; 4095 for a camera of 12 bits
+    white_level: int = field(65535, at_least=255, at_most=65535)
 
     @property
     def pixels(self) -> PixelKind:
         """What images are before all this."""
-        return PixelKind(white_level=self.white_level)
+        return PixelKind(self.channels, self.bits, self.white_level)
 
 
 @dataclasses.dataclass

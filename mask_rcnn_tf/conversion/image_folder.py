@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from mask_rcnn_tf.coco import pictures
 from mask_rcnn_tf.coco.errors import Rejected, printable
 from mask_rcnn_tf.conversion.labelled import LabelledImage
-from mask_rcnn_tf.ops import stored_images
+from mask_rcnn_tf.ops import image_bytes, stored_images
 from mask_rcnn_tf.ops.orientation import displayed_shape
 
 MISSING = "image that is not there"
@@ -101,7 +101,7 @@ class ImageFolder:
                 "image whose name is no printable text in UTF-8, as COCO files want it", printable(name, 200)
             )
         try:
-            stored = stored_images.inspect(stored_images.read_bytes(self.root / name))
+            stored = stored_images.inspect(image_bytes.read_bytes(self.root / name))
         except ValueError as error:
             raise Rejected("image that cannot be read", f"{printable(name, 200)}: {error}".rstrip(".")) from None
         orientation, case = pictures.orientation_for(stored, stated)

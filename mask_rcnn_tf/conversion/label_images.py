@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mask_rcnn_tf.coco.errors import Rejected, printable
-from mask_rcnn_tf.ops import stored_images
+from mask_rcnn_tf.ops import image_bytes
 
 FORMATS = ("PNG", "TIFF", "BMP", "GIF")  # without loss
 COLOURS = ("RGB", "RGBA")
@@ -47,7 +47,7 @@ def shape_of(content: bytes, where: str) -> tuple[int, int]:
 
 def _content(path: str | os.PathLike) -> bytes:
     try:
-        return stored_images.read_bytes(path)
+        return image_bytes.read_bytes(path)
     except ValueError as error:
         raise Rejected("label image that cannot be read", f"{printable(path, 200)}: {error}".rstrip(".")) from None
 

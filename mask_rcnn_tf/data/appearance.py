@@ -13,6 +13,7 @@ from mask_rcnn_tf.ops import colours, degradations
 APPEARANCE_SEED = (0, 2**44)  # added to the seed of the other draws
 NOISE_SEED = (0, 2**45)
 BEST_QUALITY = 100  # of a JPEG
+WHITE = 255.0  # of the levels that are changed
 COLOURS = {
     "brightness": colours.brightness,
     "contrast": colours.contrast,
@@ -67,13 +68,21 @@ def varied(config: Config, image: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.
     """An image as it was drawn to look.
 
     Args:
-      config: `data.blur`, the highest, is read.
-      image: float32 [h, w, 3], RGB, levels 0..255, in pixels of the network.
+      config: `data.blur`, the highest, and `model.preprocess.pixels` are read.
+      image: float32 [h, w, C], levels, in pixels of the network.
       draws: of `appearance_draws`; others are left alone.
 
     Returns:
-      float32 [h, w, 3], levels 0..255.
+      float32 [h, w, C], levels.
     """
+    white = config.model.preprocess.pixels.white
+    if white == WHITE or not any(name in draws for name in (*COLOURS, "blur", "noise")):
+        return _varied(config, image, draws)
+    return _varied(config, image * (WHITE / white), draws) * (white / WHITE)
+
+
+def _varied(config: Config, image: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
+    """The same, where white is 255."""
     for name, change in COLOURS.items():
         if name in draws:
             image = change(image, draws[name])

@@ -14,6 +14,9 @@ from mask_rcnn_tf.coco.errors import printable
 from mask_rcnn_tf.coco.keypoints import KeypointSet, keypoint_set
 from mask_rcnn_tf.data import examples, records
 from mask_rcnn_tf.data.report import Report
+from mask_rcnn_tf.pixels import RGB, PixelKind, picture_of
+
+FIRST = 50  # images that tell what all are
 
 
 @dataclasses.dataclass
@@ -40,7 +43,8 @@ def check(annotations: str, images: str, max_gt: int = 100, pictures: int = 0) -
       pictures: how many samples to return, spread over the file.
 
     Returns:
-      (text with the counts, the id map and every bad record; the report; samples).
+      (text with the counts, the id map and every bad record; the report; samples). Images are taken for what the first
+      ones are.
 
     Raises:
       ValueError: the file or the folder is missing, or the file is not in COCO format.
@@ -48,14 +52,32 @@ def check(annotations: str, images: str, max_gt: int = 100, pictures: int = 0) -
     coco = reader.read_annotations(annotations)
     category_ids, class_names = categories.table(coco)
     keypoints = keypoint_set(coco)
-    options = examples.ScanOptions(category_ids, keypoints.count, require_masks=False)
+    kind = _kind(coco, images)
+    options = examples.ScanOptions(
+        category_ids, keypoints.count, require_masks=False, channels=kind.channels, bits=kind.bits
+    )
     report, samples = Report(annotations_file=annotations), []
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     every = max(1, len(names) // max(1, pictures))
     for index, example in enumerate(examples.scan(coco, images, options, report)):
         if len(samples) < pictures and index % every == 0:
-            samples.append(_sample(example, names[example["image_id"]], class_names, keypoints.skeleton))
-    return "\n".join(_lines(report, category_ids, class_names, keypoints, max_gt)), report, samples
+            samples.append(_sample(example, kind, names[example["image_id"]], class_names, keypoints.skeleton))
+    lines = [*_lines(report, category_ids, class_names, keypoints, max_gt), *_pixel_lines(kind)]
+    return "\n".join(lines), report, samples
+
+
+def _kind(coco: dict, images: str) -> PixelKind:
+    """RGB, unless the first images have other numbers of channels, which are no colours."""
+    paths = [pathlib.Path(images, image["file_name"]) for image in coco["images"][:FIRST]]
+    found = coco_pictures.common_kind(paths)
+    return RGB if found.channels in (1, 3) else found
+
+
+def _pixel_lines(kind: PixelKind) -> list[str]:
+    if kind.is_rgb:
+        return []
+    fields = f"config.model.preprocess.channels={kind.channels}, .bits={kind.bits}"
+    return [f"images are {kind}: {fields}, and mean, std as `mrcnn suggest` says when it is given --images"]
 
 
 def write_usable(annotations: str, path: str) -> str:
@@ -81,13 +103,13 @@ def write_usable(annotations: str, path: str) -> str:
     return f"{len(content['annotations'])} annotations, without {lost} that cannot be used, written to {path}"
 
 
-def _sample(example: dict, name: str, class_names: tuple[str, ...], skeleton: tuple) -> Sample:
+def _sample(example: dict, kind: PixelKind, name: str, class_names: tuple[str, ...], skeleton: tuple) -> Sample:
     shape = (example["height"], example["width"])
     masked = all(len(runs) for runs in example["runs"])
     return Sample(
         name=re.sub(r"[^\w.-]", "_", str(pathlib.PurePath(name).with_suffix(""))),
         image_id=example["image_id"],
-        image=records.decoded(example)["image"].numpy(),
+        image=picture_of(records.decoded(example, kind)["image"].numpy()),
         boxes=example["boxes"],
         labels=[class_names[index - 1] for index in example["classes"]],
         masks=[rle.bitmap(runs, *shape) for runs in example["runs"]] if masked else None,

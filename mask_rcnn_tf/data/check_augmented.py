@@ -11,6 +11,7 @@ from mask_rcnn_tf.data import pipeline, sources
 from mask_rcnn_tf.data.check import Sample
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops import masks as mask_ops
+from mask_rcnn_tf.pixels import picture_of
 
 
 def rows(config: Config, annotations: str, images: str, samples: Sequence[Sample], draws: int) -> list[list[Sample]]:
@@ -58,7 +59,9 @@ def _sample(config: Config, example: dict[str, np.ndarray], names: Sequence[str]
     """An example in levels, with what it is padded with, without the objects that only pad it."""
     preprocess = config.model.preprocess
     numbers = preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
-    levels = np.clip(np.rint(image_ops.denormalize(example["image"], *numbers)), 0, 255).astype(np.uint8)
+    kind = preprocess.pixels
+    levels = np.rint(image_ops.denormalize(example["image"], *numbers))
+    levels = np.clip(levels, 0, kind.white).astype(kind.dtype)
     count = np.count_nonzero(example["gt_classes"])
     boxes, keypoints = example["gt_boxes"][:count], example.get("gt_keypoints")
     masks = None
@@ -71,7 +74,7 @@ def _sample(config: Config, example: dict[str, np.ndarray], names: Sequence[str]
     return Sample(
         name=str(example["image_id"]),
         image_id=int(example["image_id"]),
-        image=levels,
+        image=picture_of(levels),
         boxes=boxes,
         labels=[names[index - 1] for index in example["gt_classes"][:count]],
         masks=masks,

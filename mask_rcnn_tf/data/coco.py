@@ -148,6 +148,8 @@ def _builder(config: Config, split: str) -> coco_builder.CocoJson:
         num_keypoints=keypoints(config).count,
         require_masks=config.model.has_masks,
         strict=split == "val",
+        channels=config.model.preprocess.channels,
+        bits=config.model.preprocess.bits,
     )
     header = _header(annotations)
     paths = {"annotations": os.path.abspath(annotations), "images": os.path.abspath(images)}

@@ -30,12 +30,13 @@ class CocoJson(tfds.core.GeneratorBasedBuilder):
     `Report` is in `info.metadata["report"]`.
     """
 
-    VERSION = tfds.core.Version("1.3.0")
+    VERSION = tfds.core.Version("1.4.0")
     RELEASE_NOTES = {
         "1.0.0": "First version.",
         "1.1.0": "The sizes of images.",
         "1.2.0": "Their EXIF orientation; what can be repaired of an annotation is repaired.",
         "1.3.0": "EXIF behind the pixels of a PNG; GIFs whose first frame is a part of the image.",
+        "1.4.0": "Images of any number of channels, and of 16 bits.",
     }
     BUILDER_CONFIGS = []
 

@@ -15,6 +15,7 @@ from mask_rcnn_tf.coco.gate import Gate
 from mask_rcnn_tf.coco.judge import Instance
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.data.report import Report
+from mask_rcnn_tf.pixels import PixelKind
 
 AHEAD = 4 * (os.cpu_count() or 1)  # images that are read before they are needed
 
@@ -29,6 +30,8 @@ class ScanOptions:
     num_keypoints: int = 0  # J
     require_masks: bool = True  # reject annotations that have a box only
     strict: bool = False  # an annotation of an unknown image or category is an error
+    channels: int = 3  # of images
+    bits: int = 8  # of their levels
 
 
 def scan(coco: dict, folder: str, options: ScanOptions, report: Report) -> Iterator[dict]:
@@ -56,7 +59,9 @@ def scan(coco: dict, folder: str, options: ScanOptions, report: Report) -> Itera
     report.contradictions = gate.contradictions()
     by_image = _grouped(coco, gate, options, report)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for image, pending in _ahead(pool, coco["images"], pathlib.Path(folder)):
+        for image, pending in _ahead(
+            pool, coco["images"], pathlib.Path(folder), PixelKind(options.channels, options.bits)
+        ):
             try:
                 picture = pending.result()
             except Rejected as error:
@@ -89,11 +94,14 @@ def _grouped(coco: dict, gate: Gate, options: ScanOptions, report: Report) -> di
     return by_image
 
 
-def _ahead(pool: concurrent.futures.Executor, images: list[dict], folder: pathlib.Path) -> Iterator[tuple]:
+def _ahead(
+    pool: concurrent.futures.Executor, images: list[dict], folder: pathlib.Path, kind: PixelKind
+) -> Iterator[tuple]:
     """Yields (image, future of its `Picture`) in order, with a bounded number of images in memory."""
     waiting = collections.deque()
     for image in images:
-        job = pool.submit(pictures.read_picture, folder / image["file_name"], (image["height"], image["width"]))
+        shape = image["height"], image["width"]
+        job = pool.submit(pictures.read_picture, folder / image["file_name"], shape, kind)
         waiting.append((image, job))
         if len(waiting) > AHEAD:
             yield waiting.popleft()

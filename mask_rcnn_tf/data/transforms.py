@@ -254,7 +254,7 @@ def _proposals(config: Config, boxes: tf.Tensor, placement: Placement) -> dict[s
 def placed_image(
     config: Config, image: tf.Tensor, placement: Placement, draws: dict[str, tf.Tensor], canvas: tuple
 ) -> tf.Tensor:
-    """An image u8 [h, w, 3] where it lies on its canvas, looking as drawn, normalised and padded, f32 [H, W, 3]."""
+    """An image [h, w, C] where it lies on its canvas, looking as drawn, normalised and padded, f32 [H, W, C]."""
     preprocess, shape = config.model.preprocess, placement.resized
     resized = tf.cond(
         tf.reduce_all(tf.shape(image)[:2] == shape),

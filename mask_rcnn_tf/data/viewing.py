@@ -47,10 +47,11 @@ def viewed(config: Config, compacted: dict[str, Any], draws: dict[str, tf.Tensor
 
 
 def _outside(config: Config) -> tf.Tensor:
-    """The level that normalisation makes 0, as the rest of a canvas is, float32 [3]."""
+    """The level that normalisation makes 0, as the rest of a canvas is, float32 [C]."""
     preprocess = config.model.preprocess
+    kind = preprocess.pixels
     numbers = preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
-    return tf.round(tf.clip_by_value(image_ops.denormalize(tf.zeros([3]), *numbers), 0.0, 255.0))
+    return tf.round(tf.clip_by_value(image_ops.denormalize(tf.zeros([kind.channels]), *numbers), 0.0, kind.white))
 
 
 def _keypoints(view: View, keypoints: tf.Tensor) -> tf.Tensor:

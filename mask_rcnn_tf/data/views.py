@@ -60,9 +60,9 @@ class View(NamedTuple):
         return box_ops.clip_boxes(self.boxes(boxes)[tf.newaxis], self.shape[tf.newaxis])[0]
 
     def pixels(self, image: tf.Tensor, outside: tf.Tensor) -> tf.Tensor:
-        """The view of an image uint8 [h, w, 3], bilinear between its pixels.
+        """The view of an image uint8 or uint16 [h, w, C], bilinear between its pixels.
 
-        Beyond the image lie pixels of the colour `outside`, float32 [3], levels 0..255.
+        Beyond the image lie pixels of the colour `outside`, float32 [C], levels.
         """
 
         def straight():
@@ -109,7 +109,7 @@ class View(NamedTuple):
             interpolation="BILINEAR",
             fill_mode="CONSTANT",
         )[0]
-        return tf.cast(tf.floor(tf.clip_by_value(sampled + outside, 0.0, 255.0) + 0.5), tf.uint8)
+        return tf.cast(tf.floor(tf.clip_by_value(sampled + outside, 0.0, image.dtype.max) + 0.5), image.dtype)
 
     def _cos_sin(self):
         """Of the whole angle; exact where it is right."""

@@ -48,7 +48,7 @@ def find_images(*sources: str | os.PathLike) -> list[ImageFile]:
     What an image is, its first bytes say; a file that has the name of one and other bytes is taken too, as damaged.
 
     Args:
-      sources: paths of files, of folders (their own image files), or glob patterns.
+      sources: paths of files, of folders (their own image files, without .npy), or glob patterns.
 
     Returns:
       The files, each once; `file_name` is relative to the deepest folder that holds them all.
@@ -94,16 +94,17 @@ def passed_over(*sources: str | os.PathLike) -> dict[str, list[str]]:
 def _candidates(sources) -> Iterator[tuple[pathlib.Path, str]]:
     """Each file and why it is no image to predict, "" where it is one. Folders in folders are not entered."""
     for source in sources:
-        if os.path.isdir(source):
+        is_folder = os.path.isdir(source)
+        if is_folder:
             found = list(pathlib.Path(source).iterdir())
         elif os.path.lexists(source):
             found = [pathlib.Path(source)]
         else:
             found = [pathlib.Path(path) for path in glob.glob(os.fspath(source), recursive=True)]
-        yield from ((path, _reason(path)) for path in found if not path.is_dir())
+        yield from ((path, _reason(path, is_folder)) for path in found if not path.is_dir())
 
 
-def _reason(path: pathlib.Path) -> str:
+def _reason(path: pathlib.Path, of_folder: bool) -> str:
     named_so = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     if not path.is_file():
         return "" if named_so and path.is_symlink() else "not a regular file"
@@ -112,7 +113,10 @@ def _reason(path: pathlib.Path) -> str:
             head = file.read(HEAD)
     except OSError:
         return "" if named_so else "cannot be read"
-    if image_format(head):
+    form = image_format(head)
+    if form == "NPY" and of_folder:  # beside images lie arrays of other things
+        return "an array; name it, or give 'folder/*.npy'"
+    if form:
         return ""
     for magic, start, reason in OTHERS:
         if head[start:].startswith(magic):

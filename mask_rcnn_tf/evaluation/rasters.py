@@ -24,7 +24,7 @@ class Raster:
     """A file that GDAL reads (GeoTIFF, ...), as `tiles.predict_tiles` slices an image: only the window is read.
 
     Attributes:
-      shape: (h, w, 3).
+      shape: (h, w, C).
     """
 
     def __init__(self, path: str | os.PathLike, bands: Sequence[int] = (), kind: PixelKind = RGB):
@@ -32,7 +32,8 @@ class Raster:
 
         Args:
           path: of the file.
-          bands: numbers from 1 of those that are red, green, blue; (): the first three, or the one there is.
+          bands: numbers from 1 of those that are the model's channels, as red, green, blue; (): the first ones, or the
+            one there is for all three.
           kind: what the pixels are to be.
 
         Raises:
@@ -48,14 +49,16 @@ class Raster:
         except self._rasterio.errors.RasterioIOError as error:
             raise ValueError(f"input is {os.fspath(path)!r}; it cannot be read: {error}.") from None
         count = self._file.count
-        self._bands = list(bands) or ([1, 2, 3] if count >= 3 else [1, 1, 1])
-        if len(self._bands) != 3 or not all(1 <= band <= count for band in self._bands):
-            raise ValueError(f"bands is {tuple(bands)}; allowed: three numbers from 1 to {count}.")
+        wanted = kind.channels
+        self._bands = list(bands) or ([1] * wanted if count < wanted == 3 else list(range(1, wanted + 1)))
+        if len(self._bands) != wanted or not all(1 <= band <= count for band in self._bands):
+            came = f"bands is {tuple(self._bands)}" + " by default" * (not bands)
+            raise ValueError(f"{came}; allowed: {wanted} numbers from 1 to {count}.")
         kinds = {self._file.dtypes[band - 1] for band in self._bands}
-        if kinds not in ({"uint8"}, {"uint16"}):
-            came = ", ".join(sorted(kinds))
-            raise ValueError(f"input is {os.fspath(path)!r}, whose bands are {came}; allowed: uint8 or uint16.")
-        self.shape = (self._file.height, self._file.width, 3)
+        if kinds not in ([{"uint8"}, {"uint16"}] if kind.bits == 8 else [{"uint16"}]):
+            came, allowed = ", ".join(sorted(kinds)), "uint8 or uint16" if kind.bits == 8 else "uint16"
+            raise ValueError(f"input is {os.fspath(path)!r}, whose bands are {came}; allowed: {allowed}.")
+        self.shape = (self._file.height, self._file.width, wanted)
 
     def __enter__(self) -> "Raster":
         return self
@@ -64,10 +67,10 @@ class Raster:
         self._file.close()
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
-        """The pixels of a window, uint8 [.., .., 3]; slices have a start and a stop inside the raster."""
+        """The pixels of a window, of `kind`; slices have a start and a stop inside the raster."""
         levels = self._file.read(self._bands, window=self._rasterio.windows.Window.from_slices(*window))
         levels = np.moveaxis(levels, 0, -1)
-        if levels.dtype == np.uint16:
+        if levels.dtype != self._kind.dtype:
             levels = cut_to_8_bits(tf.constant(levels), self._kind.white_level).numpy()
         return levels
 

@@ -47,11 +47,11 @@ def place_on_canvas(config: ModelConfig, image: np.ndarray, canvas: Canvas) -> t
 
     Args:
       config: the model's.
-      image: uint8 [h, w, 3], RGB.
+      image: of `config.preprocess.pixels`, [h, w, C].
       canvas: (H, W), pixels.
 
     Returns:
-      image `image_dtype` [H, W, 3], levels 0..255, 0 beyond the image; image_shape int32 [2], (h, w) on the canvas.
+      image `image_dtype` [H, W, C], levels, 0 beyond the image; image_shape int32 [2], (h, w) on the canvas.
     """
     preprocess = config.preprocess
     shape = image_ops.resized_shape(
@@ -60,6 +60,6 @@ def place_on_canvas(config: ModelConfig, image: np.ndarray, canvas: Canvas) -> t
     shrink = min(1.0, canvas[0] / shape[0], canvas[1] / shape[1])
     shape = np.maximum((shape * shrink).astype(np.int32), 1)
     resized = image_ops.resize(tf.constant(image), shape, preprocess.antialias, preprocess.round_resized).numpy()
-    placed = np.zeros((*canvas, 3), image_dtype(config).as_numpy_dtype)
+    placed = np.zeros((*canvas, image.shape[-1]), image_dtype(config).as_numpy_dtype)
     placed[: shape[0], : shape[1]] = resized
     return placed, shape

@@ -10,7 +10,7 @@ from mask_rcnn_tf.config import ModelConfig, ShapesConfig
 from mask_rcnn_tf.data import shape_drawing
 from mask_rcnn_tf.evaluation.image_files import find_images, read_image
 from mask_rcnn_tf.export.errors import ExportError
-from mask_rcnn_tf.pixels import RGB, PixelKind
+from mask_rcnn_tf.pixels import RGB, PixelKind, of_kind
 
 SEED = 20170320  # scenes that no training run draws: those start from config.data.shapes.seed
 # (h, w) in shares of the short side: as it is, landscape, portrait, and one so long that the long side decides.
@@ -25,7 +25,7 @@ def drawn_scenes(config: ModelConfig, count: int = 4) -> list[np.ndarray]:
       count: how many; every four have a square, a landscape, a portrait and a panorama.
 
     Returns:
-      uint8 [h, w, 3] RGB, each.
+      Images of `config.preprocess.pixels`.
     """
     side = config.preprocess.short_side
     # The same shares of the scene as in `ShapesConfig`.
@@ -37,7 +37,8 @@ def drawn_scenes(config: ModelConfig, count: int = 4) -> list[np.ndarray]:
         shapes, _ = shape_drawing.place_shapes(rng, side, (usual.min_objects, usual.max_objects), sides)
         height, width = (round(share * side) for share in FORMATS[index % len(FORMATS)])
         top, left = (side - height) // 2, (side - width) // 2
-        scenes.append(shape_drawing.paint(rng, side, shapes)[top : top + height, left : left + width].copy())
+        picture = shape_drawing.paint(rng, side, shapes)[top : top + height, left : left + width].copy()
+        scenes.append(of_kind(picture, config.preprocess.pixels))
     return scenes
 
 
@@ -46,20 +47,21 @@ def images_to_compare(config: ModelConfig, images: Sequence[np.ndarray] | None) 
 
     Args:
       config: the model's.
-      images: uint8 [h, w, 3] RGB, each; None: `drawn_scenes`.
+      images: of `config.preprocess.pixels`; None: `drawn_scenes`.
 
     Raises:
       ExportError: it is no list of such arrays, or an empty one.
     """
     if images is None:
         return drawn_scenes(config)
-    check_kind("images", images, (list, tuple), "a list of uint8 arrays [h, w, 3], or None", ExportError)
+    kind = config.preprocess.pixels
+    check_kind("images", images, (list, tuple), f"a list of arrays {kind}, or None", ExportError)
     if not images:
         raise ExportError("images is []; allowed: one or more, or None.")
     for i, image in enumerate(images):
-        check_kind(f"images[{i}]", image, np.ndarray, "a uint8 array [h, w, 3]", ExportError)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-            raise ExportError(f"images[{i}] is {image.dtype} {list(image.shape)}; allowed: uint8 [h, w, 3], RGB.")
+        check_kind(f"images[{i}]", image, np.ndarray, f"an array {kind}", ExportError)
+        if fault := kind.fault(image):
+            raise ExportError(f"images[{i}] is {fault}; allowed: {kind}.")
     return list(images)
 
 
@@ -72,7 +74,7 @@ def read_folder(folder: str | os.PathLike, limit: int | None = None, kind: Pixel
       kind: `preprocess.pixels` of the model.
 
     Returns:
-      uint8 [h, w, 3] RGB, each.
+      The images.
 
     Raises:
       ExportError: there are none, or one does not decode.

@@ -29,7 +29,7 @@ def detect_images(model: MaskRCNN, images: tf.Tensor) -> Tensors:
 
     Args:
       model: `MaskRCNN`.
-      images: uint8 [B, h, w, 3], RGB.
+      images: of `config.preprocess.pixels`, [B, h, w, C].
     """
     return with_category_ids(model.config, model(images))
 
@@ -45,7 +45,7 @@ def detect_canvas(
 
     Args:
       model: `MaskRCNN`.
-      image: uint8 or float32 [B, H, W, 3], RGB, levels 0..255, sides multiples of `size_divisor`.
+      image: `canvas.image_dtype` [B, H, W, C], levels, sides multiples of `size_divisor`.
       image_shape: int32 [B, 2], (h, w) that the image has on the canvas, in its upper left corner.
       original_shape: int32 [B, 2], (h, w) before resizing.
       steps: the model's with other networks, or None.
@@ -68,8 +68,8 @@ def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
 
     Args:
       model: `MaskRCNN`.
-      image_bytes: string [B], contents of JPEG, PNG, WebP, BMP or GIF files of any sizes. EXIF orientation is applied,
-        and of PNGs of 16 bits `preprocess.white_level` is white.
+      image_bytes: string [B], contents of JPEG, PNG, WebP, BMP or GIF files of any sizes (`decode_image`). EXIF
+        orientation is applied, and of PNGs of 16 bits `preprocess.white_level` is white where `bits` is 8.
 
     Returns:
       The outputs named above, and `original_shape` int32 [B, 2], (h, w) of each image as people see it.
@@ -78,7 +78,7 @@ def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
     def detect(content):
         with tf.control_dependencies(_size_checks(1, declared_shape(content))):
             content = tf.identity(content)
-        image = checked_images(upright(content, model.config.preprocess.pixels)[None])[0]
+        image = checked_images(model.config, upright(content, model.config.preprocess.pixels)[None])[0]
         detections = {name: value[0] for name, value in detect_images(model, image[None]).items()}
         return {**detections, "original_shape": tf.shape(image)[:2]}
 
@@ -91,19 +91,20 @@ def detect_bytes(model: MaskRCNN, image_bytes: tf.Tensor) -> Tensors:
 
 
 def upright(content: tf.Tensor, kind: PixelKind) -> tf.Tensor:
-    """An image file as people see it, uint8 [h, w, 3] RGB; `content`: string [], see `decode_image.decode_image`."""
+    """An image file as people see it, [h, w, C] of this kind; `content`: string [], see `decode_image.decode_image`."""
     return orient(decode_image(content, kind), stored_orientation(content))
 
 
-def checked_images(images: tf.Tensor) -> tf.Tensor:
+def checked_images(config: ModelConfig, images: tf.Tensor) -> tf.Tensor:
     """The same images, or an error when the graph runs: what a stranger sends must not end in a failure deep inside.
 
     A server checks types only; shapes of the signature are not compared with those that come.
 
     Args:
-      images: uint8 [B, h, w, 3].
+      config: the model's.
+      images: of `config.preprocess.pixels`, [B, h, w, C].
     """
-    images = tf.ensure_shape(images, [None, None, None, 3])
+    images = tf.ensure_shape(images, [None, None, None, config.preprocess.channels])
     shape = tf.shape(images)
     with tf.control_dependencies(_size_checks(shape[0], shape[1:3])):
         return tf.identity(images)

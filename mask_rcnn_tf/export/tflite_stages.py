@@ -27,7 +27,8 @@ def whole_graph(model: MaskRCNN, canvas: Canvas) -> Any:
 def input_specs(model: MaskRCNN, canvas: Canvas) -> Tensors:
     """Inputs of the whole graph: image [1, H, W, 3], image_shape and original_shape int32 [1, 2]."""
     shapes = {name: tf.TensorSpec([1, 2], tf.int32, name) for name in ("image_shape", "original_shape")}
-    return {"image": tf.TensorSpec([1, *canvas, 3], image_dtype(model.config), "image"), **shapes}
+    shape = [1, *canvas, model.config.preprocess.channels]
+    return {"image": tf.TensorSpec(shape, image_dtype(model.config), "image"), **shapes}
 
 
 def network_graphs(model: MaskRCNN, canvas: Canvas, delegated: bool) -> dict[str, Any]:

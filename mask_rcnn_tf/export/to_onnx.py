@@ -94,14 +94,15 @@ def _convert_model(folded, canvas):
             layer.splits_groups = False
     if canvas is None:
         names = {"images": ("batch", "height", "width")}
-        specs = [tf.TensorSpec([None, None, None, 3], tf.uint8, "images")]
+        kind = folded.config.preprocess.pixels
+        specs = [tf.TensorSpec([None, None, None, kind.channels], kind.dtype, "images")]
 
         def detect(images):
             return signatures.detect_images(folded, images)
 
     else:
         names = {}
-        specs = [tf.TensorSpec([None, *canvas, 3], image_dtype(folded.config), "image")]
+        specs = [tf.TensorSpec([None, *canvas, folded.config.preprocess.channels], image_dtype(folded.config), "image")]
         specs += [tf.TensorSpec([None, 2], tf.int32, name) for name in ("image_shape", "original_shape")]
 
         def detect(image, image_shape, original_shape):

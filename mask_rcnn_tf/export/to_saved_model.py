@@ -66,15 +66,17 @@ def saved_model(
 def _check(place, model, images, least, paste):
     runner = SavedModelRunner(place)
     check_runner(runner, model, images, least, paste)
-    # The same network again: what this adds is the way from the file to the pixels.
-    check_runner(runner.by("serving_bytes"), model, images[:FILES_CHECKED], least, paste)
+    if (
+        model.config.preprocess.pixels.has_files
+    ):  # the same network again: what this adds is the way from file to pixels
+        check_runner(runner.by("serving_bytes"), model, images[:FILES_CHECKED], least, paste)
 
 
 def _save(model, path, pasted, assets):
     config = model.config
 
     def detect_images(images):
-        outputs = signatures.detect_images(model, signatures.checked_images(images))
+        outputs = signatures.detect_images(model, signatures.checked_images(config, images))
         shape = tf.tile(tf.shape(images)[None, 1:3], [tf.shape(images)[0], 1])
         return signatures.with_pasted_masks(config, outputs, shape) if pasted else outputs
 
@@ -84,13 +86,16 @@ def _save(model, path, pasted, assets):
 
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.weights]
-    images = tf.TensorSpec([None, None, None, 3], tf.uint8, "images")
+    kind = config.preprocess.pixels
+    images = tf.TensorSpec([None, None, None, kind.channels], kind.dtype, "images")
     module.detect_images = tf.function(detect_images, input_signature=[images], autograph=False)
-    contents = tf.TensorSpec([None], tf.string, "image_bytes")
-    module.detect_bytes = tf.function(detect_bytes, input_signature=[contents], autograph=False)
+    functions = {"serving_default": module.detect_images}
+    if kind.has_files:
+        contents = tf.TensorSpec([None], tf.string, "image_bytes")
+        module.detect_bytes = tf.function(detect_bytes, input_signature=[contents], autograph=False)
+        functions["serving_bytes"] = module.detect_bytes
     with tempfile.TemporaryDirectory() as folder:
         for name, content in assets.items():
             pathlib.Path(folder, name).write_text(json.dumps(content, indent=2))
         module.assets = [tf.saved_model.Asset(os.path.join(folder, name)) for name in assets]
-        functions = {"serving_default": module.detect_images, "serving_bytes": module.detect_bytes}
         tf.saved_model.save(module, os.fspath(path), functions)

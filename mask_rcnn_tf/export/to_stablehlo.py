@@ -67,7 +67,7 @@ def stablehlo(
         jit_compile=True,
         autograph=False,
     )
-    shapes = ((batch, *canvas, 3), (batch, 2), (batch, 2))
+    shapes = ((batch, *canvas, model.config.preprocess.channels), (batch, 2), (batch, 2))
     dtypes = (image_dtype(model.config), tf.int32, tf.int32)
     specs = [tf.TensorSpec(*spec) for spec in zip(shapes, dtypes, ARGUMENTS, strict=True)]
 

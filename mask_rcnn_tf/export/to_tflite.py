@@ -25,7 +25,7 @@ from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 LEAST_AGREEMENT = {"none": None, "float16": 0.9, "dynamic": 0.8, "int8": 0.8}
 MAX_CATEGORY_ID = 2**16 - 1  # labels.txt has a line for each number
 TENSORS = {  # what the metadata says of inputs and outputs
-    "image": "RGB levels 0..255, resized, in the upper left corner; 0 beyond it.",
+    "image": "{levels}, resized, in the upper left corner; 0 beyond it.",
     "image_shape": "(h, w) of the image on the canvas.",
     "original_shape": "(h, w) of the image before resizing: the frame of detection_boxes.",
     "num_detections": "Rows that are not padding.",
@@ -189,7 +189,9 @@ def _write(path, converted, files, config):
 def _described(converted, signature, config):
     graph = converted.subgraphs[signature.subgraphIndex]
     names = {item.tensorIndex: tflite_file.text(item.name) for item in (*signature.inputs, *signature.outputs)}
-    texts = {name: text.format(**vars(config.preprocess)) for name, text in TENSORS.items()}
+    kind = config.preprocess.pixels
+    levels = f"{'RGB' if kind.channels == 3 else f'{kind.channels} channels,'} levels 0..{kind.white}"
+    texts = {name: text.format(**vars(config.preprocess), levels=levels) for name, text in TENSORS.items()}
     inputs, outputs = (
         {names[index]: texts.get(names[index]) or _text_of_level(texts, names[index]) for index in side}
         for side in (graph.inputs, graph.outputs)

@@ -21,12 +21,13 @@ def write_warm_up(config: ModelConfig, folder: pathlib.Path):
       model.proto.
     """
     preprocess = config.preprocess
-    shape = (preprocess.short_side, preprocess.max_side, 3)
-    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    inputs = {
-        "serving_default": ("images", image[None]),
-        "serving_bytes": ("image_bytes", [tf.io.encode_jpeg(image).numpy()]),
-    }
+    kind = preprocess.pixels
+    shape = (preprocess.short_side, preprocess.max_side, kind.channels)
+    image = np.random.default_rng(0).integers(0, kind.white, shape, kind.dtype, endpoint=True)
+    inputs = {"serving_default": ("images", image[None])}
+    if kind.has_files:
+        encode = tf.io.encode_jpeg if kind.is_rgb else tf.io.encode_png
+        inputs["serving_bytes"] = ("image_bytes", [encode(image).numpy()])
     folder.mkdir()
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
         for signature, (name, value) in inputs.items():

@@ -49,7 +49,8 @@ class AugmentedPredictor:
         left = [step for head in self._heads for step in head.steps(model.config, model.pooler)]
         self._detecting, self._describing = model.steps()[: len(model.steps()) - len(left)], left
         scalar, shape = tf.TensorSpec([], tf.int32), tf.TensorSpec([1, 2], tf.int32)
-        image = tf.TensorSpec([1, None, None, 3], tf.uint8)
+        kind = model.config.preprocess.pixels
+        image = tf.TensorSpec([1, None, None, kind.channels], kind.dtype)
         signature = [image, shape, (scalar, scalar), tf.TensorSpec([], tf.bool)]
         self._find = tf.function(self._find_boxes, input_signature=signature, autograph=False)
         self._merge = tf.function(self._merge_boxes, reduce_retracing=True, autograph=False)

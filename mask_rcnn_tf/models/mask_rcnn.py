@@ -199,10 +199,11 @@ class MaskRCNN(keras.Model):
         """
         if isinstance(inputs, dict):
             return self.detect(inputs["image"], inputs["image_shape"], given=inputs)
-        if inputs.dtype != tf.uint8 or inputs.shape.rank != 4 or inputs.shape[3] not in (3, None):
+        kind = self._config.preprocess.pixels
+        if inputs.dtype != kind.dtype or inputs.shape.rank != 4 or inputs.shape[3] not in (kind.channels, None):
             raise ValueError(
-                f"images are {inputs.dtype} of shape {inputs.shape}; allowed: uint8 [B, h, w, 3], or a dict with "
-                "`image` and `image_shape`."
+                f"images are {inputs.dtype} of shape {inputs.shape}; allowed: {kind.dtype} [B, h, w, {kind.channels}], "
+                "or a dict with `image` and `image_shape`."
             )
         image, image_shape = self.preprocess(inputs)
         original_shape = tf.broadcast_to(tf.shape(inputs)[1:3], tf.shape(image_shape))

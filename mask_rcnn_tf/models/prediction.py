@@ -31,7 +31,7 @@ def predict_images(
     Args:
       model: a `MaskRCNN`.
       images: paths (JPEG, PNG, TIFF, WebP, BMP, GIF; EXIF orientation is applied: boxes are in the image as people see
-        it) or uint8 arrays [h, w, 3] (RGB).
+        it) or arrays, uint8 [h, w, 3] (RGB) where `model.config.preprocess.pixels` says nothing else.
       augmentation: test-time augmentation, see `AugmentedPredictor`; None, or without short sides: none.
       batch_size: images that are predicted at once, where so many of one size follow each other. What is found is the
         same as one by one, within rounding: boxes within 1e-2 px of the network's input, scores 1e-4.
@@ -117,20 +117,19 @@ def _batches(loaded: Iterable[tuple[Image, np.ndarray]], size: int) -> Iterator[
 
 
 def _load(model, image, i):
+    kind = model.config.preprocess.pixels
     if isinstance(image, (str, os.PathLike)):
         try:
-            return stored_images.load(image, model.config.preprocess.pixels)[0]
+            return stored_images.load(image, kind)[0]
         except ValueError as error:
             raise ValueError(f"images[{i}] is {os.fspath(image)!r}: {error}") from None
     try:
         image = np.asarray(image)
     except ValueError as error:  # rows of different lengths
-        raise ValueError(f"images[{i}] is {type(image).__name__}; allowed: a path, or uint8 [h, w, 3].") from error
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-        raise ValueError(
-            f"images[{i}] is {image.dtype} {list(image.shape)}; allowed: a path (str or Path), or uint8 [h, w, 3], "
-            "RGB, levels 0 to 255."
-        )
+        raise ValueError(f"images[{i}] is {type(image).__name__}; allowed: a path, or {kind}.") from error
+    if fault := kind.fault(image):
+        allowed = f"a path (str or Path), or {kind}, levels 0 to {kind.white}"
+        raise ValueError(f"images[{i}] is {fault}; allowed: {allowed}.")
     return image
 
 
@@ -176,4 +175,6 @@ def _trace_any_size(model, count):
         return
     if model.predict_function.experimental_get_tracing_count() == 0:
         rows = 1 if count == 1 else None
-        model.predict_function.get_concrete_function([(tf.TensorSpec([rows, None, None, 3], tf.uint8),)])
+        kind = model.config.preprocess.pixels
+        images = tf.TensorSpec([rows, None, None, kind.channels], kind.dtype)
+        model.predict_function.get_concrete_function([(images,)])

@@ -22,14 +22,14 @@ def network_input(
     """Resizes, mirrors, normalises and pads.
 
     Args:
-      images: uint8 [B, h, w, 3], RGB.
+      images: `preprocess.pixels` [B, h, w, C].
       preprocess: the configuration's section.
       kernels: a set of `ops.kernels`.
       sizes: short side and largest long side, int32 [] each, pixels; None for those of `preprocess`.
       mirrored: bool [], whether left and right change places; None for no.
 
     Returns:
-      image float32 [B, H, W, 3], sides multiples of `size_divisor`, and image_shape int32 [B, 2].
+      image float32 [B, H, W, C], sides multiples of `size_divisor`, and image_shape int32 [B, 2].
     """
     short_side, max_side = sizes or (preprocess.short_side, preprocess.max_side)
     shape = image_ops.resized_shape(tf.shape(images)[1:3], short_side, max_side, preprocess.size_rounding)
@@ -48,15 +48,15 @@ def shrunk(image: np.ndarray, preprocess: PreprocessConfig) -> np.ndarray:
     """A large image at the network's size, where Pillow's resize is the graph's bit for bit; the graph leaves it so.
 
     Args:
-      image: uint8 [h, w, 3].
+      image: `preprocess.pixels` [h, w, C].
       preprocess: the configuration's section.
 
     Returns:
-      uint8 [h, w, 3]: the image itself where it is not large, or Pillow's resize is another one.
+      The same kind: the image itself where it is not large, or Pillow's resize is another one.
     """
     sizes = preprocess.short_side, preprocess.max_side, preprocess.size_rounding
     height, width = image_ops.resized_shape(image.shape[:2], *sizes).numpy().tolist()
-    exact = preprocess.antialias and preprocess.round_resized
+    exact = preprocess.antialias and preprocess.round_resized and preprocess.pixels.is_rgb
     stays = exact and image_ops.resized_shape((height, width), *sizes).numpy().tolist() == [height, width]
     if image.shape[0] * image.shape[1] < LARGE or height > image.shape[0] or width > image.shape[1] or not stays:
         return image

@@ -226,7 +226,7 @@ def check_levels(config: ModelConfig, spec: Mapping[str, tuple[int, int]]):
 
 
 def _build(config, stages):
-    _build_once(stages.backbone, (None, None, None, len(config.preprocess.mean)))
+    _build_once(stages.backbone, (None, None, None, config.preprocess.channels))
     if stages.pyramid is not None:
         spec = stages.backbone.spec.items()
         _build_once(stages.pyramid, {name: (None, None, None, depth) for name, (_, depth) in spec})

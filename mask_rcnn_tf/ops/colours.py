@@ -24,9 +24,13 @@ def brightness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 def contrast(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Moves the levels from the mean of the image in grey, or towards it; arguments as in `brightness`.
 
+    Where there are other channels than three each moves from its own mean: those of other sensors have no grey.
+
     Source: torchvision/transforms/_functional_tensor.py `adjust_contrast`.
     """
-    return _clipped(_blend(image, tf.reduce_mean(_grey(image)), factor))
+    is_coloured = image.shape[-1] == 3
+    mean = tf.reduce_mean(_grey(image)) if is_coloured else tf.reduce_mean(image, [0, 1])
+    return _clipped(_blend(image, mean, factor))
 
 
 def saturation(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:

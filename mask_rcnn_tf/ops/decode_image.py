@@ -16,19 +16,42 @@ def decode_image(content: tf.Tensor, kind: PixelKind = RGB) -> tf.Tensor:
 
     Args:
       content: string [], bytes of a JPEG, PNG (grey, palette, alpha, 16 bits), WebP, BMP or GIF. Of an animation the
-        first frame; animated WebPs without alpha and BMPs with a palette of colours are refused.
-      kind: of 16-bit images `white_level` becomes white, see `cut_to_8_bits`.
+        first frame; animated WebPs without alpha and BMPs with a palette of colours are refused. For four channels a
+        PNG or WebP with alpha, for 16 bits a PNG of 16 bits.
+      kind: of 1, 3 or 4 channels; of 16-bit files `white_level` becomes white, see `cut_to_8_bits`.
 
     Returns:
-      uint8 [h, w, 3] RGB. Alpha is dropped. JPEGs equal Pillow's bit for bit.
+      uint8 or uint16 [h, w, channels]; RGB, grey as of `grey`, or RGB and alpha. JPEGs equal Pillow's bit for bit.
     """
+    if kind.bits == 16:
+        content = _refused(content, ~_is_deep(content), "the image has no 16 bits; allowed: a PNG that has.")
+    if kind.channels == 4:
+        content = _refused(content, ~_has_alpha(content), "the image has no alpha; allowed: a PNG or WebP that has.")
+    image = _decoded_deep(content, kind) if kind.bits == 16 else _decoded_shallow(content, kind)
+    if kind.channels == 1:
+        image = grey(image)
+    image.set_shape([None, None, kind.channels])
+    return image
+
+
+def _decoded_deep(content, kind):
+    return tf.io.decode_png(content, max(3, kind.channels), tf.uint16)
+
+
+def _decoded_shallow(content, kind):
+    """8 bits, three channels or four."""
     content = _refused(
         content,
         _is_bmp_with_colours(content),
         "the BMP has a palette, other masks or packed rows; allowed: 24 or 32 bits a pixel in BGR, or 8 of grey.",
     )
+    cases = _deep_case(content, kind)
+    if kind.channels == 4:
+        if not cases:
+            return tf.io.decode_image(content, channels=4, expand_animations=False)
+        return tf.case(cases, default=lambda: tf.io.decode_image(content, channels=4, expand_animations=False))
     image = tf.case(
-        _deep_case(content, kind.white_level)
+        cases
         + [
             (
                 tf.io.is_jpeg(content),
@@ -43,9 +66,58 @@ def decode_image(content: tf.Tensor, kind: PixelKind = RGB) -> tf.Tensor:
     )
     is_gif = tf.strings.substr(content, 0, 4) == b"GIF8"
     is_cut = is_gif & tf.reduce_any(tf.shape(image)[:2] != declared_shape(content))
-    image = _refused(image, is_cut, "the first frame of the GIF does not cover it; allowed: one that does.")
-    image.set_shape([None, None, 3])
-    return image
+    return _refused(image, is_cut, "the first frame of the GIF does not cover it; allowed: one that does.")
+
+
+def grey(levels: tf.Tensor) -> tf.Tensor:
+    """The luma of colours; of equal channels it is their level.
+
+    Args:
+      levels: uint8 or uint16 [..., 3], RGB.
+
+    Returns:
+      The dtype of levels, [..., 1].
+
+    Source: Pillow, `Image.convert("L")` (ITU-R 601-2), bit for bit with 8 bits.
+    """
+    weighted = tf.cast(levels, tf.int64) * tf.constant([19595, 38470, 7471], tf.int64)
+    return tf.cast((tf.reduce_sum(weighted, -1, keepdims=True) + 0x8000) // 65536, levels.dtype)
+
+
+def stacked(levels: tf.Tensor) -> tf.Tensor:
+    """Any number of channels in one file: a grey PNG of all channels, one below the other.
+
+    Args:
+      levels: uint8 or uint16 [h, w, C].
+
+    Returns:
+      string [], what `unstacked` takes.
+    """
+    shape = tf.shape(levels)
+    column = tf.reshape(tf.transpose(levels, [2, 0, 1]), [shape[2] * shape[0], shape[1], 1])
+    return tf.io.encode_png(column, compression=1)
+
+
+def unstacked(content: tf.Tensor, kind: PixelKind) -> tf.Tensor:
+    """The image of which `stacked` made a file.
+
+    Args:
+      content: string [].
+      kind: its channels are those of the file; of 16-bit files `white_level` becomes white where it has 8 bits.
+
+    Returns:
+      `kind.dtype` [h, w, channels].
+    """
+    if kind.bits == 16:
+        column = tf.io.decode_png(content, 1, tf.uint16)
+    else:
+        column = tf.cond(
+            _is_deep(content),
+            lambda: cut_to_8_bits(tf.io.decode_png(content, 1, tf.uint16), kind.white_level),
+            lambda: tf.io.decode_png(content, 1, tf.uint8),
+        )
+    planes = tf.reshape(column, [kind.channels, -1, tf.shape(column)[1]])
+    return tf.ensure_shape(tf.transpose(planes, [1, 2, 0]), [None, None, kind.channels])
 
 
 def _with_inverted_inks(jpeg):
@@ -81,13 +153,23 @@ def cut_to_8_bits(levels: tf.Tensor, white_level: int) -> tf.Tensor:
     return tf.cast(tf.minimum(tf.cast(levels, tf.int32) * 256 // (white_level + 1), 255), tf.uint8)
 
 
-def _deep_case(content, white_level):
+def _deep_case(content, kind):
     """The case of PNGs of 16 bits, where another range than the full one is asked for."""
-    if white_level == FULL_RANGE:  # what decoding to uint8 keeps
+    if kind.white_level == FULL_RANGE:  # what decoding to uint8 keeps
         return []
+    return [(_is_deep(content), lambda: cut_to_8_bits(_decoded_deep(content, kind), kind.white_level))]
+
+
+def _is_deep(content):
     header = tf.io.decode_raw(content, tf.uint8, fixed_length=25)
-    is_deep = tf.reduce_all(header[:8] == tf.constant(list(b"\x89PNG\r\n\x1a\n"), tf.uint8)) & (header[24] == 16)
-    return [(is_deep, lambda: cut_to_8_bits(tf.io.decode_png(content, 3, tf.uint16), white_level))]
+    return tf.reduce_all(header[:8] == tf.constant(list(b"\x89PNG\r\n\x1a\n"), tf.uint8)) & (header[24] == 16)
+
+
+def _has_alpha(content):
+    """Of a PNG by its kind of colours (palettes may have it), else of a WebP."""
+    header = tf.io.decode_raw(content, tf.uint8, fixed_length=26)
+    is_png = tf.reduce_all(header[:4] == tf.constant(list(b"\x89PNG"), tf.uint8))
+    return is_png & (header[25] >= 3) | _is_webp_with_alpha(content)
 
 
 def declared_shape(content: tf.Tensor) -> tf.Tensor:

@@ -52,9 +52,9 @@ class Statistics:
         return self.boxes * np.repeat(scales, self.counts)[:, np.newaxis]
 
     @property
-    def bytes(self) -> int:
-        """What the decoded images take."""
-        return int(3 * self.images.prod(1).sum())
+    def pixels(self) -> int:
+        """Of all images."""
+        return int(self.images.prod(1).sum())
 
 
 def read(annotations: str | os.PathLike) -> Statistics:

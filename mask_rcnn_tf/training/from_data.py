@@ -13,7 +13,7 @@ from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.conversion import split, split_files
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.presets import load_config
-from mask_rcnn_tf.training import data_statistics, fit, suggestion
+from mask_rcnn_tf.training import data_statistics, fit, pixel_statistics, suggestion
 from mask_rcnn_tf.training.storage import write_atomically
 from mask_rcnn_tf.weights.loading import load_model
 
@@ -41,7 +41,7 @@ def suggest_config(
     Raises:
       ValueError: a file is missing or not COCO, the two have other classes, or nothing in one can be used.
     """
-    config = suggestion.configured(suggestion.suggest(data_statistics.read(train_annotations), any_direction))
+    config = suggestion.configured(_settings(train_annotations, train_images, any_direction))
     return fit.resolve(_with_files(config, (train_annotations, train_images, val_annotations, val_images)))
 
 
@@ -92,7 +92,7 @@ def train(
         trained, held_out = _held_out(annotations, folder / "data")
         files = (trained, images, held_out, images)
     if config is None:
-        config = _suggested(files[0], folder, any_direction)
+        config = _suggested(files[0], images, folder, any_direction)
     config = _with_files(copy.deepcopy(config), files)
     config.train.epochs = epochs or config.train.epochs
     fit.train(config, folder)
@@ -108,11 +108,16 @@ def _with_files(config: Config, files: tuple[Path, Path, Path, Path]) -> Config:
     return config
 
 
-def _suggested(annotations: Path, folder: pathlib.Path, any_direction: bool) -> Config:
+def _settings(annotations: Path, images: Path, any_direction: bool) -> list[suggestion.Setting]:
+    levels = pixel_statistics.read(annotations, images)
+    return suggestion.suggest(data_statistics.read(annotations), any_direction, levels=levels)
+
+
+def _suggested(annotations: Path, images: Path, folder: pathlib.Path, any_direction: bool) -> Config:
     """From the file in the folder, which is written where there is none."""
     path = folder / PRESET
     if not path.exists():
-        settings = suggestion.suggest(data_statistics.read(annotations), any_direction)
+        settings = _settings(annotations, images, any_direction)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, suggestion.as_preset(settings, os.fspath(annotations)))
         for setting in settings:

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.pixels import RGB
 from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.training.data_statistics import Statistics
+from mask_rcnn_tf.training.pixel_statistics import PixelStatistics
 
 BASE = "mask_rcnn_small"
 PIXELS = 384 * 640  # of an image in the network: what two CPU cores train on in an afternoon
@@ -39,13 +41,16 @@ class Setting:
     reason: str
 
 
-def suggest(statistics: Statistics, any_direction: bool = False, pixels: int = PIXELS) -> list[Setting]:
+def suggest(
+    statistics: Statistics, any_direction: bool = False, pixels: int = PIXELS, levels: PixelStatistics | None = None
+) -> list[Setting]:
     """What of `mask_rcnn_small` should be otherwise for some data.
 
     Args:
       statistics: of the training images.
       any_direction: whether images have no up and down (microscopy, from above, parts on a table).
       pixels: of an image in the network, at most: time and memory grow with them.
+      levels: of the training images; None: they are RGB of 8 bits.
 
     Returns:
       The settings, in the order in which they are decided.
@@ -55,8 +60,8 @@ def suggest(statistics: Statistics, any_direction: bool = False, pixels: int = P
     settings += _canvases(statistics, short_side, max_side)
     settings += _anchors(statistics.boxes_at(short_side, max_side))
     settings += _counts(statistics)
-    settings += _schedule(statistics, short_side * max_side)
-    settings += _tasks(statistics)
+    settings += _schedule(statistics, short_side * max_side, levels)
+    settings += _tasks(statistics) + _levels(levels)
     if any_direction:
         settings.append(Setting("data.right_angles", True, "the images have no up and down, as you said"))
     return [setting for setting in settings if _get(base, setting.field) != setting.value]
@@ -197,7 +202,7 @@ def _counts(statistics: Statistics) -> list[Setting]:
     return settings
 
 
-def _schedule(statistics: Statistics, pixels: int) -> list[Setting]:
+def _schedule(statistics: Statistics, pixels: int, levels: PixelStatistics | None) -> list[Setting]:
     batch = 8 if pixels <= 1.5 * 192**2 else 4
     seen = min(max(TURNS * statistics.num_images, FEWEST_IMAGES), MOST_IMAGES)
     steps = _up(seen / batch, 100)
@@ -213,8 +218,26 @@ def _schedule(statistics: Statistics, pixels: int) -> list[Setting]:
     ]
     if batch == 8:
         settings.append(Setting("train.learning_rate", 2e-3, "small images, as in mask_rcnn_shapes"))
-    if statistics.bytes <= IN_MEMORY:
-        settings.append(Setting("data.cache", True, f"decoded images take {statistics.bytes / 1e6:.0f} MB"))
+    kind = levels.kind if levels else RGB
+    decoded = statistics.pixels * kind.channels * kind.dtype.itemsize
+    if decoded <= IN_MEMORY:
+        settings.append(Setting("data.cache", True, f"decoded images take {decoded / 1e6:.0f} MB"))
+    return settings
+
+
+def _levels(levels: PixelStatistics | None) -> list[Setting]:
+    """What images of other kinds than RGB need; of RGB the preset's mean and deviation do for all."""
+    if levels is None or levels.kind.is_rgb:
+        return []
+    kind, prefix = levels.kind, "model.preprocess"
+    settings = [
+        Setting(f"{prefix}.channels", kind.channels, f"the images have {kind.channels}"),
+        Setting(f"{prefix}.bits", kind.bits, f"the images have {kind.bits}, and all are kept"),
+        Setting(f"{prefix}.mean", levels.mean, f"of each channel, in {levels.num_images} images"),
+        Setting(f"{prefix}.std", levels.std, "the standard deviation of each channel there"),
+    ]
+    if kind.bits == 16:
+        settings.append(Setting(f"{prefix}.round_resized", False, "16 bits are resized without rounding"))
     return settings
 
 

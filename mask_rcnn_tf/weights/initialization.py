@@ -10,6 +10,7 @@ from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.fields import weight_fields
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.variable_paths import stable_paths
+from mask_rcnn_tf.weights import widening
 
 # Fields that say what the weights mean: loaded into a model that differs in one, they compute something else.
 SAME_FIELDS = tuple(weight_fields(ModelConfig, "same"))
@@ -30,25 +31,28 @@ class InitReport:
       loaded: paths of the variables that were set.
       kept: paths of the variables that keep their initial values, by the reason.
       unused: paths of the saved model's variables that this model does not have.
+      widened: what became of the first convolution where images are of another kind, a line each.
     """
 
     loaded: list[str]
     kept: dict[str, list[str]]
     unused: list[str]
+    widened: list[str] = dataclasses.field(default_factory=list)
 
     def lines(self) -> list[str]:
         """The report in words, a line a reason; every variable that was not loaded is named."""
         count = len(self.loaded) + sum(map(len, self.kept.values()))
         groups = [(f"not loaded, {reason}", paths) for reason, paths in (*self.kept.items(), (UNUSED, self.unused))]
         lines = [f"{what}: {len(paths)} ({', '.join(paths)})" for what, paths in groups if paths]
-        return [f"{len(self.loaded)} of {count} variables loaded", *lines]
+        return [f"{len(self.loaded)} of {count} variables loaded", *self.widened, *lines]
 
 
 def initialize(model: MaskRCNN, source: MaskRCNN) -> InitReport:
     """Copies the weights of one model into another, by the paths of their variables.
 
     Class-dependent variables are copied only where both models have the same `class_names`; what has another shape,
-    such as an RPN head for more anchors a cell, keeps its initial values.
+    such as an RPN head for more anchors a cell, keeps its initial values. Where images have other channels or bits the
+    first convolution is made of that of RGB (`widening.widened`).
 
     Args:
       model: `MaskRCNN` to set.
@@ -69,6 +73,8 @@ def initialize(model: MaskRCNN, source: MaskRCNN) -> InitReport:
     values = dict(zip(stable_paths(source.weights), source.weights, strict=True))
     class_dependent = {path for head in model.roi_heads for path in head.class_paths()}
     report = InitReport([], {OTHER_CLASSES: [], OTHER_SHAPE: [], ABSENT: []}, [])
+    if widening.is_needed(model.config.preprocess, source.config.preprocess) and widening.FIRST in values:
+        values[widening.FIRST], report.widened = _widened(model.config, source.config, values[widening.FIRST])
     for variable, stable in zip(model.weights, stable_paths(model.weights), strict=True):
         value, path = values.pop(stable, None), variable.path
         if value is None:
@@ -84,6 +90,16 @@ def initialize(model: MaskRCNN, source: MaskRCNN) -> InitReport:
     return report
 
 
+def _widened(ours: ModelConfig, theirs: ModelConfig, kernel: Any) -> tuple[np.ndarray, list[str]]:
+    """The first convolution for our images, and what is to be said of it."""
+    kinds = ours.preprocess.pixels, theirs.preprocess.pixels
+    lines = [f"{widening.FIRST}: made for images {kinds[0]} of filters for {kinds[1]}; mean and std must be the data's"]
+    if ours.backbone.frozen_stages:
+        frozen = f"config.model.backbone.frozen_stages is {ours.backbone.frozen_stages}"
+        lines.append(f"{widening.FIRST}: {frozen}, so that it does not learn what the channels are; 0 trains it")
+    return widening.widened(np.asarray(kernel), theirs.preprocess, ours.preprocess.channels), lines
+
+
 def check_same_fields(ours: ModelConfig, theirs: ModelConfig) -> None:
     """Makes sure that weights mean the same under two configurations.
 
@@ -92,9 +108,14 @@ def check_same_fields(ours: ModelConfig, theirs: ModelConfig) -> None:
       theirs: `ModelConfig` that the weights were trained or imported with.
 
     Raises:
-      ValueError: they differ in `SAME_FIELDS`, or in norms other than kinds of batch norm.
+      ValueError: they differ in `SAME_FIELDS`, or in norms other than kinds of batch norm. Fields of pixels may differ
+        where images have other channels or bits.
     """
-    pairs = {name: (_get(ours, name), _get(theirs, name)) for name in (*SAME_FIELDS, *NORM_FIELDS)}
+    names = (*SAME_FIELDS, *NORM_FIELDS)
+    if widening.is_needed(ours.preprocess, theirs.preprocess):
+        widening.check_source(theirs.preprocess)
+        names = [name for name in names if name not in widening.PIXEL_FIELDS]
+    pairs = {name: (_get(ours, name), _get(theirs, name)) for name in names}
     different = [
         name
         for name, (our, their) in pairs.items()

@@ -124,7 +124,7 @@ def test_mistakes(tmp_path):
     with pytest.raises(ValueError, match="input is '.*text.tif'; it cannot be read"):
         rasters.Raster(tmp_path / "text.tif")
     path = write(tmp_path / "a.tif", noise())
-    with pytest.raises(ValueError, match=r"bands is \(1, 2, 4\); allowed: three numbers from 1 to 3"):
+    with pytest.raises(ValueError, match=r"bands is \(1, 2, 4\); allowed: 3 numbers from 1 to 3"):
         rasters.Raster(path, (1, 2, 4))
     with pytest.raises(ValueError, match="whose bands are float32; allowed: uint8 or uint16"):
         rasters.Raster(write(tmp_path / "f.tif", noise().astype(np.float32)))

@@ -8,10 +8,10 @@ import warnings
 import numpy as np
 import pytest
 import tensorflow as tf
-from malformed_images import png, png_of_16_bits
+from malformed_images import png, png_of_16_bits, tiff_of
 from PIL import Image, ImageOps
 
-from mask_rcnn_tf.ops import stored_images
+from mask_rcnn_tf.ops import image_bytes, stored_images
 from mask_rcnn_tf.ops.decode_image import cut_to_8_bits, decode_image
 from mask_rcnn_tf.pixels import PixelKind
 
@@ -101,23 +101,11 @@ def test_bmp_with_a_palette_and_animated_webp():
     np.testing.assert_array_equal(stored_images.pixels(stored_images.inspect(content), 1)[0], RGB)
 
 
-def tiff_of(bits, dtype, photometric):
-    """An uncompressed TIFF of zeros, 2 x 2, by hand: Pillow writes neither 16 bits of colour nor an inverted grey."""
-    channels = len(bits)
-    extra = 8 + 2 + 12 * 9 + 4  # where what does not fit into an entry begins
-    depth = (258, 3, channels, bits[0] if channels == 1 else extra)
-    rows = [(256, 3, 1, 2), (257, 3, 1, 2), depth, (259, 3, 1, 1), (262, 3, 1, photometric), (273, 4, 1, extra + 8)]
-    rows += [(277, 3, 1, channels), (279, 4, 1, sum(bits) // 2), (339, 3, 1, dtype)]
-    head = b"II*\0" + struct.pack("<IH", 8, 9) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
-    return head + struct.pack("<4H", *bits, *(0,) * (4 - channels)) + bytes(sum(bits) // 2)
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "does not decode as an image.$"),
         (b"II*\0 no image", "does not decode as an image"),
-        (tiff_of((16, 16, 16), 1, 2), "is a TIFF of mode RGB with 16/16/16 bits; allowed: 8 bits, or 16 of grey"),
         (tiff_of((32,), 3, 1), "is a TIFF of mode F with 32 bits"),
         (tiff_of((16,), 1, 0), "is a TIFF of 16 bits whose 0 is white"),
         (
@@ -177,15 +165,15 @@ def test_regular_files_only(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     for path in (tmp_path / "pipe.jpg", tmp_path, "/dev/zero"):
         with pytest.raises(ValueError, match="is no regular file"):
-            stored_images.read_bytes(path)
+            image_bytes.read_bytes(path)
     with pytest.raises(ValueError, match="there is no such file"):
-        stored_images.read_bytes(tmp_path / "none.jpg")
+        image_bytes.read_bytes(tmp_path / "none.jpg")
     with (tmp_path / "hole.jpg").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(ValueError, match="has 1099511627776 bytes; allowed: at most"):
-        stored_images.read_bytes(tmp_path / "hole.jpg")
+        image_bytes.read_bytes(tmp_path / "hole.jpg")
     with pytest.raises(ValueError, match="cannot be read"):
-        stored_images.read_bytes("nothing://bucket/a.jpg")
+        image_bytes.read_bytes("nothing://bucket/a.jpg")
 
 
 def test_a_gif_is_as_large_as_it_says():

@@ -121,7 +121,7 @@ def test_statistics_of_a_file(tmp_path):
     np.testing.assert_array_equal(found.images, [(50, 100), (60, 60)])
     np.testing.assert_array_equal(found.boxes, [(10, 20), (8, 5), (10, 10)])
     assert found.counts.tolist() == [1, 2] and found.has_masks and found.num_keypoints == 0
-    assert found.short_side == 55 and found.bytes == 3 * (5000 + 3600)
+    assert found.short_side == 55 and found.pixels == 5000 + 3600
     np.testing.assert_allclose(found.boxes_at(100), [(20, 40), (8 / 0.6, 5 / 0.6), (10 / 0.6, 10 / 0.6)])
     np.testing.assert_allclose(found.boxes_at(100, 100)[0], (10, 20))
     coco["categories"][0]["keypoints"] = ["head", "tail"]
