@@ -7,6 +7,7 @@ issue 42033). On a GPU the additions are atomic, and TensorFlow's own is used.
 
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.gradients import with_gradient
 from mask_rcnn_tf.ops.shapes import sizes
 
 
@@ -26,15 +27,17 @@ def crop_and_resize(image: tf.Tensor, boxes: tf.Tensor, box_indices: tf.Tensor, 
     """
     if image.dtype != tf.float32 or tf.config.get_visible_devices("GPU"):
         return tf.image.crop_and_resize(image, boxes, box_indices, crop_size)
+    side = tf.get_static_value(crop_size)
+    if side is not None:  # known sides stay known
+        return with_gradient(_cropped, image, boxes, box_indices, crop_size=tuple(side.tolist()))
+    return with_gradient(_cropped, image, boxes, box_indices, crop_size)
 
-    @tf.custom_gradient
-    def cropped(image):
-        def gradient(upstream):
-            return image_gradient(upstream, boxes, box_indices, crop_size, sizes(image))
 
-        return tf.image.crop_and_resize(image, boxes, box_indices, crop_size), gradient
+def _cropped(image, boxes, box_indices, crop_size):
+    def gradient(upstream):
+        return image_gradient(upstream, boxes, box_indices, tf.convert_to_tensor(crop_size), sizes(image))
 
-    return cropped(image)
+    return tf.image.crop_and_resize(image, boxes, box_indices, crop_size), gradient
 
 
 def image_gradient(

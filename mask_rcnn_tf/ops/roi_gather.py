@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.gradients import with_gradient
 from mask_rcnn_tf.ops.roi_regions import Regions, RoiAlignOptions, adaptive_grid, to_regions
 
 
@@ -30,24 +31,16 @@ def prepare(features: Sequence[tf.Tensor]) -> FlatPyramid:
     """Flattens levels, float32 or bfloat16 [B, Hl, Wl, C], finest first."""
     channels = features[0].shape[3]
     pixels = tf.concat([tf.reshape(level, [-1, channels]) for level in features], axis=0)
-    return FlatPyramid(_summed(pixels), tf.stack([tf.shape(level)[:3] for level in features]))
+    return FlatPyramid(with_gradient(_summed, pixels), tf.stack([tf.shape(level)[:3] for level in features]))
 
 
-@tf.custom_gradient
-def _summed(pixels: tf.Tensor):
-    """The pixels; gradients of all gathers from them are added up here, in float32, before they are taken apart.
+def _summed(pixels):
+    """The pixels; gradients of all gathers from them are added up before they are taken apart.
 
     TensorFlow would split those of `tf.gather`, 800,000 rows of a batch, by level with a `where`: their number is not
-    known in advance, so that XLA sorts and copies all of them for each level.
+    known in advance, so that XLA sorts and copies all of them for each level. A function's gradients are no slices.
     """
-
-    def gradient(upstream):
-        if not isinstance(upstream, tf.IndexedSlices):
-            return upstream
-        values = tf.cast(upstream.values, tf.float32)
-        return tf.cast(tf.math.unsorted_segment_sum(values, upstream.indices, tf.shape(pixels)[0]), pixels.dtype)
-
-    return tf.identity(pixels), gradient
+    return tf.identity(pixels), lambda upstream: upstream
 
 
 def pool(
@@ -61,11 +54,23 @@ def pool(
     """The mean (or the highest) of the samples of a bin, one (row, column) of its grid at a time: `roi_align.pool`."""
     limits = tf.cast(pyramid.shapes[:, 1:], tf.float32)
     regions = to_regions(limits, rois, batch_indices, level_indices, options)
-    corner, ratio = _corner_indices(pyramid.shapes, regions), options.sampling_ratio
-    if ratio:
-        grid = tf.fill(tf.shape(regions.size), ratio)
+    if options.sampling_ratio:
+        grid = tf.fill(tf.shape(regions.size), options.sampling_ratio)
     else:
         grid = tf.minimum(adaptive_grid(regions, output_size), options.max_sampling)
+    pixels = pyramid.pixels
+    if options.reduction == "max":
+        corner, over_samples = _corner_indices(pyramid.shapes, regions), _samples(regions, grid, output_size, options)
+        lowest = tf.fill([tf.shape(grid)[0], *output_size, pixels.shape[1]], -float("inf"))
+        return over_samples(functools.partial(_highest, pixels, corner), lowest)
+    count = tf.cast(tf.maximum(grid[:, 0] * grid[:, 1], 1), tf.float32)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    constants = {"output_size": tuple(output_size), "options": options}
+    return with_gradient(_total, pixels, pyramid.shapes, grid, *regions, **constants) / count
+
+
+def _samples(regions, grid, output_size, options):
+    """Returns a function that goes through the samples of all bins, one of each bin at a time."""
+    ratio = options.sampling_ratio
 
     def over_samples(step, total):
         """The total after `step(total, y, x, exists)` for each sample of a bin; `exists` is bool [n]."""
@@ -85,37 +90,31 @@ def pool(
             maximum_iterations=side * side,
         )[1]
 
-    shape, pixels = [tf.shape(grid)[0], *output_size, pyramid.pixels.shape[1]], pyramid.pixels
-    if options.reduction == "max":
-        return over_samples(functools.partial(_highest, pixels, corner), tf.fill(shape, -float("inf")))
-    count = tf.cast(tf.maximum(grid[:, 0] * grid[:, 1], 1), tf.float32)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    return _sum(pixels, corner, over_samples, shape) / count
+    return over_samples
 
 
-def _sum(pixels, corner, over_samples, shape):
+def _total(pixels, shapes, grid, *regions, output_size, options):
     """The sum of the samples, with a gradient that adds each corner's share to the pyramid.
 
     TensorFlow would join the gradients of all gathers, 800,000 rows, before it adds them up: that was a third of a
     training step on a GPU.
     """
+    regions = Regions(*regions)
+    corner, over_samples = _corner_indices(shapes, regions), _samples(regions, grid, output_size, options)
 
-    @tf.custom_gradient
-    def total_of(pixels):
-        def add(total, y, x, _):
-            return total + _bilinear(pixels, corner, y, x)
+    def add(total, y, x, _):
+        return total + _bilinear(pixels, corner, y, x)
 
-        def gradient(upstream):
-            def scatter(total, y, x, _):
-                for indices, weights in _corners(corner, y, x):
-                    shares = upstream * weights[..., tf.newaxis]
-                    total = tf.tensor_scatter_nd_add(total, indices[..., tf.newaxis], shares)
-                return total
+    def gradient(upstream):
+        def scatter(total, y, x, _):
+            for indices, weights in _corners(corner, y, x):
+                shares = upstream * weights[..., tf.newaxis]
+                total = tf.tensor_scatter_nd_add(total, indices[..., tf.newaxis], shares)
+            return total
 
-            return tf.cast(over_samples(scatter, tf.zeros(tf.shape(pixels))), pixels.dtype)
+        return tf.cast(over_samples(scatter, tf.zeros(tf.shape(pixels))), pixels.dtype)
 
-        return over_samples(add, tf.zeros(shape)), gradient
-
-    return total_of(pixels)
+    return over_samples(add, tf.zeros([tf.shape(grid)[0], *output_size, pixels.shape[1]])), gradient
 
 
 def _highest(pixels, corner, total, y: "_Axis", x: "_Axis", exists):

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.gradients import with_gradient
 from mask_rcnn_tf.ops.roi_gather import FlatPyramid
 from mask_rcnn_tf.ops.roi_regions import quantize
 
@@ -39,7 +40,7 @@ def pool(
     columns = _bins(start[:, 1], size[:, 1], output_size[1], shapes[:, 2])
     offsets = tf.cumsum(tf.reduce_prod(pyramid.shapes, 1), exclusive=True)
     first = tf.gather(offsets, level_indices) + batch_indices * shapes[:, 1] * shapes[:, 2]
-    return _highest(pyramid.pixels, first, shapes[:, 2], rows, columns)
+    return with_gradient(_highest, pyramid.pixels, first, shapes[:, 2], *rows, *columns)
 
 
 def _bins(start, size, bins, limit):
@@ -51,35 +52,30 @@ def _bins(start, size, bins, limit):
     return tuple(tf.cast(tf.clip_by_value(edge + start[:, tf.newaxis], 0.0, limit), tf.int32) for edge in edges)
 
 
-def _highest(pixels, first, width, rows, columns):
+def _highest(pixels, first, width, top, bottom, left, right):
     """The highest of pixels [P, C] in each bin; the gradient of a loop would store each of its rounds."""
-    (top, bottom), (left, right) = rows, columns
     height, breadth = (tf.reduce_max(end - begin) for begin, end in ((top, bottom), (left, right)))
     is_empty = ((bottom <= top)[:, :, tf.newaxis] | (right <= left)[:, tf.newaxis, :])[..., tf.newaxis]
 
-    @tf.custom_gradient
-    def highest(pixels):
-        def look(index, best, place):
-            # Beyond a bin's end its last pixel is looked at again: a maximum does not mind.
-            y = tf.maximum(tf.minimum(top + index // breadth, bottom - 1), 0)
-            x = tf.maximum(tf.minimum(left + index % breadth, right - 1), 0)
-            at = (first[:, tf.newaxis] + y * width[:, tf.newaxis])[:, :, tf.newaxis] + x[:, tf.newaxis, :]
-            values = tf.cast(tf.gather(pixels, at), tf.float32)
-            higher = values > best
-            return index + 1, tf.where(higher, values, best), tf.where(higher, at[..., tf.newaxis], place)
+    def look(index, best, place):
+        # Beyond a bin's end its last pixel is looked at again: a maximum does not mind.
+        y = tf.maximum(tf.minimum(top + index // breadth, bottom - 1), 0)
+        x = tf.maximum(tf.minimum(left + index % breadth, right - 1), 0)
+        at = (first[:, tf.newaxis] + y * width[:, tf.newaxis])[:, :, tf.newaxis] + x[:, tf.newaxis, :]
+        values = tf.cast(tf.gather(pixels, at), tf.float32)
+        higher = values > best
+        return index + 1, tf.where(higher, values, best), tf.where(higher, at[..., tf.newaxis], place)
 
-        shape = [tf.shape(top)[0], top.shape[1], left.shape[1], pixels.shape[1]]
-        begin = (0, tf.fill(shape, -float("inf")), tf.zeros(shape, tf.int32))
-        _, best, place = tf.while_loop(lambda index, *_: index < height * breadth, look, begin)
-        best = tf.where(is_empty, 0.0, best)
+    shape = [tf.shape(top)[0], top.shape[1], left.shape[1], pixels.shape[1]]
+    begin = (0, tf.fill(shape, -float("inf")), tf.zeros(shape, tf.int32))
+    _, best, place = tf.while_loop(lambda index, *_: index < height * breadth, look, begin)
+    best = tf.where(is_empty, 0.0, best)
 
-        def gradient(upstream):
-            upstream = tf.where(is_empty, 0.0, upstream)
-            channels = tf.broadcast_to(tf.range(pixels.shape[1]), tf.shape(place))
-            at = tf.reshape(place * pixels.shape[1] + channels, [-1])
-            flat = tf.math.unsorted_segment_sum(tf.reshape(upstream, [-1]), at, tf.size(pixels))
-            return tf.cast(tf.reshape(flat, tf.shape(pixels)), pixels.dtype)
+    def gradient(upstream):
+        upstream = tf.where(is_empty, 0.0, upstream)
+        channels = tf.broadcast_to(tf.range(pixels.shape[1]), tf.shape(place))
+        at = tf.reshape(place * pixels.shape[1] + channels, [-1])
+        flat = tf.math.unsorted_segment_sum(tf.reshape(upstream, [-1]), at, tf.size(pixels))
+        return tf.cast(tf.reshape(flat, tf.shape(pixels)), pixels.dtype)
 
-        return best, gradient
-
-    return highest(pixels)
+    return best, gradient

@@ -13,6 +13,7 @@ from mask_rcnn_tf.models.heads.base import LossSums, Pool, RoiHead
 from mask_rcnn_tf.models.pooler import Pooler
 from mask_rcnn_tf.models.steps import Step, Tensors
 from mask_rcnn_tf.ops import boxes as box_ops
+from mask_rcnn_tf.ops.gradients import with_gradient
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -142,8 +143,8 @@ def scale_gradient(values: tf.Tensor, factor: float) -> tf.Tensor:
     Source: `detectron2/modeling/roi_heads/cascade_rcnn.py`, _ScaleGradient.
     """
 
-    @tf.custom_gradient
-    def scaled(values):
-        return tf.identity(values), lambda gradient: gradient * factor
+    return with_gradient(_scaled, values, factor=factor)
 
-    return scaled(values)
+
+def _scaled(values, factor):
+    return tf.identity(values), lambda gradient: gradient * factor
