@@ -168,7 +168,9 @@ def test_what_is_left_out_is_named(folder):
     ]
     coco, lost, _ = read("label_studio", write(folder / "e.json", tasks))
     assert len(coco["annotations"]) == 1 and sum(map(len, lost.values())) == len(bad) + 5
-    assert lost["region of type 'keypointlabels', which has no area"] == ["task 1 (a.png): region 2 ('Dx_aB91ISN')"]
+    tied = "keypoint in no object and tied to none: whose it is cannot be told"
+    assert lost[tied] == ["task 1 (a.png): region 2 ('Dx_aB91ISN'): x 0.8, y 0.6"]
+    assert lost["relation of other things than a keypoint and a region"] == ["task 1"]
     assert lost["task without a finished annotation, taken as not labelled"] == ["task 3"]
     assert lost["brush RLE of another size than the image"][1].endswith("16 values, not 4 * 60 * 80")
     assert lost["image that is annotated twice"] == ["task 4: a.png"] and rows(coco, "a.png")
@@ -179,7 +181,7 @@ def test_what_is_left_out_is_named(folder):
     [
         ({}, "is no list of tasks"),
         ([1], "is no list of tasks"),
-        ([{"image": "a.png", "label": []}], "without annotations; allowed: .* as JSON, not JSON-MIN"),
+        ([{"image": "a.png", "label": []}], "without annotations; allowed: .* as JSON or JSON-MIN"),
         ("[", "it is not JSON"),
     ],
 )
