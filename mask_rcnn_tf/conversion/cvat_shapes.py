@@ -118,7 +118,8 @@ def _mask(child: Element, image_shape: tuple[int, int]) -> dict:
     if not (0 < height <= 2 * image_shape[0] and 0 < width <= 2 * image_shape[1]):
         raise Rejected("mask with a window that is none", f"width {width}, height {height}")
     counts = np.array([_number(text) for text in child.get("rle", "").split(",")])
-    if (counts % 1 != 0).any() or (counts < 0).any() or counts.sum() != width * height:
+    is_whole = np.isfinite(counts).all() and (counts == np.round(counts)).all() and (counts >= 0).all()
+    if not is_whole or counts.sum() != width * height:
         came = f"to {counts.sum():g}, not {width} * {height}"
         raise Rejected("RLE counts do not add up to the mask's window", came)
     values = np.arange(len(counts)) % 2 == 1
@@ -132,8 +133,10 @@ def _skeleton(child: Element, category: str, where: str, joints: dict) -> Labell
     places = {}
     for point in child.iter("points"):
         if point.get("outside", "0") != "1":
-            ((x, y),) = _points(point)[:1] or [(0.0, 0.0)]
-            places[point.get("label", "")] = (x, y, 1 if point.get("occluded") == "1" else 2)
+            found = outlines.points(_points(point), "point of a skeleton")
+            if len(found) != 1:
+                raise Rejected("skeleton with a point of another number of places than 1", f"it has {len(found)}")
+            places[point.get("label", "")] = (*found[0].tolist(), 1 if point.get("occluded") == "1" else 2)
         if point.get("label", "") not in names and len(names) < MOST_JOINTS:
             names.append(point.get("label", ""))  # of a file without its labels
     if not places:

@@ -123,7 +123,7 @@ def _object(words: list[str], where: str, sheet: Sheet) -> LabelledObject:
 
 def _check(values: np.ndarray):
     if values.min() < -BEYOND or values.max() > 1 + BEYOND:
-        extreme = values[np.abs(values - 0.5).argmax()]
+        extreme = values.flat[np.abs(values - 0.5).argmax()]
         raise Rejected("places that are no shares of the image's sides", f"one is {extreme:g}; allowed: 0 to 1")
 
 

@@ -101,7 +101,7 @@ class Areas:
     def _holds(self, item: LabelledObject, ends: np.ndarray | None, x: float, y: float) -> bool:
         if ends is None:
             left, top, width, height = item.box
-            return left <= x <= left + width and top <= y <= top + height
+            return min(width, height) > 0 and left <= x <= left + width and top <= y <= top + height
         height, width = self._size
         if not (0 <= x < width and 0 <= y < height):
             return False

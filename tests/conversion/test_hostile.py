@@ -4,6 +4,8 @@ import copy
 import json
 import os
 import time
+import traceback
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -37,6 +39,9 @@ def labelme():
     shape = {"label": "dog", "points": SQUARE, "group_id": None, "shape_type": "polygon", "flags": {}}
     shapes = [shape, shape | {"shape_type": "rectangle", "points": SQUARE[:2]}, shape | {"group_id": 1}]
     shapes += [shape | {"shape_type": "mask", "points": SQUARE[::2], "mask": "iVBORw0KGgo="}]
+    shapes += [
+        shape | {"shape_type": "point", "points": [[4, 5]], "group_id": 1, "label": "nose", "flags": {"occluded": True}}
+    ]
     return {"version": "5.5.0", "shapes": shapes, "imagePath": "a.png", "imageHeight": 15, "imageWidth": 20}
 
 
@@ -61,6 +66,13 @@ def label_studio():
     values += [("brushlabels", {"rle": [0, 0, 4, 176, 57, 27, 252, 255, 1, 2], "format": "rle"})]
     values += [("ellipselabels", {"x": 50, "y": 50, "radiusX": 9, "radiusY": 5})]
     regions = [size | {"type": kind, "value": value | {kind: ["dog"]}} for kind, value in values]
+    points = [("p", {"parentID": "x"}), ("q", {}), ("r", {})]
+    value = {"x": 3, "y": 4, "width": 1}
+    regions += [
+        size | {"id": name, "type": "keypointlabels", "value": value | {"keypointlabels": [name]}} | more
+        for name, more in points
+    ]
+    regions += [{"type": "relation", "from_id": "q", "to_id": "x"}]
     return [
         {
             "id": 1,
@@ -68,6 +80,15 @@ def label_studio():
             "annotations": [{"result": regions, "was_cancelled": False}],
         }
     ]
+
+
+def json_min():
+    (task,) = label_studio()
+    record = {"id": 1, "image": "/data/upload/1/a.png", "annotator": 1, "annotation_id": 3, "kind": "good"}
+    for row in task["annotations"][0]["result"][:-1]:
+        sides = {side: row[side] for side in ("original_width", "original_height")}
+        record.setdefault(f"{row['type'][:5]} tag", []).append(row["value"] | sides)
+    return [record, record | {"id": 2, "image": "no.png"}]
 
 
 def coco():
@@ -121,6 +142,7 @@ def survives(source, path, **options):
         outcome = "read"
     except ValueError as error:
         assert type(error) is ValueError and "\n" not in str(error) and str(error)[-1] in ".)", error
+        assert traceback.extract_tb(error.__traceback__)[-1].line.startswith("raise "), error  # by us, on purpose
         outcome = "refused"
     assert time.process_time() - began < 5
     return outcome
@@ -132,6 +154,7 @@ def survives(source, path, **options):
         (labelme, "labelme", ""),
         (via, "via", "f.json"),
         (label_studio, "label_studio", "f.json"),
+        (json_min, "label_studio", "f.json"),
         (coco, "coco", "f.json"),
     ],
 )
@@ -149,6 +172,17 @@ XML = """<annotations><version>1.1</version><meta><labels><label><name>dog</name
 <box label="dog" xtl="1" ytl="2" xbr="9" ybr="9" rotation="3"/>
 <mask label="dog" rle="0,4" left="1" top="1" width="2" height="2"/>
 <skeleton label="fish"><points label="a" outside="0" occluded="0" points="1,2"/></skeleton></image></annotations>"""
+VIDEO = """<annotations><version>1.1</version><meta><project><tasks><task><size>3</size><mode>interpolation</mode>
+<subset>Train</subset><start_frame>0</start_frame><stop_frame>2</stop_frame><frame_filter>step=1</frame_filter>
+<original_size><width>20</width><height>15</height></original_size></task></tasks></project></meta>
+<track id="0" label="dog" subset="Train" group_id="1"><box frame="0" keyframe="1" outside="0" xtl="1" ytl="2" xbr="9"
+ybr="9"/><box frame="2" keyframe="0" outside="1" xtl="1" ytl="2" xbr="9" ybr="9"/></track>
+<track id="1" label="fish" subset="Train"><skeleton frame="0" keyframe="1"><points label="a" keyframe="1" outside="0"
+occluded="0" points="1,2"/><points label="b" outside="0" points="5,9"/></skeleton></track>
+<track id="2" label="dog" subset="Train"><mask frame="1" keyframe="1" outside="0" rle="0,4" left="1" top="1" width="2"
+height="2"/></track></annotations>"""
+POSES = "0 0.5 0.5 0.4 0.4 0.3 0.4 2 0.5 0.5 1\n1 0.5 0.5 0.2 0.2 0 0 0 0.5 0.5 1\n"
+POSE_DATA = "kpt_shape: [2, 3]\nkpt_names:\n  0: [a, b]\n  1: [c, d]\nflip_idx: [0, 1]\nnames:\n  0: dog\n  1: cat\n"
 VOC = """<annotation><filename>a.png</filename><size><width>20</width><height>15</height></size><object><name>dog</name>
 <bndbox><xmin>2</xmin><ymin>3</ymin><xmax>10</xmax><ymax>9</ymax></bndbox></object></annotation>"""
 YOLO = "0 0.1 0.2 0.5 0.2 0.5 0.6 0.1 0.6\n1 0.5 0.5 0.2 0.2\n"
@@ -182,21 +216,62 @@ def scratched(content, random):
     "source, name, text",
     [
         ("cvat", "f.xml", XML),
+        ("cvat", "f.xml", VIDEO),
         ("voc", "f.xml", VOC),
         ("yolo", "a.txt", YOLO),
         ("yolo", "data.yaml", DATA),
+        ("yolo", "a.txt", POSES),
+        ("yolo", "data.yaml", POSE_DATA),
         ("via", "f.csv", CSV),
     ],
 )
 def test_text(tmp_path, source, name, text):
     random = np.random.default_rng(11)
     photo(tmp_path / "a.png")
+    is_pose = text in (POSES, POSE_DATA)
     if source == "yolo":
-        write(tmp_path / "data.yaml", DATA), write(tmp_path / "a.txt", YOLO)
+        write(tmp_path / "data.yaml", POSE_DATA if is_pose else DATA)
+        write(tmp_path / "a.txt", POSES if is_pose else YOLO)
+    for number in range(3) if text is VIDEO else ():
+        photo(tmp_path / f"Train/frame_{number:06}.png")
     outcomes = []
     for _ in range(2 * MUTATIONS):
         write(tmp_path / name, scratched(text.encode(), random))
         outcomes.append(survives(source, tmp_path if source != "via" else tmp_path / name))
+    assert "read" in outcomes
+
+
+ODD_TEXTS = ["", "-1", "nan", "1e308", "x", "9" * 5000, "1,2;3", "1,2", "0,inf", "🙂", "../../x", "0", "annotation"]
+
+
+def torn(text, random):
+    """XML with attributes, texts and elements replaced, taken away or doubled; it stays XML."""
+    root = ElementTree.fromstring(text)
+    for _ in range(random.integers(1, 4)):
+        parents = list(root.iter())
+        parent = parents[random.integers(len(parents))]
+        odd, choice = ODD_TEXTS[random.integers(len(ODD_TEXTS))], random.integers(8)
+        if choice < 5 and parent.attrib:
+            name = sorted(parent.attrib)[random.integers(len(parent.attrib))]
+            parent.attrib.pop(name) if choice == 0 else parent.set(name, odd)
+        elif choice == 5 and len(parent):
+            parent.remove(parent[random.integers(len(parent))])
+        elif choice == 6 and len(parent):
+            parent.append(copy.deepcopy(parent[random.integers(len(parent))]))
+        elif not len(parent):
+            parent.text = odd
+    return ElementTree.tostring(root)
+
+
+@pytest.mark.parametrize("text", [XML, VIDEO, VOC], ids=["cvat", "video", "voc"])
+def test_xml(tmp_path, text):
+    random, outcomes = np.random.default_rng(17), []
+    photo(tmp_path / "a.png")
+    for number in range(3):
+        photo(tmp_path / f"Train/frame_{number:06}.png")
+    for _ in range(2 * MUTATIONS):
+        write(tmp_path / "f.xml", torn(text, random))
+        outcomes.append(survives("voc" if text is VOC else "cvat", tmp_path))
     assert "read" in outcomes
 
 
@@ -277,3 +352,27 @@ def test_what_is_no_file_of_it(tmp_path, source, kind):
     with pytest.raises(ValueError) as raised:
         formats.convert(source, str(path), "coco", str(tmp_path / "out.json"), Options())
     assert "\n" not in str(raised.value) and str(path) in str(raised.value)
+
+
+def test_a_video_with_numbers_that_are_huge(tmp_path):
+    """Frames are looked up among the images that are there: nothing is counted through."""
+    for number in range(3):
+        photo(tmp_path / f"Train/frame_{number:06}.png")
+    huge = VIDEO.replace("<size>3<", "<size>999999999999<").replace("step=1", "step=999999999")
+    huge = huge.replace('frame="2"', 'frame="999999999999"').replace('outside="1"', 'outside="0"')
+    write(tmp_path / "f.xml", huge)
+    assert survives("cvat", tmp_path) == "read"
+    task = huge[huge.index("<task>") : huge.index("</tasks>")]
+    write(tmp_path / "f.xml", huge.replace(task, task * 2000))
+    assert survives("cvat", tmp_path) == "read"
+
+
+def test_points_and_objects_of_one_group_without_end(tmp_path):
+    photo(tmp_path / "a.png")
+    shape = {"label": "dog", "points": SQUARE, "group_id": 1, "shape_type": "polygon"}
+    point = {"shape_type": "point", "points": [[4, 5]], "group_id": 1}
+    points = [point | {"label": f"joint {number}"} for number in range(3000)]
+    write(tmp_path / "f.json", {"shapes": [shape, *points], "imagePath": "a.png"})
+    found, lost, _ = read("labelme", tmp_path)
+    assert len(found["categories"][0]["keypoints"]) == 1000
+    assert [len(lines) for lines in lost.values()] == [2000]
