@@ -28,7 +28,7 @@ NUMBER = re.compile(r"[0-9]+$")  # at the end of a name without its suffix
 STEP = re.compile(r"step\s*=\s*([1-9][0-9]{0,8})")
 DEFAULT = "default"  # the subset of tasks of a project that have none
 MOST_DIGITS = 12  # of a frame
-UNNAMED = "frame of a task of images, whose names 'CVAT for video' has not: export it as 'CVAT for images 1.1'"
+UNNAMED = "frame of a task of images, whose names 'CVAT for video' does not have: export it as 'CVAT for images 1.1'"
 BETWEEN = "frame inside a track that does not list it: deleted in CVAT, or of a file that has keyframes alone"
 INTERPOLATED = "objects lie between keyframes, where CVAT interpolated them"
 
@@ -77,6 +77,8 @@ def frames(
     Raises:
       ValueError: the images count from 1.
     """
+    for tag in root.iterfind("tag"):
+        report.lose(Rejected("tag of a whole image"), f"frame {shown(tag.get('frame')):.40}")
     shapes, gaps = _tracks(root, split, report)
     clips = _clips(root, report)
     numbered = Numbered(images.names, {track.get("subset", "") for track in root.iter("track")} | set(clips))

@@ -22,9 +22,10 @@ RELATION = "relation"
 
 
 def is_keypoint(value: dict) -> bool:
-    """Whether the value of a result is a point: it has a place, and nothing that has an area."""
-    named = label_key(value) in ("keypointlabels", "labels")
-    return named and {"x", "y"} <= set(value) and not {"height", "radiusX", "points", "rle"} & set(value)
+    """Whether the value of a result is a point: it is labelled as one, or by a tag of its own and has no area."""
+    has_area = bool({"height", "radiusX", "points", "rle"} & set(value))
+    named = label_key(value)
+    return {"x", "y"} <= set(value) and (named == "keypointlabels" or (named == "labels" and not has_area))
 
 
 def owned(

@@ -11,11 +11,11 @@ from PIL import Image
 from mask_rcnn_tf.coco.errors import Rejected
 from mask_rcnn_tf.coco.segmentation import polygons
 from mask_rcnn_tf.conversion import writing
-from mask_rcnn_tf.conversion.from_labelme import OCCLUDED
 from mask_rcnn_tf.conversion.image_folder import stem
 from mask_rcnn_tf.conversion.labelled import LabelledData, LabelledImage, LabelledObject, Report
 
 VERSION = "5.5.0"  # LabelMe compares the first digit; masks are known since the end of 2023
+OCCLUDED = "occluded"  # flag of a point, as `from_labelme` has it; LabelMe itself has no word for it, and keeps flags
 
 
 def write(data: LabelledData, folder: pathlib.Path, report: Report):

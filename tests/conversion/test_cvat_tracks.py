@@ -169,7 +169,9 @@ def test_groups_and_what_is_left_out(tmp_path):
     bad = [shape("polyline", 0, SQUARE), shape("box", "x", BOX), shape("box", -1, BOX), shape("box", "9" * 5000, BOX)]
     bad += [shape("polygon", 0, 'points="1,1"'), shape("cuboid", 1, ""), "<box/>", '<skeleton frame="1" keyframe="1"/>']
     odd = task(2, more="<original_size><width>x</width><height>15</height></original_size>")
-    coco, lost, _ = read("cvat", export(tmp_path, *pair, track(*bad, number=5), meta=odd))
+    tag = '<tag label="dog" frame="1"/>'  # as other programs write them; CVAT's export for video has none
+    coco, lost, _ = read("cvat", export(tmp_path, *pair, track(*bad, number=5), tag, meta=odd))
+    assert lost.pop("tag of a whole image") == ["frame '1'"]
     assert len(coco["annotations"]) == 1 and len(coco["annotations"][0]["segmentation"]) == 2
     assert sum(map(len, lost.values())) == len(bad) + 1
     assert lost["shape of type 'polyline', which has no area"] == ["frame_000000.PNG: track '5': polyline 1 ('dog')"]

@@ -45,6 +45,8 @@ def test_a_keypoint_is_of_its_parent_then_of_its_relation_then_of_what_it_lies_i
     assert dog["keypoints"] == [23.5, 29.5, 2, 0, 0, 0, 55.5, 17.5, 2] and dog["num_keypoints"] == 2
     assert cat["keypoints"] == [0, 0, 0, 15.5, 17.5, 2, 0, 0, 0]
     assert dog["segmentation"] == [[8, 12, 40, 12, 40, 36, 8, 36]]
+    points[0]["value"]["height"] = 2  # as models that label beforehand write it
+    points[2] |= {"type": "labels", "value": {"x": 30, "y": 50, "width": 0.5, "labels": ["eye"]}}
     coco, lost = found(folder, first, second, *points, relation("one", "t"))
     assert [row["keypoints"] for row in coco["annotations"]] == [dog["keypoints"], cat["keypoints"]] and not lost
 
