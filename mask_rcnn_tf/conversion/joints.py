@@ -46,18 +46,19 @@ def attach(owned: list[tuple[LabelledObject, Joint]], data: LabelledData, report
     for item, joint in owned:
         joints[id(item)].append(joint)
     places = {key: _single(found, report) for key, found in joints.items()}
-    names = sorted({name for found in places.values() for name in found})
-    for joint in [joint for found in places.values() for joint in found.values() if joint.name in names[MOST_NAMES:]]:
-        report.lose(Rejected(f"keypoint of a name beyond the first {MOST_NAMES}"), joint.where)
-    names = names[:MOST_NAMES]
+    every = sorted({name for found in places.values() for name in found})
+    names, beyond = every[:MOST_NAMES], set(every[MOST_NAMES:])
     for key, found in places.items():
-        rows = [
-            (found[name].x - 0.5, found[name].y - 0.5, found[name].seen) if name in found else (0, 0, 0)
-            for name in names
-        ]
-        objects[key].keypoints = tuple(float(value) for row in rows for value in row)
-    if names:
-        data.keypoints = {item.category: (names, []) for item in objects.values()}
+        for name in beyond & set(found):
+            report.lose(Rejected(f"keypoint of a name beyond the first {MOST_NAMES}"), found.pop(name).where)
+        if found:
+            data.keypoints[objects[key].category] = (names, [])
+            objects[key].keypoints = tuple(value for name in names for value in _columns(found.get(name)))
+
+
+def _columns(joint: Joint | None) -> tuple[float, float, int]:
+    """COCO's x, y, v: it counts from centres of pixels."""
+    return (joint.x - 0.5, joint.y - 0.5, joint.seen) if joint else (0.0, 0.0, 0)
 
 
 def _single(joints: list[Joint], report: Report) -> dict[str, Joint]:

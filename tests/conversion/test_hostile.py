@@ -272,4 +272,4 @@ def test_points_and_objects_of_one_group_without_end(tmp_path):
     write(tmp_path / "f.json", {"shapes": [shape, *points], "imagePath": "a.png"})
     found, lost, _ = read("labelme", tmp_path)
     assert len(found["categories"][0]["keypoints"]) == 1000
-    assert [len(lines) for lines in lost.values()] == [2000]
+    assert {kind: len(lines) for kind, lines in lost.items()} == {"keypoint of a name beyond the first 1000": 2000}
