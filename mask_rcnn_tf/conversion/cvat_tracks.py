@@ -79,8 +79,8 @@ def frames(
     """
     for tag in root.iterfind("tag"):
         report.lose(Rejected("tag of a whole image"), f"frame {shown(tag.get('frame')):.40}")
-    shapes, gaps = _tracks(root, split, report)
     clips = _clips(root, report)
+    shapes, gaps = _tracks(root, clips, split, report)
     numbered = Numbered(images.names, {track.get("subset", "") for track in root.iter("track")} | set(clips))
     clips = {subset: found for subset, found in clips.items() if split in ("", subset)}
     _check_first(numbered, clips, images)
@@ -105,8 +105,10 @@ def frames(
     return found
 
 
-def _tracks(root: Element, split: str, report: Report) -> tuple[dict[Frame, list[Shape]], list[tuple[Frame, Frame]]]:
-    """(shapes of each frame in which one is seen, pairs of frames between which a track is seen and lists none)."""
+def _tracks(
+    root: Element, clips: dict[str, list[Clip]], split: str, report: Report
+) -> tuple[dict[Frame, list[Shape]], list[tuple[Frame, Frame]]]:
+    """(shapes of each frame in which one is seen, pairs of frames between which a track is there and lists none)."""
     shapes: dict[Frame, list[Shape]] = defaultdict(list)
     gaps, interpolated = [], 0
     for track in root.iter("track"):
@@ -125,11 +127,23 @@ def _tracks(root: Element, split: str, report: Report) -> tuple[dict[Frame, list
             if seen[frame]:
                 shapes[frame].append(Shape(element, where, track.get("label"), group))
                 interpolated += element.get("keyframe") == "0"
-        listed = sorted(seen)
-        gaps += [pair for pair in zip(listed, listed[1:], strict=False) if seen[pair[0]]]
+        gaps += _gaps(seen, clips)
     if interpolated:
         report.note(INTERPOLATED, interpolated)
     return shapes, gaps
+
+
+def _gaps(seen: dict[Frame, bool], clips: dict[str, list[Clip]]) -> list[tuple[Frame, Frame]]:
+    """Pairs of frames between which a track is there and lists none.
+
+    A track goes on until it lists a frame in which it is outside, or to the end of its task. A shape of one frame is
+    a track too, whose end CVAT leaves out near the end of a video.
+    """
+    listed = sorted(seen)
+    pairs = list(zip(listed, listed[1:], strict=False))
+    if pairs and (clip := _clip_of(listed[-1], clips)):
+        pairs.append((listed[-1], Frame(clip.subset, clip.numbers.stop)))
+    return [pair for pair in pairs if seen[pair[0]]]
 
 
 def _whole(text: str | None) -> int:

@@ -113,6 +113,17 @@ def test_frames_that_a_track_passes_over_are_left_out(tmp_path):
     assert lines == ["frame 1: frame_000001.PNG; 0 objects", "frame 2: frame_000002.PNG; 1 objects"]
 
 
+def test_a_track_without_an_end_goes_on_to_the_end_of_its_task(tmp_path):
+    """As CVAT takes it; a shape of one frame is no such track, though its end is left out near that of the video."""
+    frames(tmp_path, 0, 1, 2, 3, 4)
+    going, single = track(shape("box", 0, BOX), shape("box", 1, BOX)), track(shape("box", 1, BOX), number=1)
+    coco, lost, _ = read("cvat", export(tmp_path, going, single, meta=task(4)))
+    assert names(coco) == [f"frame_{number:06}.PNG" for number in (0, 1)]
+    assert [line[:7] for lines in lost.values() for line in lines] == ["frame 2", "frame 3"]
+    coco, lost, _ = read("cvat", export(tmp_path, single, meta=task(4)))
+    assert len(names(coco)) == 4 and len(coco["annotations"]) == 1 and not lost
+
+
 def test_steps_starts_and_names_of_one_s_own(tmp_path):
     frames(tmp_path, *range(8, 20), name="shots/video-2_{}.jpg")
     moving = track(*(shape("box", frame, BOX) for frame in (10, 15)))
