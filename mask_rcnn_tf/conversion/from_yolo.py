@@ -49,10 +49,7 @@ def read(path: pathlib.Path, options: Options, report: Report) -> LabelledData:
     folder, found = find_data_file(path)
     images = ImageFolder(options.images or folder)
     data = LabelledData(images.root, categories=found.names)
-    if found.keypoints:
-        joints = [f"keypoint {number}" for number in range(1, found.keypoints[0] + 1)]
-        named = found.joints or [joints] * len(found.names)
-        data.keypoints = {name: (list(names), []) for name, names in zip(found.names, named, strict=True)}
+    data.keypoints = {name: (list(joints), []) for name, joints in zip(found.names, found.joints, strict=False)}
     texts = {stem(name): name for name in files_below(folder) if name.lower().endswith(".txt")}
     chosen = found.of_split(options.split, images) if options.split else images.names
     matched = {name: next((texts[key] for key in _keys(name) if key in texts), None) for name in chosen}

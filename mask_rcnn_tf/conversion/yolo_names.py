@@ -27,7 +27,7 @@ class DataFile:
       names: of classes 0, 1, ...
       splits: entry of data.yaml -> folders or lists of images.
       keypoints: (J, numbers of each), or () where lines are no poses.
-      joints: J names of the keypoints of each class, or () where there are none.
+      joints: J names of the keypoints of each class, or () where lines are no poses.
       other_texts: text files below the folder that are not of an image.
     """
 
@@ -162,10 +162,10 @@ def _keypoints(shape: Any, path: pathlib.Path) -> tuple[int, ...]:
 
 
 def _joints(found: Any, sizes: tuple[int, ...], path: pathlib.Path) -> tuple[tuple[str, ...], ...]:
-    """The names of the keypoints of each class, given as a list or as a table by number."""
-    if found is None:
-        return ()
-    lists = [found.get(number) for number in range(sizes[0])] if isinstance(found, dict) else found
+    """The names of the keypoints of each class, given as a list or as a table by number; numbers where it has none."""
+    numbered = [f"keypoint {number}" for number in range(1, sizes[1] + 1)]
+    lists = [found.get(number, numbered) for number in range(sizes[0])] if isinstance(found, dict) else found
+    lists = [numbered] * sizes[0] if found is None else lists
     if not isinstance(lists, list) or len(lists) != sizes[0] or not all(isinstance(names, list) for names in lists):
         raise ValueError(f"kpt_names of '{path}' are {shown(found):.60}; allowed: a list of names for each class.")
     joints = tuple(_names(names, path) for names in lists)

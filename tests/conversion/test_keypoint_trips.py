@@ -180,7 +180,7 @@ def test_points_of_labelme_whose_object_cannot_be_told(tmp_path):
     "names, message",
     [
         ("{0: [nose]}", "allowed: 2 names, as kpt_shape says"),
-        ("{1: [nose, tail]}", "allowed: a list of names for each class"),
+        ("{0: nose}", "allowed: a list of names for each class"),
         ("[nose, tail]", "allowed: a list of names for each class"),
         ("[[nose, nose]]", "allowed: 1 to 10000 different ones"),
         ("[[nose, [tail]]]", "object without a label"),
@@ -193,5 +193,6 @@ def test_names_of_keypoints_that_cannot_be_used(tmp_path, names, message):
     write(tmp_path / "data.yaml", f"kpt_shape: [2, 3]\nnames: [fish]\nkpt_names: {names}\n")
     with pytest.raises(ValueError, match=message):
         read("yolo", tmp_path)
-    write(tmp_path / "data.yaml", "kpt_shape: [2, 3]\nnames: [fish]\nkpt_names: [[nose, tail]]\n")
-    assert read("yolo", tmp_path)[0]["categories"][0]["keypoints"] == ["nose", "tail"]
+    write(tmp_path / "data.yaml", "kpt_shape: [2, 3]\nnames: [fish, crab]\nkpt_names: {0: [nose, tail]}\n")
+    named = [row["keypoints"] for row in read("yolo", tmp_path)[0]["categories"]]
+    assert named == [["nose", "tail"], ["keypoint 1", "keypoint 2"]]
