@@ -55,6 +55,21 @@ def cvat(folder):
         photo(folder / f"images/{name}.png")
 
 
+def video(folder):
+    size = "<original_size><width>20</width><height>15</height></original_size>"
+    labels = "<labels><label><name>fish</name><type>skeleton</type></label></labels>"
+    meta = f"<meta><task><size>2</size><mode>interpolation</mode>{labels}{size}</task></meta>"
+    points = "".join(
+        f'<points label="{name}" keyframe="1" outside="0" occluded="{covered}" points="{x},{y}"/>'
+        for name, x, y, covered in (("nose", 4.5, 3.5, 0), ("tail", 12.5, 9.5, 1))
+    )
+    shapes = "".join(f'<skeleton frame="{frame}" keyframe="1">{points}</skeleton>' for frame in range(2))
+    track = f'<track id="0" label="fish">{shapes}</track>'
+    write(folder / "annotations.xml", f"<annotations><version>1.1</version>{meta}{track}</annotations>")
+    for frame in range(2):
+        photo(folder / f"images/frame_{frame:06}.PNG")
+
+
 def label_studio(folder):
     value = {"points": [[x * 5, y * 100 / 15] for x, y in SQUARE], "polygonlabels": ["dog"], "closed": True}
     region = {"type": "polygonlabels", "value": value, "original_width": 20, "original_height": 15}
@@ -94,7 +109,7 @@ def masks(folder):
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "tools").symlink_to(ROOT / "tools")
-    tools = {"labelme": labelme, "via": via, "yolo": yolo, "cvat": cvat, "studio": label_studio}
+    tools = {"labelme": labelme, "via": via, "yolo": yolo, "cvat": cvat, "studio": label_studio, "video": video}
     for name, make in (tools | {"voc": voc, "cells": masks}).items():
         make(tmp_path / name)
     return tmp_path
@@ -121,7 +136,7 @@ def test_commands(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     lines = [command for block in blocks("bash", TEXT) for command in block.splitlines()]
     printed = [run(line, monkeypatch, capsys) for line in lines]
-    assert len(printed) == 14 and not re.findall("^left out: .*|^note: .*", "\n".join(printed), re.MULTILINE)
+    assert len(printed) == 15 and not re.findall("^left out: .*|^note: .*", "\n".join(printed), re.MULTILINE)
     for text, name in zip(printed, ("labelme", "via", "yolo", "cvat", "studio", "voc", "cells"), strict=False):
         kind = "cell" if name == "cells" else "dog"
         counts = f"3 images (0 without objects), 3 objects (0 with a box alone), 1 categories ({kind})"
@@ -131,6 +146,11 @@ def test_commands(folder, monkeypatch, capsys):
     assert "train.json: 2 images (0 without objects), 2 objects" in printed[7] and "0 bad records" in printed[8]
     assert len(list((folder / "runs/check").glob("*.png"))) == 2
     assert len(list((folder / "runs/as_yolo/labels").glob("*.txt"))) == 2
+    poses = {path.name: path.read_text().split() for path in (folder / "runs/as_poses/labels").iterdir()}
+    assert sorted(poses) == ["frame_000000.txt", "frame_000001.txt"]
+    assert all(
+        [float(pose[n]) * 20 for n in (5, 8)] == [4.5, 12.5] and pose[7::3] == ["2", "1"] for pose in poses.values()
+    )
     assert {path.name for path in (folder / "runs/as_voc").iterdir()} >= {"Annotations", "JPEGImages", "labelmap.txt"}
     assert (folder / "runs/folds/fold_2/val.json").is_file()
 

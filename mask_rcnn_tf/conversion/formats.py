@@ -49,7 +49,13 @@ SOURCES = {
     "yolo": Source(from_yolo.read, ("split",)),
 }
 COCO = "coco"
-FOLDERS = {"labelme": to_labelme.write, "masks": to_masks.write, "voc": to_voc.write, "yolo": to_yolo.write}
+FOLDERS = {
+    "labelme": to_labelme.write,
+    "masks": to_masks.write,
+    "voc": to_voc.write,
+    "yolo": to_yolo.write,
+    "yolo_pose": to_yolo.write_poses,
+}
 TARGETS = (COCO, *FOLDERS)
 
 

@@ -1,4 +1,4 @@
-"""Label Studio: the export called JSON, a list of tasks.
+"""Label Studio: the exports called JSON and JSON-MIN, lists of tasks.
 
 Places are in percent of the image that each result names the size of (`original_width`, `original_height`), which says
 whether they are of the turned or the stored pixels.
@@ -11,15 +11,17 @@ import pathlib
 import posixpath
 import re
 import urllib.parse
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
-from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.arguments import shown
 from mask_rcnn_tf.coco.errors import Rejected
-from mask_rcnn_tf.conversion import brush, outlines
+from mask_rcnn_tf.conversion import brush, joints, label_studio_joints, outlines
 from mask_rcnn_tf.conversion.image_folder import SUFFIXES, ImageFolder
+from mask_rcnn_tf.conversion.joints import Joint
+from mask_rcnn_tf.conversion.label_studio_tasks import Task, label_key, read_tasks
 from mask_rcnn_tf.conversion.labelled import (
     LabelledData,
     LabelledImage,
@@ -30,10 +32,7 @@ from mask_rcnn_tf.conversion.labelled import (
     stated_shape,
 )
 
-MOST_BYTES = 2**30  # brushes are lists of numbers
 UPLOADED = re.compile(r"[0-9a-f]{8}-")  # before the name of a file that was uploaded
-LABELS = ("polygonlabels", "rectanglelabels", "ellipselabels", "brushlabels", "keypointlabels", "labels")
-SEVERAL = "tasks have several annotations, of which one is taken: the ground truth, or else the first"
 
 
 def read(path: pathlib.Path, options: Options, report: Report) -> LabelledData:
@@ -50,66 +49,51 @@ def read(path: pathlib.Path, options: Options, report: Report) -> LabelledData:
     Raises:
       ValueError: the file is not such an export.
     """
-    tasks = strict_json.read(path, "input", None, MOST_BYTES)
-    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-        raise ValueError(f"input is '{path}', which is no list of tasks; allowed: Label Studio's export as JSON.")
-    if tasks and not any("annotations" in task or "completions" in task for task in tasks):
-        raise ValueError(
-            f"input is '{path}' without annotations; allowed: Label Studio's export as JSON, not JSON-MIN."
-        )
+    tasks = read_tasks(path, report)
     images = ImageFolder(options.images or path.parent)
     data = LabelledData(images.root)
-    for number, task in enumerate(tasks, 1):
-        where = f"task {shown(task.get('id', number)):.40}"
+    owned: list[tuple[LabelledObject, Joint]] = []
+    for task in tasks:
         try:
-            regions = _regions(_annotation(task, report))
-            image = images.image(_found(task, images), _stated(regions))
+            image = images.image(_found(task.data, images), _stated(task.rows))
         except Rejected as error:
-            report.lose(error, where)
+            report.lose(error, task.where)
             continue
-        for place, region in enumerate(regions, 1):
-            here = f"{where} ({image.file_name}): region {place} ({shown(region.get('id', place)):.40})"
-            try:
-                image.objects.append(_object(region, image, here))
-            except Rejected as error:
-                report.lose(error, here)
+        owned += _fill(image, task, report)
         data.images.append(image)
+    joints.attach(owned, data, report)
     return data
 
 
-def _annotation(task: dict, report: Report) -> dict:
-    """What one person said of a task. Raises Rejected: nobody has finished it."""
-    found = task.get("annotations", task.get("completions"))
-    found = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-    finished = [row for row in found if not row.get("was_cancelled")]
-    if not finished:
-        raise Rejected("task without a finished annotation, taken as not labelled")
-    if len(finished) > 1:
-        report.note(SEVERAL)
-    return next((row for row in finished if row.get("ground_truth")), finished[0])
+def _fill(image: LabelledImage, task: Task, report: Report) -> list[tuple[LabelledObject, Joint]]:
+    """Gives an image its objects; returns their keypoints."""
+    regions: dict[str, list[LabelledObject]] = defaultdict(list)
+    points: list[tuple[dict, Joint]] = []
+    for place, row in enumerate(task.rows, 1):
+        if row.get("type") == label_studio_joints.RELATION:
+            continue
+        where = f"{task.where} ({image.file_name}): region {place} ({shown(row.get('id', place)):.40})"
+        try:
+            name = _label(row, image)
+            if label_studio_joints.is_keypoint(row["value"]):
+                points.append((row, label_studio_joints.joint(row["value"], name, image, where)))
+                continue
+            segmentation, box = _shape(row["value"], label_key(row["value"]), (image.height, image.width))
+            image.objects.append(LabelledObject(name, where, segmentation, box))
+            if key := label_studio_joints.key(row):
+                regions[key].append(image.objects[-1])
+        except Rejected as error:
+            report.lose(error, where)
+    return label_studio_joints.owned(points, task, regions, image, report)
 
 
-def _regions(annotation: dict) -> list[dict]:
-    """The results of an annotation; those without a label beside one of the same id that has it are the same region."""
-    results = annotation.get("result")
-    if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):
-        raise Rejected("annotation whose result is no list of tables", f"it is {shown(results):.60}")
-    labelled = {repr(row.get("id")) for row in results if _label_key(row.get("value"))}
-    return [row for row in results if _label_key(row.get("value")) or repr(row.get("id")) not in labelled]
-
-
-def _label_key(value: Any) -> str:
-    return next((key for key in LABELS if key in value), "") if isinstance(value, dict) else ""
-
-
-def _stated(regions: list[dict]) -> tuple[int, int] | None:
-    shapes = [stated_shape(row.get("original_height"), row.get("original_width")) for row in regions]
+def _stated(rows: list[dict]) -> tuple[int, int] | None:
+    shapes = [stated_shape(row.get("original_height"), row.get("original_width")) for row in rows]
     return next(filter(None, shapes), None)
 
 
-def _found(task: dict, images: ImageFolder) -> str:
+def _found(data: Any, images: ImageFolder) -> str:
     """The image of a task, whose address has the name that it was uploaded, served or stored by."""
-    data = task.get("data")
     texts = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
     names = {name: None for text in texts for name in _names(text) if name.lower().endswith(SUFFIXES)}
     first = None
@@ -131,21 +115,19 @@ def _names(text: str) -> list[str]:
     return [path, base, UPLOADED.sub("", base, count=1)]
 
 
-def _object(region: dict, image: LabelledImage, where: str) -> LabelledObject:
-    value = region.get("value")
-    key = _label_key(value)
+def _label(row: dict, image: LabelledImage) -> str:
+    """The label of a region of the image. Raises Rejected: it is none."""
+    key = label_key(row.get("value"))
     if not key:
-        raise Rejected(f"result of type {shown(region.get('type')):.40}, which is no region with a label")
-    labels = value[key]
+        raise Rejected(f"result of type {shown(row.get('type')):.40}, which is no region with a label")
+    labels = row["value"][key]
     if not isinstance(labels, list) or len(labels) != 1:
         raise Rejected("region with several labels or none", f"it has {shown(labels):.60}; allowed: one")
-    if region.get("image_rotation") not in (None, 0):
-        raise Rejected("region on an image that was turned in Label Studio", f"{shown(region['image_rotation']):.20}")
-    shape = (image.height, image.width)
-    if stated_shape(region.get("original_height"), region.get("original_width")) not in (None, shape):
+    if row.get("image_rotation") not in (None, 0):
+        raise Rejected("region on an image that was turned in Label Studio", f"{shown(row['image_rotation']):.20}")
+    if stated_shape(row.get("original_height"), row.get("original_width")) not in (None, (image.height, image.width)):
         raise Rejected("region of an image of another size than the task's")
-    segmentation, box = _shape(value, key, shape)
-    return LabelledObject(category_name(labels[0]), where, segmentation, box)
+    return category_name(labels[0])
 
 
 def _shape(value: dict, key: str, shape: tuple[int, int]) -> tuple[list | dict | None, list[float] | None]:

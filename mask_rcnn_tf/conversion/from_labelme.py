@@ -3,26 +3,31 @@
 Coordinates are of the image as people see it: LabelMe applies EXIF's orientation before it shows and measures one.
 
 Source: wkentaro/labelme, `labelme/label_file.py` (keys), `utils/shape.py` and `examples/instance_segmentation/
-labelme2coco.py` (types of shapes; one label with one group_id is one object).
+labelme2coco.py` (types of shapes; one label with one group_id is one object); its issue 904 (points of an object have
+its group_id). A point of an object is its keypoint, named by its label, and covered where its flag `occluded` is set.
 """
 
 import base64
 import binascii
 import pathlib
 import posixpath
+from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.arguments import shown
 from mask_rcnn_tf.coco.errors import Rejected
-from mask_rcnn_tf.conversion import grouping, label_images, outlines
+from mask_rcnn_tf.conversion import grouping, joints, label_images, outlines
 from mask_rcnn_tf.conversion.grouping import Part
 from mask_rcnn_tf.conversion.image_folder import MISSING, ImageFolder, files_below, stem
+from mask_rcnn_tf.conversion.joints import Joint
 from mask_rcnn_tf.conversion.labelled import (
     LabelledData,
     LabelledImage,
+    LabelledObject,
     Options,
     Report,
     category_name,
@@ -31,6 +36,7 @@ from mask_rcnn_tf.conversion.labelled import (
 )
 
 IGNORED = ("__ignore__", "_background_")  # as its labels.txt begin
+OCCLUDED = "occluded"  # flag of a point
 
 
 def read(folder: pathlib.Path, options: Options, report: Report) -> LabelledData:
@@ -46,6 +52,7 @@ def read(folder: pathlib.Path, options: Options, report: Report) -> LabelledData
     """
     images = ImageFolder(options.images or folder)
     data = LabelledData(images.root)
+    owned: list[tuple[LabelledObject, Joint]] = []
     for name in files_below(folder):
         if name.lower().endswith(".json"):
             try:
@@ -54,8 +61,12 @@ def read(folder: pathlib.Path, options: Options, report: Report) -> LabelledData
             except Rejected as error:
                 report.lose(error, name)
                 continue
-            image.objects = grouping.objects(_parts(content["shapes"], image, name, report), image, report)
+            points: list[tuple[Any, Joint]] = []
+            grouped = grouping.grouped(_parts(content["shapes"], image, points, name, report), image, report)
+            image.objects = [item for _, item in grouped]
+            owned += _owned(points, grouped, report)
             data.images.append(image)
+    joints.attach(owned, data, report)
     for name in images.left():
         report.lose(Rejected("image without a JSON file of LabelMe, taken as not labelled"), name)
     return data
@@ -97,7 +108,8 @@ def _beside(images: ImageFolder, own: str, beside: str) -> str:
     return name if posixpath.dirname(name) == beside.removeprefix(".") else ""
 
 
-def _parts(shapes: list, image: LabelledImage, name: str, report: Report) -> Iterator[Part]:
+def _parts(shapes: list, image: LabelledImage, points: list, name: str, report: Report) -> Iterator[Part]:
+    """The shapes of a file; those that are points of a group go to `points`."""
     for number, shape in enumerate(shapes, 1):
         where = f"{name}: shape {number}"
         try:
@@ -107,10 +119,41 @@ def _parts(shapes: list, image: LabelledImage, name: str, report: Report) -> Ite
             category = category_name(shape.get("label"))
             if category in IGNORED:
                 raise Rejected(f"shape labelled {category!r}, which is no object to LabelMe's own tools either")
+            group = shape.get("group_id")
+            if shape.get("shape_type") == "point" and group is not None:
+                points.append((group, _joint(shape, category, where)))
+                continue
             segmentation, box = _shape(shape, (image.height, image.width))
-            yield Part(category, where, shape.get("group_id"), segmentation, box)
+            yield Part(category, where, group, segmentation, box)
         except Rejected as error:
             report.lose(error, where)
+
+
+def _joint(shape: dict, name: str, where: str) -> Joint:
+    points = outlines.points(shape.get("points"), "point")
+    if len(points) != 1:
+        raise Rejected("point of another number of points than 1", f"it has {len(points)}")
+    flags = shape.get("flags")
+    is_covered = isinstance(flags, dict) and flags.get(OCCLUDED) is True
+    return Joint(name, *points[0].tolist(), where, 1 if is_covered else 2)
+
+
+def _owned(
+    points: list[tuple[Any, Joint]], grouped: list[tuple[Any, LabelledObject]], report: Report
+) -> list[tuple[LabelledObject, Joint]]:
+    """Points with the object of their group."""
+    groups = defaultdict(list)
+    for group, item in grouped:
+        groups[repr(group)].append(item)
+    found = []
+    for group, joint in points:
+        items = groups[repr(group)]
+        if len(items) == 1:
+            found.append((items[0], joint))
+        else:
+            kind = f"point whose group has {'several objects' if items else 'no object'}"
+            report.lose(Rejected(kind, f"group_id {shown(group):.40}"), joint.where)
+    return found
 
 
 def _shape(shape: dict, image_shape: tuple[int, int]) -> tuple[list | dict | None, list[float] | None]:

@@ -49,9 +49,7 @@ def read(path: pathlib.Path, options: Options, report: Report) -> LabelledData:
     folder, found = find_data_file(path)
     images = ImageFolder(options.images or folder)
     data = LabelledData(images.root, categories=found.names)
-    if found.keypoints:
-        joints = [f"keypoint {number}" for number in range(1, found.keypoints[0] + 1)]
-        data.keypoints = {name: (joints, []) for name in found.names}
+    data.keypoints = {name: (list(joints), []) for name, joints in zip(found.names, found.joints, strict=False)}
     texts = {stem(name): name for name in files_below(folder) if name.lower().endswith(".txt")}
     chosen = found.of_split(options.split, images) if options.split else images.names
     matched = {name: next((texts[key] for key in _keys(name) if key in texts), None) for name in chosen}
@@ -122,7 +120,7 @@ def _object(words: list[str], where: str, sheet: Sheet) -> LabelledObject:
 
 def _check(values: np.ndarray):
     if values.min() < -BEYOND or values.max() > 1 + BEYOND:
-        extreme = values[np.abs(values - 0.5).argmax()]
+        extreme = values.flat[np.abs(values - 0.5).argmax()]
         raise Rejected("places that are no shares of the image's sides", f"one is {extreme:g}; allowed: 0 to 1")
 
 

@@ -29,6 +29,11 @@ class Part:
 
 
 def objects(parts: Iterable[Part], image: LabelledImage, report: Report) -> list[LabelledObject]:
+    """The objects of an image. Args as `grouped`."""
+    return [item for _, item in grouped(parts, image, report)]
+
+
+def grouped(parts: Iterable[Part], image: LabelledImage, report: Report) -> list[tuple[Any, LabelledObject]]:
     """The objects of an image, in the order of their first parts; a box in a group is a part of its mask.
 
     Args:
@@ -37,7 +42,7 @@ def objects(parts: Iterable[Part], image: LabelledImage, report: Report) -> list
       report: gets objects whose parts cannot be united.
 
     Returns:
-      The objects.
+      Pairs of a group, None of an object of its own, and the object.
     """
     groups: dict[tuple, list[Part]] = {}
     for number, part in enumerate(parts):
@@ -48,11 +53,11 @@ def objects(parts: Iterable[Part], image: LabelledImage, report: Report) -> list
         first = group[0]
         try:
             if len(group) == 1:
-                found.append(LabelledObject(first.category, first.where, first.segmentation, first.box))
+                item = LabelledObject(first.category, first.where, first.segmentation, first.box)
             else:
                 masks = [part.segmentation or [outlines.rectangle(part.box)] for part in group]
-                mask = outlines.united(masks, (image.height, image.width))
-                found.append(LabelledObject(first.category, first.where, mask))
+                item = LabelledObject(first.category, first.where, outlines.united(masks, (image.height, image.width)))
+            found.append((first.group, item))
         except Rejected as error:
             report.lose(error, first.where)
     return found

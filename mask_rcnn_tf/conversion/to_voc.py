@@ -9,12 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from mask_rcnn_tf.coco import rle
 from mask_rcnn_tf.coco.errors import Rejected
-from mask_rcnn_tf.coco.segmentation import mask_runs
 from mask_rcnn_tf.conversion import to_masks, writing
 from mask_rcnn_tf.conversion.image_folder import stem
-from mask_rcnn_tf.conversion.labelled import LabelledData, LabelledImage, LabelledObject, Report
+from mask_rcnn_tf.conversion.labelled import LabelledData, LabelledImage, Report
 from mask_rcnn_tf.conversion.voc_masks import CLASSES, LABEL_MAP, OBJECTS, palette
 
 MOST = 254  # objects of an image, and classes: 0 is nobody's and 255 the border
@@ -67,7 +65,7 @@ def _annotation(image: LabelledImage, report: Report) -> ElementTree.Element:
     for item in image.objects:
         if item.keypoints:
             report.note("objects have keypoints, which are not written")
-        x1, y1, x2, y2 = _corners(item, image)
+        x1, y1, x2, y2 = writing.corners(item, image)
         box = {"xmin": x1, "ymin": y1, "xmax": x2, "ymax": y2}
         flags = {"pose": "Unspecified", "truncated": 0, "difficult": 0}
         _add(root, {"object": {"name": item.category, **flags, "bndbox": box}})
@@ -81,13 +79,3 @@ def _add(parent: ElementTree.Element, content: dict):
             _add(child, value)
         else:
             child.text = f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _corners(item: LabelledObject, image: LabelledImage) -> list[float]:
-    """x1, y1, x2, y2 of an object's box; the first pixel is 0."""
-    if item.segmentation is None:
-        x, y, width, height = map(float, item.box)
-        return [x, y, x + width, y + height]
-    runs = mask_runs(item.segmentation, image.height, image.width)
-    y1, x1, y2, x2 = rle.box(runs, image.height, image.width).tolist()
-    return [x1, y1, x2, y2]

@@ -9,7 +9,7 @@ from mask_rcnn_tf.coco import rle
 from mask_rcnn_tf.coco.errors import Rejected, printable
 from mask_rcnn_tf.coco.segmentation import mask_runs
 from mask_rcnn_tf.conversion.image_folder import folded, stem
-from mask_rcnn_tf.conversion.labelled import LabelledImage, LabelledObject, Report
+from mask_rcnn_tf.conversion.labelled import LabelledData, LabelledImage, LabelledObject, Report, category_name
 
 
 def new_folder(path: pathlib.Path):
@@ -74,3 +74,40 @@ def crop(item: LabelledObject, image: LabelledImage) -> tuple[np.ndarray, tuple[
       Rejected: the mask has no pixel, or cannot be used.
     """
     return rle.crop(mask_runs(item.segmentation, image.height, image.width), image.height, image.width)
+
+
+def corners(item: LabelledObject, image: LabelledImage) -> list[float]:
+    """x1, y1, x2, y2 of an object's box, that of its mask where it has one, pixels."""
+    if item.segmentation is None:
+        x, y, width, height = map(float, item.box)
+        return [x, y, x + width, y + height]
+    runs = mask_runs(item.segmentation, image.height, image.width)
+    y1, x1, y2, x2 = rle.box(runs, image.height, image.width).tolist()
+    return [x1, y1, x2, y2]
+
+
+def note_skeletons(data: LabelledData, report: Report):
+    """Says that what joins the keypoints of categories is not written."""
+    if joined := sum(bool(pairs) for _, pairs in data.keypoints.values()):
+        report.note("categories have lines between keypoints (a skeleton), which are not written", joined)
+
+
+def joint_names(data: LabelledData, category: str, count: int) -> list[str]:
+    """Names of the keypoints of a category: its own where they can be names, all different, else by number.
+
+    Args:
+      data: with the names that categories have.
+      category: its name.
+      count: J.
+
+    Returns:
+      J names.
+    """
+    named, _ = data.keypoints.get(category, ([], []))
+    try:
+        names = [category_name(name) for name in named]
+    except Rejected:
+        names = []
+    if len(names) == count == len(set(names)):
+        return names
+    return [f"keypoint {number}" for number in range(1, count + 1)]

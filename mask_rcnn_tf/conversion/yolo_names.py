@@ -27,12 +27,14 @@ class DataFile:
       names: of classes 0, 1, ...
       splits: entry of data.yaml -> folders or lists of images.
       keypoints: (J, numbers of each), or () where lines are no poses.
+      joints: J names of the keypoints of each class, or () where lines are no poses.
       other_texts: text files below the folder that are not of an image.
     """
 
     names: tuple[str, ...]
     splits: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     keypoints: tuple[int, ...] = ()
+    joints: tuple[tuple[str, ...], ...] = ()
     other_texts: frozenset[str] = frozenset()
 
     def of_split(self, split: str, images: ImageFolder) -> list[str]:
@@ -130,7 +132,10 @@ def _of_yaml(path: pathlib.Path) -> DataFile:
     if not isinstance(names, list):
         raise ValueError(f"names of '{path}' are {shown(names):.60}; allowed: a list, or a table by number.")
     splits = {key: _paths(content[key]) for key in ("train", "val", "valid", "test") if content.get(key)}
-    return DataFile(_names(names, path), splits, _keypoints(content.get("kpt_shape"), path))
+    names, shape = _names(names, path), _keypoints(content.get("kpt_shape"), path)
+    return DataFile(
+        names, splits, shape, _joints(content.get("kpt_names"), (len(names), *shape), path) if shape else ()
+    )
 
 
 def _paths(value: Any) -> list[str]:
@@ -154,3 +159,16 @@ def _keypoints(shape: Any, path: pathlib.Path) -> tuple[int, ...]:
     if not is_pair or not 0 < shape[0] <= MOST_KEYPOINTS or shape[1] not in (2, 3):
         raise ValueError(f"kpt_shape of '{path}' is {shown(shape):.60}; allowed: [keypoints, 2 or 3].")
     return tuple(shape)
+
+
+def _joints(found: Any, sizes: tuple[int, ...], path: pathlib.Path) -> tuple[tuple[str, ...], ...]:
+    """The names of the keypoints of each class, given as a list or as a table by number; numbers where it has none."""
+    numbered = [f"keypoint {number}" for number in range(1, sizes[1] + 1)]
+    lists = [found.get(number, numbered) for number in range(sizes[0])] if isinstance(found, dict) else found
+    lists = [numbered] * sizes[0] if found is None else lists
+    if not isinstance(lists, list) or len(lists) != sizes[0] or not all(isinstance(names, list) for names in lists):
+        raise ValueError(f"kpt_names of '{path}' are {shown(found):.60}; allowed: a list of names for each class.")
+    joints = tuple(_names(names, path) for names in lists)
+    if any(len(names) != sizes[1] for names in joints):
+        raise ValueError(f"kpt_names of '{path}' are {shown(found):.60}; allowed: {sizes[1]} names, as kpt_shape says.")
+    return joints

@@ -163,6 +163,10 @@ def test_what_is_left_out_is_named(folder):
         '<mask label="dog" rle="4" left="0" top="0" width="2" height="2"/>',
         '<mask label="dog" rle="0,4" left="50" top="0" width="2" height="2"/>',
         '<ellipse label="dog" cx="3" cy="3" rx="-1" ry="2"/>',
+        '<skeleton label="fish"><points label="nose" points="1"/></skeleton>',
+        '<skeleton label="fish"><points label="nose" points="1,inf"/></skeleton>',
+        '<skeleton label="fish"><points label="nose" points=""/></skeleton>',
+        '<mask label="dog" rle="0,inf" left="0" top="0" width="2" height="2"/>',
     ]
     more = '<image id="1" name="no.png" width="20" height="15"/><image id="2" width="x" height="15" name="a.png"/>'
     coco, lost, _ = read("cvat", export(folder, f'<polygon label="dog" {SQUARE}/>', *bad, more=more))
@@ -181,9 +185,8 @@ ENTITIES = '<!DOCTYPE b [<!ENTITY a "x"><!ENTITY b "&a;&a;&a;">]>'
     [
         ("", "is not XML"),
         ("{}", "is not XML"),
-        ("<annotations/>", "with the element 'annotations' without images; allowed: an export as"),
+        ("<annotations/>", "with the element 'annotations' without images and tracks; allowed: an export as"),
         ("<annotation><image/></annotation>", "with the element 'annotation'"),
-        ("<annotations><track id='0' label='dog'/></annotations>", "with tracks of a video; allowed"),
         (ENTITIES + "<annotations><image name='&b;'/></annotations>", "which declares a document type"),
         ('<!DOCTYPE a SYSTEM "file:///etc/passwd"><annotations/>', "which declares a document type"),
         ("<a>" * 100_000, "which nests deeper than 32 elements"),

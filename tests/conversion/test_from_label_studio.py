@@ -1,46 +1,9 @@
-"""Label Studio's export as JSON, made here; brushes are packed here bit by bit."""
+"""Label Studio's export as JSON, made here."""
 
 import numpy as np
 import pytest
 from converting import categories, iou, mask, photo, read, rows, write
-
-SIZE = {"original_width": 80, "original_height": 60, "image_rotation": 0}
-
-
-def region(kind, labels, **value):
-    head = {"id": "Dx_aB91ISN", "from_name": "tag", "to_name": "img", "type": kind, "origin": "manual"}
-    return SIZE | head | {"value": value | {kind: labels}}
-
-
-def task(image, *regions, number=1, **annotation):
-    done = {"id": 7, "result": list(regions), "was_cancelled": False, "ground_truth": False} | annotation
-    return {"id": number, "data": {"image": image, "note": "x"}, "annotations": [done], "predictions": []}
-
-
-def packed(channels, sizes=(3, 4, 8, 16)):
-    """thi.ng/rle-pack of uint8 values: runs where a value repeats, else blocks of single values."""
-    bits, values, place = f"{len(channels):032b}{7:05b}" + "".join(f"{size - 1:04b}" for size in sizes), channels, 0
-    while place < len(values):
-        length = 1
-        while place + length < len(values) and values[place + length] == values[place] and length < 2 ** sizes[3]:
-            length += 1
-        if length == 1:  # a block of two single values where there are two
-            block = values[place : place + 2]
-            bits += "000" + f"{len(block) - 1:0{sizes[0]}b}" + "".join(f"{value:08b}" for value in block)
-            place += len(block)
-            continue
-        index = next(number for number, size in enumerate(sizes) if length <= 2**size)
-        bits += f"1{index:02b}" + f"{length - 1:0{sizes[index]}b}" + f"{values[place]:08b}"
-        place += length
-    bits += "0" * (-len(bits) % 8)
-    return [int(bits[start : start + 8], 2) for start in range(0, len(bits), 8)]
-
-
-def brushed(array):
-    """Four channels of a mask as Label Studio paints it: a colour, and how opaque."""
-    rgba = np.zeros((*array.shape, 4), np.uint8)
-    rgba[array] = (255, 0, 3, 100)
-    return rgba.ravel().tolist()
+from studio_exports import brushed, packed, region, task
 
 
 @pytest.fixture
@@ -168,7 +131,9 @@ def test_what_is_left_out_is_named(folder):
     ]
     coco, lost, _ = read("label_studio", write(folder / "e.json", tasks))
     assert len(coco["annotations"]) == 1 and sum(map(len, lost.values())) == len(bad) + 5
-    assert lost["region of type 'keypointlabels', which has no area"] == ["task 1 (a.png): region 2 ('Dx_aB91ISN')"]
+    tied = "keypoint in no object and tied to none: whose it is cannot be told"
+    assert lost[tied] == ["task 1 (a.png): region 2 ('Dx_aB91ISN'): x 0.8, y 0.6"]
+    assert lost["relation of other things than a keypoint and a region"] == ["task 1"]
     assert lost["task without a finished annotation, taken as not labelled"] == ["task 3"]
     assert lost["brush RLE of another size than the image"][1].endswith("16 values, not 4 * 60 * 80")
     assert lost["image that is annotated twice"] == ["task 4: a.png"] and rows(coco, "a.png")
@@ -179,7 +144,7 @@ def test_what_is_left_out_is_named(folder):
     [
         ({}, "is no list of tasks"),
         ([1], "is no list of tasks"),
-        ([{"image": "a.png", "label": []}], "without annotations; allowed: .* as JSON, not JSON-MIN"),
+        ([{"image": "a.png", "label": []}], "without annotations; allowed: .* as JSON or JSON-MIN"),
         ("[", "it is not JSON"),
     ],
 )

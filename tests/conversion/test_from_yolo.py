@@ -97,10 +97,13 @@ def test_parts_joined_by_a_line_there_and_back(tmp_path):
 def test_poses(tmp_path):
     photo(tmp_path / "a.png")
     text = "kpt_shape: [2, 3]\nnames: [fish]\n"
-    write(tmp_path / "a.txt", "0 0.5 0.4 0.5 0.4 0.3 0.4 2 0 0 0\n0 0.5 0.4 0.5 0.4 0.3 0.4 2 0.7 0.4\n")
+    lines = ["0 0.5 0.4 0.5 0.4 0.3 0.4 2 0 0 0", "0 0.5 0.4 0.5 0.4 0.3 0.4 2 0.7 0.4"]
+    lines += ["0 0.5 0.4 0.5 0.4 0.3 90 2 0 0 0"]
+    write(tmp_path / "a.txt", "\n".join(lines))
     write(tmp_path / "data.yaml", text)
     coco, lost, _ = read("yolo", tmp_path)
     assert len(coco["annotations"]) == 1 and len(lost["line with a number of numbers that is none"]) == 1
+    assert lost["places that are no shares of the image's sides"] == ["a.txt: line 3: one is 90; allowed: 0 to 1"]
     assert (
         coco["annotations"][0]["keypoints"] == [5.5, 5.5, 2, 0, 0, 0] and coco["annotations"][0]["num_keypoints"] == 1
     )
