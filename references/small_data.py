@@ -20,10 +20,11 @@ results. What has a line is not run again: the same command goes on where it was
 in table.md, are mean ± standard deviation over seeds, and what a row has more than the first, seed by seed.
 
 All rows see --seen images (800: 200 steps of 4), so that no gain is one of training longer; the presets' own schedules
-have fifteen times as many. A small model has a mask AP of 0.3 by then (docs/fine_tuning.md). A step of 4 images takes
-one AVX-512 core 2.9 s (torchvision), 2.5 s (ours, suggested), 1.9 s (mask_rcnn_nuclei); two threads that share their
-cores with other work take twice the CPU seconds, so pin a queue to a core of its own (taskset -c 0 python ...). Why
-what `torchvision` and `ours` share is what it is:
+have fifteen times as many. `mask_rcnn_nuclei` has a mask AP of 0.3 at 256 pixels by then (docs/fine_tuning.md). On an
+AVX-512 core that was busy with other work a step of 4 images took 2.5 to 3.5 s (torchvision and ours), 2.5 s
+(suggested), 1.9 s (mask_rcnn_nuclei), and our start with its graphs a minute: eight to twelve minutes a run, half of it
+with --seen 400. Two threads that share their cores with others wait for each other and take twice the CPU seconds, so
+pin a queue to a core of its own (taskset -c 0 python ...). Why what `torchvision` and `ours` share is what it is:
 - 256 pixels, heads as wide as those of `mask_rcnn_small`, lengths in pixels a quarter of torchvision's (anchors of 8 to
   128, RoIs of 56 from P4), whose images have 800. With its full widths a step takes four times as long.
 - One canvas for lying and square images: batches of the images of one microscope alone teach batch norm two sets of
