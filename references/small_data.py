@@ -15,9 +15,10 @@ of one seed see the same ones, and scored by pycocotools on all validation image
   augmented    that, with --augment; docs/augmentation.md has what for which data
   preset       one made by hand (--preset)
 
-Each run has a folder, and a line in runs.jsonl: figures, seconds, CPU seconds of its process from its start to its
-results. What has a line is not run again: the same command goes on where it was killed. The tables, after every run and
-in table.md, are mean ± standard deviation over seeds, and what a row has more than the first, seed by seed.
+Each run has a folder, and a line in runs.jsonl: who, n, seed, the figures of masks (segm) and boxes (bbox), seconds and
+CPU seconds of its process from its start to its results. What has a line is not run again: the same command goes on
+where it was killed. The tables, in table.md after every run, are mean ± standard deviation over seeds, and what a row
+has more than the first, seed by seed.
 
 All rows see --seen images (800: 200 steps of 4), so that no gain is one of training longer; the presets' own schedules
 have fifteen times as many. `mask_rcnn_nuclei` has a mask AP of 0.3 at 256 pixels by then (docs/fine_tuning.md). On an
@@ -47,6 +48,7 @@ import json
 import pathlib
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -59,7 +61,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from mask_rcnn_tf.coco import reader  # noqa: E402
 from mask_rcnn_tf.coco.results import write_json  # noqa: E402
-from mask_rcnn_tf.config import Config, to_dict  # noqa: E402
+from mask_rcnn_tf.config import Config, DataConfig, to_dict  # noqa: E402
 from mask_rcnn_tf.evaluation import coco_metrics  # noqa: E402
 from mask_rcnn_tf.experiments.summary import markdown  # noqa: E402
 from mask_rcnn_tf.experiments.tables import Table  # noqa: E402
@@ -123,9 +125,8 @@ def configured(row: str, args: argparse.Namespace, annotations: pathlib.Path, se
         statistics_of_data = data_statistics.read(annotations)
         config = suggestion.configured(suggestion.suggest(statistics_of_data, any_direction=True, pixels=args.pixels))
     if row == "augmented":
-        for setting in args.augment:
-            name, _, value = setting.partition("=")
-            setattr(config.data, name, float(value))
+        for name, value in args.augment:
+            setattr(config.data, name, value)
     data, train = config.data, config.train
     data.dataset, data.data_dir = "coco_json", str(args.output / "prepared")
     data.train_annotations, data.train_images = str(annotations), args.images
@@ -203,6 +204,14 @@ def check_settings(args: argparse.Namespace):
     write_atomically(path, json.dumps(settings))
 
 
+def augmentation(text: str) -> list:
+    """A field of config.data and its value, of "brightness=0.2"."""
+    name, _, value = text.partition("=")
+    if not isinstance(getattr(DataConfig(), name, None), float):
+        raise argparse.ArgumentTypeError(f"{text} is no number of config.data; allowed: such as brightness=0.2.")
+    return [name, float(value)]
+
+
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -219,8 +228,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sides", nargs=2, type=int, default=[256, 320], help="short and long, torchvision and ours")
     parser.add_argument("--pixels", type=int, default=suggestion.PIXELS, help="of an image, at most, where suggested")
     parser.add_argument("--preset", default="mask_rcnn_nuclei")
-    augment = ["brightness=0.2", "contrast=0.2", "gamma=0.3"]
-    parser.add_argument("--augment", nargs="*", default=augment, help="fields of config.data of augmented")
+    augment = [["brightness", 0.2], ["contrast", 0.2], ["gamma", 0.3]]
+    parser.add_argument("--augment", nargs="*", type=augmentation, default=augment, help="such as brightness=0.2")
     args = parser.parse_args(words)
     if set(args.rows) & set(SHARED) and not args.torch_python:
         parser.error("--torch_python is needed for torchvision, and for ours, which starts from its weights.")
@@ -246,6 +255,8 @@ def main():
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that a run that is at work ends too
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         main()
     except (ValueError, RuntimeError) as error:

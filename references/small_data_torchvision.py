@@ -80,7 +80,7 @@ def read(annotations, folder, category_ids):
     content = json.loads(pathlib.Path(annotations).read_text())
     rows = {image["id"]: [] for image in content["images"]}
     for row in content["annotations"]:
-        if not row.get("iscrowd"):
+        if not row.get("iscrowd") and min(row["bbox"][2:]) > 0:
             rows[row["image_id"]].append(row)
     examples = []
     for image in content["images"]:

@@ -104,6 +104,17 @@ def test_a_folder_has_runs_of_one_kind(tmp_path):
         small_data.check_settings(small_data.arguments(words(tmp_path, "--rows", "preset", "--seen", "80")))
 
 
+def test_augmentation_is_of_the_data(tmp_path, capsys):
+    args = small_data.arguments(words(tmp_path, "--rows", "augmented", "--augment", "crop=0.6", "rotation=180"))
+    assert args.augment == [["crop", 0.6], ["rotation", 180.0]]
+    small_data.check_settings(args)
+    small_data.check_settings(args)  # as JSON has it
+    for text in ("brightnes=0.2", "crop", "validate=1"):
+        with pytest.raises(SystemExit):
+            small_data.arguments(words(tmp_path, "--rows", "augmented", "--augment", text))
+        assert "--augment" in capsys.readouterr().err
+
+
 def test_torchvision_wants_its_python(tmp_path, capsys):
     with pytest.raises(SystemExit):
         small_data.arguments(words(tmp_path, "--rows", "ours"))
