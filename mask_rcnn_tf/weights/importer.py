@@ -10,7 +10,7 @@ from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.arguments import PATH, check_kind, shown
 from mask_rcnn_tf.config import Config, ModelConfig, from_dict
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
-from mask_rcnn_tf.weights import assumptions
+from mask_rcnn_tf.weights import assumptions, checksums
 from mask_rcnn_tf.weights.counted_variables import counted_variables
 from mask_rcnn_tf.weights.errors import CheckpointError
 from mask_rcnn_tf.weights.mapping import Report, Tensors, assign, shorten
@@ -88,6 +88,7 @@ def import_checkpoint(
     except CheckpointError as error:
         raise _located(error, source, path, f" The checkpoint's first names: {shorten(list(tensors))}.") from error
     report.prefix, report.settings = checkpoint.prefix, assumptions.explain(model_config, reasons, otherwise)
+    report.checksum = checksums.compared(path) if os.path.isfile(path) else ""  # Keras checks what it downloads by name
     return model, report
 
 

@@ -49,6 +49,7 @@ class Report:
       initial: paths of the model's variables that the checkpoint has nothing for.
       prefix: what was taken off every name, "" for nothing.
       settings: what the weights depend on and where each value comes from, a line each (`assumptions.explain`).
+      checksum: whether the file is the one that its name says (`checksums.compared`), "" where it says nothing.
     """
 
     used: list[str]
@@ -56,6 +57,7 @@ class Report:
     initial: list[str]
     prefix: str = ""
     settings: list[str] = dataclasses.field(default_factory=list)
+    checksum: str = ""
 
     def lines(self) -> list[str]:
         """The report in words, a line a fact."""
@@ -67,7 +69,7 @@ class Report:
             lines.append(f"{len(self.initial)} variables keep their random values: {shorten(self.initial)}")
         if self.prefix:
             lines.append(f"the prefix {self.prefix!r} was taken off every name")
-        return lines + self.settings
+        return lines + [self.checksum] * bool(self.checksum) + self.settings
 
 
 def assign(

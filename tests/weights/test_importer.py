@@ -56,6 +56,14 @@ def test_files_that_torch_writes(tmp_path, model, write):
     assert report.initial == [] and len(report.used) == len(model.weights)
 
 
+def test_a_file_that_is_not_what_its_name_says(tmp_path, model):
+    path = tmp_path / "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
+    write_torch_zip(path, to_torchvision(model))
+    _, report = import_checkpoint("torchvision", path, mrcnn.Config(model=tiny_config()))
+    (line,) = [line for line in report.lines() if "SHA-256" in line]
+    assert "its name says bf2d0c1e: it is not the file" in line
+
+
 def test_safetensors_file_says_what_the_model_computes(tmp_path, model):
     save_torchvision(model, tmp_path / "m.safetensors")
     imported, _ = import_checkpoint("torchvision", tmp_path / "m.safetensors", mrcnn.Config(model=tiny_config()))
