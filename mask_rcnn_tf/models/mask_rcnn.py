@@ -201,10 +201,8 @@ class MaskRCNN(keras.Model):
             return self.detect(inputs["image"], inputs["image_shape"], given=inputs)
         kind = self._config.preprocess.pixels
         if inputs.dtype != kind.dtype or inputs.shape.rank != 4 or inputs.shape[3] not in (kind.channels, None):
-            raise ValueError(
-                f"images are {inputs.dtype} of shape {inputs.shape}; allowed: {kind.dtype} [B, h, w, {kind.channels}], "
-                "or a dict with `image` and `image_shape`."
-            )
+            came, allowed = f"{inputs.dtype} of shape {inputs.shape}", f"{kind.dtype} [B, h, w, {kind.channels}]"
+            raise ValueError(f"images are {came}; allowed: {allowed}, or a dict with `image` and `image_shape`.")
         image, image_shape = self.preprocess(inputs)
         original_shape = tf.broadcast_to(tf.shape(inputs)[1:3], tf.shape(image_shape))
         return self.to_original(self.detect(image, image_shape), image_shape, original_shape)
