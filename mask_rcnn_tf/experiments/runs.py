@@ -1,5 +1,6 @@
 """The runs of a table, one variant and seed after the other: finished ones are kept, a killed one goes on."""
 
+import contextlib
 import copy
 import functools
 import json
@@ -12,7 +13,7 @@ from typing import Any
 import keras
 
 from mask_rcnn_tf import whole_files
-from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.config import Config, from_dict
 from mask_rcnn_tf.experiments.summary import write_summary
 from mask_rcnn_tf.experiments.tables import Fields, Table
 from mask_rcnn_tf.training.fit import resolve, train
@@ -95,7 +96,10 @@ def finished(config: Config, training: str, place: pathlib.Path) -> dict[str, An
 
 def _identity(stored: dict) -> tuple[str, dict]:
     """What tells a finished run from others: the way it was trained, and its configuration."""
-    return stored.get("training", END_TO_END), stored["config"]
+    values = stored["config"]
+    with contextlib.suppress(ValueError):  # it has a field that there is no more: another run
+        values = _comparable(from_dict(Config, values))  # a field that is newer than the run has its default
+    return stored.get("training", END_TO_END), values
 
 
 def _comparable(config: Config) -> dict:

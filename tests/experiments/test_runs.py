@@ -137,6 +137,21 @@ def test_what_was_trained_in_parts_is_trained_again_where_it_is_scored_otherwise
     assert before == {"together-0": ["checkpoint"], "apart-0": [], "in_turns-0": []}
 
 
+def test_a_result_of_before_a_field_was_added_counts(start, tmp_path):
+    """And one with a field that there is no more does not."""
+    start(seeds=1)
+    for path in tmp_path.glob("views/*/result.json"):
+        stored = json.loads(path.read_text())
+        assert stored["config"]["data"].pop("rotation") == 0.0
+        path.write_text(json.dumps(stored))
+    assert not start(seeds=1).calls and names(start("others", seeds=1)) == []
+    path = tmp_path / "views" / "plain-0" / "result.json"
+    stored = json.loads(path.read_text())
+    stored["config"]["data"]["colours"] = 1
+    path.write_text(json.dumps(stored))
+    assert names(start(seeds=1)) == ["plain-0"]
+
+
 def test_a_result_without_a_way_of_training_was_trained_end_to_end(start, tmp_path):
     start(seeds=1)
     for path in tmp_path.glob("views/*/result.json"):
