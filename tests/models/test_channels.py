@@ -140,7 +140,8 @@ def test_a_saved_model_of_channels_takes_arrays(model, tmp_path):
     assert spec.shape.as_list() == [None, None, None, 5] and spec.dtype == tf.uint16
 
 
-@pytest.mark.parametrize("kind", [PixelKind(1, 16), pytest.param(PixelKind(4, 8), marks=pytest.mark.slow)])
+@pytest.mark.slow  # what decodes the files is in tests/ops/test_array_files.py
+@pytest.mark.parametrize("kind", [PixelKind(1, 16), PixelKind(4, 8)])
 def test_a_saved_model_of_grey_or_alpha_takes_files_too(tmp_path, kind):
     """The exporter compares both signatures with the model."""
     model = finding_model(config=model_config(kind.channels, kind.bits))
