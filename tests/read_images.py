@@ -19,14 +19,16 @@ from mask_rcnn_tf.coco import pictures
 from mask_rcnn_tf.coco.errors import Rejected
 from mask_rcnn_tf.data import check, records
 from mask_rcnn_tf.ops.orientation import stored_orientation
+from mask_rcnn_tf.pixels import PixelKind
 
+KIND = PixelKind(white_level=4095)
 SECONDS = 2.0  # that one way of reading may take
 MEMORY = 2**30  # on top of what TensorFlow has taken
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)])
 def _decoded(content, orientation):
-    return records.decoded({"image": content, "orientation": orientation}, 4095)["image"]
+    return records.decoded({"image": content, "orientation": orientation}, KIND)["image"]
 
 
 _orientation = tf.function(stored_orientation, input_signature=[tf.TensorSpec([], tf.string)])

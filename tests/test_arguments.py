@@ -105,10 +105,10 @@ def test_values_of_many_lines_are_shown_in_one():
 @pytest.mark.parametrize(
     "images, message",
     [
-        (3, "images is a int; allowed: a list of uint8 arrays"),
+        (3, "images is a int; allowed: a list of arrays uint8"),
         (IMAGE, "images is a ndarray; allowed: a list"),
         ([], r"images is \[\]; allowed: one or more, or None"),
-        (["a.png"], r"images\[0\] is a str; allowed: a uint8 array"),
+        (["a.png"], r"images\[0\] is a str; allowed: an array uint8"),
         ([IMAGE, IMAGE[0]], r"images\[1\] is uint8 \[4, 3\]; allowed"),
         ([IMAGE / 255], r"images\[0\] is float64 \[4, 4, 3\]; allowed"),
     ],

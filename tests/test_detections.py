@@ -91,7 +91,7 @@ def test_plot_draws_what_visualize_draws(tmp_path):
 @pytest.mark.parametrize(
     "image, path, message",
     [
-        (None, None, r"image is None; allowed: uint8 \[h, w, 3\], since the image was predicted from an array"),
+        (None, None, r"image is None; allowed: uint8 \[h, w, 3\], RGB, since the image was predicted from an array"),
         (None, "gone.png", "^gone.png: there is no such file"),
         (IMAGE[:59], None, r"image is uint8 \[59, 80, 3\]; allowed: uint8 \[60, 80, 3\], the image that was predicted"),
         (IMAGE / 255, None, r"image is float64 \[60, 80, 3\]; allowed: uint8"),

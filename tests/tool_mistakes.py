@@ -70,9 +70,9 @@ MISTAKES = [  # command line, exit status, words of the message
     (
         with_flag(RASTER, "input", "images/a.png") + " --bands=1,2",
         1,
-        "bands is (1, 2); allowed: three numbers from 1 to 3",
+        "bands is (1, 2); allowed: 3 numbers from 1 to 3",
     ),
-    (RASTER + " --bands=red", 1, "bands is red; allowed: three numbers such as 1,2,3"),
+    (RASTER + " --bands=red", 1, "bands is red; allowed: numbers such as 1,2,3"),
     (with_flag(RASTER, "tile", "0"), 1, "tile is 0; allowed: a side in pixels"),
     (with_flag(RASTER, "overlap", "40"), 1, "overlap is 40; allowed: 0 to 32 pixels, half of the tile"),
     (PREDICT + " --tile=32", 1, "tile is 32; allowed: 64 or more pixels"),

@@ -29,6 +29,10 @@ CONFIG = "config"  # of the metadata that `exporter.save_torchvision` writes
 PRESET_BYTES = 2**28  # of the variables of a preset, of which a file may lack some
 COCO = "assumed: COCO's, by their number"
 NUMBERS = "assumed: the file has no names; give class_names"
+WIDEN = (
+    " For images of other channels or bits than the file's import it as it is, and start from the model "
+    "(config.train.init_from), which makes the first convolution anew."
+)
 
 
 def import_checkpoint(
@@ -86,7 +90,9 @@ def import_checkpoint(
             model = MaskRCNN(model_config)
         report = assign(model, project.make_entries(model, tensors), tensors, project.ignored)
     except CheckpointError as error:
-        raise _located(error, source, path, f" The checkpoint's first names: {shorten(list(tensors))}.") from error
+        names = f" The checkpoint's first names: {shorten(list(tensors))}."
+        is_wide = config is not None and not config.model.preprocess.pixels.is_rgb
+        raise _located(error, source, path, names + WIDEN * is_wide) from error
     report.prefix, report.settings = checkpoint.prefix, assumptions.explain(model_config, reasons, otherwise)
     report.checksum = checksums.compared(path) if os.path.isfile(path) else ""  # Keras checks what it downloads by name
     return model, report

@@ -81,7 +81,7 @@ def test_stale(cache, change, why):
 
 def test_leftovers_and_what_is_not_ours(cache):
     name = "train_" + 20 * "0"
-    leftovers = [cache / "coco_json" / name / last for last in ("incomplete.AB12CD_1.3.0", "1.0.0", "1.3.0")]
+    leftovers = [cache / "coco_json" / name / last for last in ("incomplete.AB12CD_1.4.0", "1.0.0", "1.4.0")]
     kept = [cache / "coco_json" / "my_notes" / "1.0.0", cache / "cifar10" / "plain" / "1.0.0", cache / "elsewhere"]
     for folder in leftovers + kept:
         folder.mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_leftovers_and_what_is_not_ours(cache):
     (leftovers[1] / "dataset_info.json").write_text(json.dumps({"splits": [{"shardLengths": ["3", "4"]}]}))
     found = {found.folder: found for found in prepared.prepared_sets(str(cache))}
     assert len(found) == 5 and [found[folder].num_images for folder in leftovers] == [None, 7, None]
-    assert [found[folder].stale for folder in leftovers] == ["", "version 1.0.0; today's is 1.3.0", ""]  # at work now
+    assert [found[folder].stale for folder in leftovers] == ["", "version 1.0.0; today's is 1.4.0", ""]  # at work now
     for folder in (leftovers[0], leftovers[2]):
         os.utime(folder / "file", (1, 1))
         os.utime(folder, (1, 1))

@@ -44,14 +44,24 @@ def test_kinds_of_pictures(tmp_path):
     assert pixel_statistics.read(pictures(tmp_path, [deep, grey]), tmp_path).kind == PixelKind(1, 16)
     assert pixel_statistics.read(pictures(tmp_path, [shallow, shallow]), tmp_path).kind == RGB
     found = pixel_statistics.read(pictures(tmp_path, [shallow, deep]), tmp_path)  # not alike: as ever
-    assert found.kind == RGB and found.num_images == 2 and len(found.mean) == 3
+    assert found == pixel_statistics.PixelStatistics(RGB, (), (), 0)
+    for file in tmp_path.glob("*.png"):
+        file.unlink()
+    assert pixel_statistics.read(tmp_path / "a.json", tmp_path).kind == RGB  # training says what is wrong with them
 
 
 def test_nothing_to_read(tmp_path):
-    path = pictures(tmp_path, [np.zeros((9, 9, 3), np.uint8)])
-    (tmp_path / "1.png").unlink()
+    path = write_set(tmp_path, 1)
+    (tmp_path / "0001.npy").write_bytes((tmp_path / "0001.npy").read_bytes()[:-1])
     with pytest.raises(ValueError, match="images is .*; none of the 1 that were tried can be read"):
         pixel_statistics.read(path, tmp_path)
+
+
+def test_large_images_are_summed_in_parts(tmp_path, monkeypatch):
+    path = write_set(tmp_path, 2)
+    whole = pixel_statistics.read(path, tmp_path)
+    monkeypatch.setattr(pixel_statistics, "AT_ONCE", 1000)
+    assert pixel_statistics.read(path, tmp_path) == whole
 
 
 def test_what_is_suggested_is_trained_with(tmp_path):

@@ -74,6 +74,20 @@ def test_safetensors_file_says_what_the_model_computes(tmp_path, model):
     assert json.loads(metadata["config"])["preprocess"]["short_side"] == model.config.preprocess.short_side
 
 
+def test_images_of_other_channels(tmp_path, model):
+    """A model of five is written and read as any; one of photos is imported as it is, and the message says the way."""
+    config = tiny_config()
+    preprocess = config.preprocess
+    preprocess.channels, preprocess.channel_order, preprocess.mean, preprocess.std = 5, "RGB", (9.0,) * 5, (3.0,) * 5
+    wide = mrcnn.MaskRCNN(config)
+    save_torchvision(wide, tmp_path / "five.safetensors")
+    imported, _ = import_checkpoint("torchvision", tmp_path / "five.safetensors")
+    assert_same(imported, wide)
+    save_torchvision(model, tmp_path / "three.safetensors")
+    with pytest.raises(ValueError, match=r"\[8, 3, \d, \d\], the model needs \[8, 5, .*import it as it is, and start"):
+        import_checkpoint("torchvision", tmp_path / "three.safetensors", mrcnn.Config(model=config))
+
+
 def test_wrong_arguments_are_named(tmp_path, model):
     with pytest.raises(ValueError, match="source is 'caffe'; allowed: torchvision, detectron2"):
         import_checkpoint("caffe", tmp_path / "m.pth")
