@@ -245,18 +245,18 @@ def _decoded(stored: StoredImage, kind: PixelKind) -> np.ndarray:
     if stored.is_array or stored.form == "TIFF" and kind.channels not in (1, 3):
         return array_files.band_levels(stored.content)
     if stored.by_pillow:
-        return _decoded_by_pillow(stored)
+        return _decoded_by_pillow(stored, kind.channels == 4)
     content, alpha = tf.constant(stored.content), kind.channels == 4
     if stored.deep:
         return tf.io.decode_png(content, 4 if alpha else 3, tf.uint16).numpy()
     return decode_image(content, PixelKind(channels=4 if alpha else 3)).numpy()
 
 
-def _decoded_by_pillow(stored: StoredImage) -> np.ndarray:
+def _decoded_by_pillow(stored: StoredImage, alpha: bool = False) -> np.ndarray:
     with _opened(stored.content, stored.form) as image:
         if stored.deep:
             return np.asarray(image).astype(np.uint16)[..., None]
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image.convert("RGBA" if alpha else "RGB"))
 
 
 def _in_channels(found: np.ndarray, kind: PixelKind) -> np.ndarray:

@@ -111,6 +111,25 @@ def test_alpha_is_a_channel_where_four_are_asked_for(form):
         np.testing.assert_array_equal(in_graph, image)
 
 
+def test_alpha_of_what_pillow_decodes():
+    """A GIF with a transparent colour, an animated WebP."""
+    palette, buffer = Image.fromarray(levels(3, 8)).quantize(16), io.BytesIO()
+    palette.save(buffer, "GIF", transparency=3)
+    stored = stored_images.inspect(buffer.getvalue())
+    assert stored.by_pillow
+    wanted = np.asarray(Image.open(io.BytesIO(buffer.getvalue())).convert("RGBA"))
+    assert set(np.unique(wanted[..., 3])) == {0, 255}
+    np.testing.assert_array_equal(stored_images.pixels(stored, 1, PixelKind(4))[0], wanted)
+    image, buffer = levels(4, 8), io.BytesIO()
+    frames = [Image.fromarray(np.roll(image, turn, 0), "RGBA") for turn in (0, 3)]
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], lossless=True, exact=True)
+    stored = stored_images.inspect(buffer.getvalue())
+    assert stored.by_pillow
+    wanted = np.asarray(Image.open(io.BytesIO(buffer.getvalue())).convert("RGBA"))
+    np.testing.assert_array_equal(stored_images.pixels(stored, 1, PixelKind(4))[0], wanted)
+    np.testing.assert_array_equal(wanted[..., 3], image[..., 3])
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_16_bits_of_a_png(channels):
     image, kind = levels(channels), PixelKind(channels, 16)
