@@ -31,16 +31,7 @@ def prepare(features: Sequence[tf.Tensor]) -> FlatPyramid:
     """Flattens levels, float32 or bfloat16 [B, Hl, Wl, C], finest first."""
     channels = features[0].shape[3]
     pixels = tf.concat([tf.reshape(level, [-1, channels]) for level in features], axis=0)
-    return FlatPyramid(with_gradient(_summed, pixels), tf.stack([tf.shape(level)[:3] for level in features]))
-
-
-def _summed(pixels):
-    """The pixels; gradients of all gathers from them are added up before they are taken apart.
-
-    TensorFlow would split those of `tf.gather`, 800,000 rows of a batch, by level with a `where`: their number is not
-    known in advance, so that XLA sorts and copies all of them for each level. A function's gradients are no slices.
-    """
-    return tf.identity(pixels), lambda upstream: upstream
+    return FlatPyramid(pixels, tf.stack([tf.shape(level)[:3] for level in features]))
 
 
 def pool(
@@ -60,6 +51,7 @@ def pool(
         grid = tf.minimum(adaptive_grid(regions, output_size), options.max_sampling)
     pixels = pyramid.pixels
     if options.reduction == "max":
+        pixels = with_gradient(_summed, pixels)
         corner, over_samples = _corner_indices(pyramid.shapes, regions), _samples(regions, grid, output_size, options)
         lowest = tf.fill([tf.shape(grid)[0], *output_size, pixels.shape[1]], -float("inf"))
         return over_samples(functools.partial(_highest, pixels, corner), lowest)
@@ -115,6 +107,15 @@ def _total(pixels, shapes, grid, *regions, output_size, options):
         return tf.cast(over_samples(scatter, tf.zeros(tf.shape(pixels))), pixels.dtype)
 
     return over_samples(add, tf.zeros([tf.shape(grid)[0], *output_size, pixels.shape[1]])), gradient
+
+
+def _summed(pixels):
+    """The pixels in float32, in which gradients of all gathers from them are added up before they are taken apart.
+
+    TensorFlow would split those of `tf.gather`, 800,000 rows of a batch, by level with a `where`: their number is not
+    known in advance, so that XLA sorts and copies all of them for each level. A function's gradients are no slices.
+    """
+    return tf.cast(pixels, tf.float32), lambda upstream: tf.cast(upstream, pixels.dtype)
 
 
 def _highest(pixels, corner, total, y: "_Axis", x: "_Axis", exists):

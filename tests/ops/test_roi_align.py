@@ -227,3 +227,23 @@ def test_bad_arguments_are_refused():
         roi_align([feature], [4, 8], rois, zeros, zeros, 7, 2, True, "native")
     with pytest.raises(ValueError, match="rule is 'fpn'"):
         assign_levels(rois, 224, 4, min_level=2, max_level=5, rule="fpn")
+
+
+@pytest.mark.parametrize("reduction", ["average", "max"])
+def test_gradients_of_many_rois_are_added_in_float32(reduction):
+    """In bfloat16 a sum of ones ends at 256."""
+    count = 600
+
+    @tf.function(jit_compile=True, autograph=False)
+    def gradient(level):
+        with tf.GradientTape() as tape:
+            tape.watch(level)
+            rois, zeros = tf.tile([[0.0, 0.0, 4.0, 4.0]], [count, 1]), tf.zeros([count], tf.int32)
+            pooled = roi_align([level], (1,), rois, zeros, zeros, 1, 2, True, "xla", reduction=reduction)
+            total = tf.reduce_sum(pooled)
+        return tape.gradient(total, level)
+
+    level = tf.cast(tf.random.stateless_uniform([1, 4, 4, 1], (0, 1)), tf.bfloat16)
+    found = gradient(level)
+    assert found.dtype == tf.bfloat16
+    np.testing.assert_allclose(tf.reduce_sum(tf.cast(found, tf.float32)), count, rtol=1e-2)
