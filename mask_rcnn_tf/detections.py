@@ -82,9 +82,9 @@ class Detections(mask_rcnn_client.Detections):
             raise ValueError(f"image is None; allowed: {kind}, since the image was predicted from an array.")
         if image is None:
             image, _ = pictures.read_pixels(self.path, None, kind)
-        shape = [*self.image_shape, kind.channels]
-        if kind.fault(np.asarray(image)) or list(np.shape(image)) != shape:
-            came = f"{np.asarray(image).dtype} {list(np.shape(image))}"
+        image, shape = np.asarray(image), [*self.image_shape, kind.channels]
+        if image.dtype != kind.dtype or list(image.shape) != shape:
+            came = f"{image.dtype} {list(image.shape)}"
             raise ValueError(f"image is {came}; allowed: {kind.dtype} {shape}, the image that was predicted.")
         names = dict(zip(self.legend.category_ids, self.config.class_names, strict=False))
         skeleton = self.config.keypoint_head.skeleton

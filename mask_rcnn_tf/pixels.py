@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 FULL_RANGE = 2**16 - 1  # the highest level of 16 bits
+MOST_CHANNELS = 64
 
 
 class PixelKind(NamedTuple):

@@ -18,13 +18,12 @@ from mask_rcnn_tf.ops import image_bytes, stored_images
 from mask_rcnn_tf.ops.decode_image import MAX_PIXELS
 from mask_rcnn_tf.ops.orientation import displayed_shape
 from mask_rcnn_tf.ops.stored_images import StoredImage
-from mask_rcnn_tf.pixels import RGB, PixelKind
+from mask_rcnn_tf.pixels import MOST_CHANNELS, RGB, PixelKind
 
 TURNED, EITHER, AS_STORED = "exif_turned", "exif_either", "exif_as_stored"  # keys of counts
 DEEP, HIGHEST, PAGES = "deep", "highest", "pages"
 DIM, HIGHEST_DIM = "dim", "highest_dim"  # 16-bit images that use a quarter of their range at most
 RANGES = (255, 1023, 4095, 16383)  # of 8, 10, 12 and 14 bits
-MANY = 64  # channels that a file is expected to have at most
 
 
 class Picture(NamedTuple):
@@ -151,7 +150,7 @@ def common_kind(paths: Iterable[str | os.PathLike]) -> PixelKind:
     found = set()
     for path in paths:
         try:
-            stored = stored_images.inspect(image_bytes.read_bytes(path, channels=MANY))
+            stored = stored_images.inspect(image_bytes.read_bytes(path, channels=MOST_CHANNELS))
         except ValueError:
             continue
         found.add(_own_kind(stored))

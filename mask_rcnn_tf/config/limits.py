@@ -4,7 +4,6 @@ The configuration of a saved model may be a stranger's, and memory follows these
 """
 
 SIDE = 2**14  # pixels of an image
-CHANNELS = 64  # of an image
 LAYERS = 200  # of a stack
 ROWS = 100_000  # of a list of boxes
 CELLS = 64  # of a side of a grid

@@ -4,9 +4,9 @@ import dataclasses
 
 from mask_rcnn_tf.applications import APPLICATIONS
 from mask_rcnn_tf.config.heads import BoxHeadConfig, KeypointHeadConfig, MaskHeadConfig
-from mask_rcnn_tf.config.limits import CELLS, CHANNELS, LAYERS, ROWS, SIDE
+from mask_rcnn_tf.config.limits import CELLS, LAYERS, ROWS, SIDE
 from mask_rcnn_tf.fields import Section, field, section
-from mask_rcnn_tf.pixels import PixelKind
+from mask_rcnn_tf.pixels import MOST_CHANNELS, PixelKind
 from mask_rcnn_tf.validation import NORMS
 
 
@@ -27,7 +27,7 @@ class PreprocessConfig(Section):
     # of what the network reads; images are read as RGB
     channel_order: str = field("BGR", one_of=("RGB", "BGR"), weights="same")
     # of images: 3 is RGB, 1 grey, 4 RGB and alpha; any number of a .npy or TIFF, where channel_order must be "RGB"
-    channels: int = field(3, above=0, at_most=CHANNELS, weights="same")
+    channels: int = field(3, above=0, at_most=MOST_CHANNELS, weights="same")
     # of a level, 8 or 16; with 8, levels of 16-bit images are cut, with 16 all of them are kept
     bits: int = field(8, one_of=(8, 16), weights="same")
     # levels are multiplied by this before mean and std; torchvision: 1 / 255

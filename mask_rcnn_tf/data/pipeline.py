@@ -111,7 +111,7 @@ def val_images(config: Config) -> tf.data.Dataset:
       config: `data` and `model.preprocess.pixels` are read.
 
     Returns:
-      Elements with `image` uint8 [h, w, 3] and `image_id` int64 [], in file order.
+      Elements with `image` of `model.preprocess.pixels` [h, w, C] and `image_id` int64 [], in file order.
 
     Raises:
       ValueError: `config` is none.

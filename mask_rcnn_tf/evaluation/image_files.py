@@ -142,13 +142,13 @@ def read_image(
     """Decodes an image file, JPEG as Pillow does, turned as `coco.pictures` says.
 
     Args:
-      path: JPEG, PNG, TIFF, WebP, BMP or GIF (its first frame).
+      path: JPEG, PNG, TIFF, WebP, BMP, GIF (its first frame) or .npy.
       shape: the (h, w) it must have, or None: then it is turned as people see it.
       kind: what the pixels are to be.
       max_pixels: h * w that it may have.
 
     Returns:
-      uint8 [h, w, 3] RGB.
+      `kind.dtype` [h, w, channels].
 
     Raises:
       ValueError: there is no such file, it does not decode, or it has another size.

@@ -66,9 +66,8 @@ def saved_model(
 def _check(place, model, images, least, paste):
     runner = SavedModelRunner(place)
     check_runner(runner, model, images, least, paste)
-    if (
-        model.config.preprocess.pixels.has_files
-    ):  # the same network again: what this adds is the way from file to pixels
+    # The same network again: what this adds is the way from the file to the pixels.
+    if model.config.preprocess.pixels.has_files:
         check_runner(runner.by("serving_bytes"), model, images[:FILES_CHECKED], least, paste)
 
 

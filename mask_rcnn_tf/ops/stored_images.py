@@ -217,17 +217,12 @@ def levels(stored: StoredImage, kind: PixelKind = RGB) -> np.ndarray:
 
 
 def _check_kind(stored: StoredImage, kind: PixelKind):
-    came = stored.channels
-    if has_pages_for_channels(stored, kind):
-        good = True
-    elif kind.channels in (1, 3):
-        good = not stored.is_array or came in (1, 3)
-    elif stored.form == "TIFF":
+    came, is_picture = stored.channels, kind.channels in (1, 3)
+    by_pages = has_pages_for_channels(stored, kind)
+    if stored.form == "TIFF" and not is_picture and not by_pages:
         came = array_files.band_header(stored.content).channels
-        good = came == kind.channels
-    else:
-        good = came == kind.channels
-    if not good:
+    fits = came in (1, 3) or not stored.is_array if is_picture else came == kind.channels
+    if not (fits or by_pages):
         pages = f" and {stored.pages} pages" if stored.pages > 1 else ""
         raise OtherKind(
             f"has {came} channels{pages}; the model takes {kind.channels} (config.model.preprocess.channels)."
