@@ -1,4 +1,4 @@
-"""Image files as cameras and programs write them, and seeded damage to them."""
+"""Image files as cameras, microscopes and programs write them, and seeded damage to them."""
 
 import io
 import struct
@@ -27,6 +27,16 @@ FORMS = (
     ("WEBP", "RGB", {}),
     ("WEBP", "RGBA", {"lossless": True, "exif": 5}),
 )
+CHANNELS = 5
+BAND_FORMS = (  # 5 channels of 16 bits
+    ("npy", "C", {}),
+    ("npy", "F", {}),
+    ("pages", "", {}),
+    ("pages", "lzw", {"compression": "tiff_lzw"}),
+    ("bands", "", {}),
+    ("bands", "deflate", {"compress": "deflate", "interleave": "pixel"}),
+    ("bands", "tiled", {"compress": "lzw", "interleave": "band", "tiled": True, "blockxsize": 16, "blockysize": 16}),
+)
 FLAVOURS = ("flip", "noise", "cut", "insert", "repeat", "number", "header", "splice")
 
 
@@ -34,6 +44,31 @@ def whole_files(random):
     """{name: bytes}, one of each of `FORMS`."""
     return {f"{form}_{mode}_{number}".replace(" ", ""): _file(random, form, mode, dict(options))
             for number, (form, mode, options) in enumerate(FORMS)}  # fmt: skip
+
+
+def whole_band_files(random):
+    """{name: bytes}, one of each of `BAND_FORMS`."""
+    return {f"{form}_{mode}_{number}.{'npy' if form == 'npy' else 'tif'}": _band_file(random, form, mode, options)
+            for number, (form, mode, options) in enumerate(BAND_FORMS)}  # fmt: skip
+
+
+def _band_file(random, form, mode, options):
+    levels = pixels(random, *SHAPE, CHANNELS, 65536)
+    buffer = io.BytesIO()
+    if form == "npy":
+        np.save(buffer, np.asarray(levels, order=mode))
+    elif form == "pages":
+        first, *others = (Image.fromarray(np.ascontiguousarray(page)) for page in np.moveaxis(levels, -1, 0))
+        first.save(buffer, "TIFF", save_all=True, append_images=others, **options)
+    else:
+        import rasterio.io
+
+        profile = {"driver": "GTiff", "dtype": "uint16", "count": CHANNELS, "height": SHAPE[0], "width": SHAPE[1]}
+        with rasterio.io.MemoryFile() as memory:
+            with memory.open(**profile, **options) as file:
+                file.write(np.moveaxis(levels, -1, 0))
+            return memory.read()
+    return buffer.getvalue()
 
 
 def _file(random, form, mode, options):
@@ -49,10 +84,10 @@ def _file(random, form, mode, options):
     return encode(pixels(random, *SHAPE), form, mode, **options)
 
 
-def mutations(count, seed=0):
+def mutations(count, seed=0, make=whole_files):
     """(name, bytes) of `count` files: the whole ones first, then damaged ones, all kinds of damage in turn."""
     random = np.random.default_rng(seed)
-    whole = list(whole_files(random).items())
+    whole = list(make(random).items())
     yield from whole[:count]
     for number in range(count - len(whole)):
         name, content = whole[number % len(whole)]

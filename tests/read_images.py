@@ -1,6 +1,6 @@
 """A process that reads image files in every way the package does, under limits of memory and time.
 
-    python read_images.py FOLDER HEIGHT WIDTH
+    python read_images.py FOLDER HEIGHT WIDTH CHANNELS BITS
 
 Prints a JSON line for each file: what came of it in prediction, in training (then as the graph decodes the record), and
 in the operators of a served graph; last a line of the check of all of them as one data set.
@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 
+import numpy as np
 import tensorflow as tf
 
 from mask_rcnn_tf.coco import pictures
@@ -21,14 +22,8 @@ from mask_rcnn_tf.data import check, records
 from mask_rcnn_tf.ops.orientation import stored_orientation
 from mask_rcnn_tf.pixels import PixelKind
 
-KIND = PixelKind(white_level=4095)
 SECONDS = 2.0  # that one way of reading may take
 MEMORY = 2**30  # on top of what TensorFlow has taken
-
-
-@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)])
-def _decoded(content, orientation):
-    return records.decoded({"image": content, "orientation": orientation}, KIND)["image"]
 
 
 _orientation = tf.function(stored_orientation, input_signature=[tf.TensorSpec([], tf.string)])
@@ -46,25 +41,42 @@ def outcome(read, *arguments):
         faulthandler.cancel_dump_traceback_later()
 
 
-def train(path, shape):
-    """As preparing a data set and its pipeline read a file."""
-    picture = pictures.read_picture(path, shape)
-    image = _decoded(picture.content, picture.orientation)
-    if tuple(image.shape) != (*shape, 3):
-        raise AssertionError(f"{path.name}: the graph decodes {image.shape}")
+class Reading:
+    """The ways that a file is read for a model of one kind of pixels."""
+
+    def __init__(self, shape, kind):
+        self.shape, self.kind = shape, kind
+
+        @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)])
+        def decoded(content, orientation):
+            return records.decoded({"image": content, "orientation": orientation}, kind)["image"]
+
+        self._decoded = decoded
+
+    def predict(self, path):
+        pictures.read_pixels(path, kind=self.kind)
+
+    def train(self, path):
+        """As preparing a data set and its pipeline read a file."""
+        picture = pictures.read_picture(path, self.shape, self.kind)
+        image = self._decoded(picture.content, picture.orientation)
+        if tuple(image.shape) != (*self.shape, self.kind.channels) or image.dtype != self.kind.dtype:
+            raise AssertionError(f"{path.name}: the graph decodes {image.dtype} {image.shape}")
 
 
-def main(folder, height, width):
+def main(folder, height, width, channels, bits):
     """Reads all files of the folder."""
     folder, shape = pathlib.Path(folder), (int(height), int(width))
-    first = folder.with_name("first.png")  # graphs are traced once in a process: a second, and more on a busy machine
-    first.write_bytes(tf.io.encode_png(tf.zeros([*shape, 3], tf.uint8)).numpy())
-    pictures.read_pixels(first), train(first, shape), _orientation(b"")
+    reading = Reading(shape, PixelKind(int(channels), int(bits), white_level=4095))
+    first = folder.with_name("first")  # graphs are traced once in a process: a second, and more on a busy machine
+    with first.open("wb") as file:
+        np.save(file, np.zeros([*shape, reading.kind.channels], reading.kind.dtype))
+    reading.predict(first), reading.train(first), _orientation(b"")
     used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     files = sorted(folder.iterdir())
     for path in files:
-        line = {"name": path.name, "predict": outcome(pictures.read_pixels, path), "train": outcome(train, path, shape)}
+        line = {"name": path.name, "predict": outcome(reading.predict, path), "train": outcome(reading.train, path)}
         line["orientation"] = int(_orientation(path.read_bytes()))
         print(json.dumps(line), flush=True)
     images = [{"id": i, "file_name": path.name, "height": shape[0], "width": shape[1]} for i, path in enumerate(files)]

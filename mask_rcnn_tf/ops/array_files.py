@@ -4,6 +4,7 @@ Bands that Pillow does not read are read by rasterio (GDAL), where the extra `ge
 """
 
 import io
+import tokenize
 import types
 import warnings
 from typing import NamedTuple
@@ -14,6 +15,17 @@ from PIL import Image
 NUMPY = b"\x93NUMPY"
 KINDS = ("uint8", "uint16")
 GREYS = {"L": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "I;16L": np.uint16}  # Pillow's modes of one channel
+# of a header that NumPy reads as Python source
+PARSING = (
+    ValueError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 BY_RASTERIO = "a TIFF of bands that rasterio reads; allowed: with `pip install 'mask_rcnn_tf[geo]'`, or as .npy."
 
 
@@ -46,7 +58,7 @@ def _npy(content):
     try:
         version = np.lib.format.read_magic(file)
         shape, is_fortran, dtype = readers[version](file, max_header_size=10_000)
-    except (ValueError, KeyError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError) as error:
+    except PARSING as error:
         raise ValueError(f"does not decode as an array ({type(error).__name__} in its header).") from None
     return shape, is_fortran, dtype, file.tell()
 

@@ -168,6 +168,11 @@ def npy(image):
         (npy(levels(5)[:0]), PixelKind(5, 16), r"is an array uint16 \[0, 33, 5\]"),
         (npy(levels(5))[:-1], PixelKind(5, 16), "it is cut off"),
         (npy(levels(5))[:40], PixelKind(5, 16), "does not decode as an array .* in its header"),
+        (
+            npy(levels(5)).replace(b"}", b" "),
+            PixelKind(5, 16),
+            "does not decode as an array .* in its header",
+        ),
         (npy(np.array([{}], object)), PixelKind(5, 16), "is an array object"),
     ],
 )
