@@ -6,6 +6,7 @@ EXIF; some tools, though, write the stored size beside shapes of the image as th
 mirrors, squares) it is turned: that is what people and the references see (Detectron2's `read_image`).
 """
 
+import collections
 import os
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -145,16 +146,19 @@ def common_kind(paths: Iterable[str | os.PathLike]) -> PixelKind:
       paths: of the files; those that cannot be read do not count.
 
     Returns:
-      Channels and bits; RGB where they are not all alike, or none can be read.
+      Channels and bits. Of files that are not alike: RGB where it is what all can be read as, or else what most are,
+      so that a damaged file among many does not decide for them; RGB where none can be read.
     """
-    found = set()
+    found = collections.Counter()
     for path in paths:
         try:
             stored = stored_images.inspect(image_bytes.read_bytes(path, channels=MOST_CHANNELS))
         except ValueError:
             continue
-        found.add(_own_kind(stored))
-    return found.pop() if len(found) == 1 else RGB
+        found[_own_kind(stored)] += 1
+    if len(found) != 1 and all(kind.channels in (1, 3) for kind in found):
+        return RGB
+    return found.most_common(1)[0][0]
 
 
 def _own_kind(stored: StoredImage) -> PixelKind:

@@ -85,3 +85,22 @@ def test_a_name_that_is_no_line(tmp_path):
             read(path)
         assert r"a\n\x1b[31mb.png" in str(error.value) and str(error.value).isprintable()
     assert printable("x" * 5000, 100) == "x" * 50 + "..." + "x" * 50
+
+
+@pytest.mark.parametrize(
+    ("kinds", "wanted"),
+    [
+        ([(5, 16)] * 3, PixelKind(5, 16)),
+        ([(6, 8), *[(5, 16)] * 3, (3, 8)], PixelKind(5, 16)),  # one is damaged, one a picture: they decide nothing
+        ([(3, 8), (3, 8), (5, 16)], PixelKind()),
+        ([(1, 16)] * 3, PixelKind(1, 16)),
+        ([(1, 16)] * 3 + [(3, 8)], PixelKind()),  # all can be read as RGB
+        ([], PixelKind()),
+    ],
+)
+def test_kind_of_files_that_are_not_alike(tmp_path, kinds, wanted):
+    paths = [tmp_path / "missing.png"]
+    for number, (channels, bits) in enumerate(kinds):
+        paths.append(tmp_path / f"{number}.npy")
+        np.save(paths[-1], np.zeros((4, 6, channels), f"uint{bits}"))
+    assert pictures.common_kind(paths) == wanted

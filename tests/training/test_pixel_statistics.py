@@ -91,4 +91,5 @@ def test_check_of_several_kinds(tmp_path):
     path = write_set(tmp_path, 3)
     np.save(tmp_path / "0002.npy", np.zeros((64, 64, 4), np.uint16))
     text, report, _ = check.check(str(path), str(tmp_path))
-    assert [bad.kind for bad in report.bad] == ["image is of another kind than the model takes"] * 3, text
+    assert [bad.kind for bad in report.bad] == ["image is of another kind than the model takes"], text
+    assert report.used_images == 2 and "(0002.npy)" in text and "has 4 channels; the model takes 5" in text
