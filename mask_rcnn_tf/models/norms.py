@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.batch_norm import batch_norm
+
 GROUPS = 32  # of group norm (Wu and He, arXiv:1803.08494); fewer where the channels do not divide
 
 
@@ -54,19 +56,24 @@ class RowBatchNorm(keras.layers.BatchNormalization):
     """Batch norm that can leave rows out of its statistics, on one replica or synchronised over all.
 
     Keras's own `mask` is not synchronised, and gives variance 0 where it leaves nothing; here the running statistics
-    then stand in and stay as they are.
+    then stand in and stay as they are. With all rows on one replica it is `ops.batch_norm`, on a CPU.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, valid: tf.Tensor | None = None) -> tf.Tensor:
         """Normalises [n, h, w, channels]; `valid` is bool [n], or None for all rows."""
-        if valid is None or not (training and self.trainable):
+        trains = training and self.trainable
+        if not trains or (valid is None and (self.synchronized or tf.config.get_visible_devices("GPU"))):
             return super().call(inputs, training=training)
-        outputs = tf.cast(inputs, tf.float32)
-        mean, variance = self._row_moments(outputs, tf.cast(valid, tf.float32))
+        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        if valid is None:
+            outputs, mean, variance = batch_norm(inputs, gamma, beta, self.epsilon)
+        else:
+            outputs = tf.cast(inputs, tf.float32)
+            mean, variance = self._row_moments(outputs, tf.cast(valid, tf.float32))
+            outputs = tf.nn.batch_normalization(outputs, mean, variance, beta, gamma, self.epsilon)
         for running, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             running.assign(running * self.momentum + value * (1.0 - self.momentum))
-        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        return tf.cast(tf.nn.batch_normalization(outputs, mean, variance, beta, gamma, self.epsilon), inputs.dtype)
+        return tf.cast(outputs, inputs.dtype)
 
     def _row_moments(self, inputs, weights):
         pixels = tf.cast(tf.shape(inputs)[1] * tf.shape(inputs)[2], tf.float32)

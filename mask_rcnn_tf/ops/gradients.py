@@ -11,18 +11,19 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-Gradient = Callable[[tf.Tensor], tf.Tensor]
+Tensors = tf.Tensor | tuple[tf.Tensor, ...]
+Gradient = Callable[[tf.Tensor], Tensors]
 
 
 def with_gradient(
-    compute: Callable[..., tuple[tf.Tensor, Gradient]], value: tf.Tensor, *others: tf.Tensor, **constants: object
+    compute: Callable[..., tuple[tf.Tensor, Gradient]], value: Tensors, *others: tf.Tensor, **constants: object
 ) -> tf.Tensor:
-    """Computes a function of a tensor whose gradient it says itself; as `tf.custom_gradient` of the first argument.
+    """Computes a function whose gradient it says itself; as `tf.custom_gradient` of the first argument.
 
     Args:
-      compute: a function of a module, that reads its arguments alone: from them to its result, a tensor, and a function
-        from the result's gradient to that of `value`.
-      value: the tensor.
+      compute: a function of a module, that reads its arguments alone: from the tensors, one after the other, to its
+        result, a tensor, and a function from the result's gradient to that of `value`.
+      value: the tensor that gets a gradient, or a tuple of them, for which there is a tuple of gradients.
       others: tensors, which get no gradient.
       constants: by name, hashable.
 
@@ -35,7 +36,11 @@ def with_gradient(
 
 def _with_constants(compute, **constants):
     def run(value, *others):
-        return tf.custom_gradient(lambda given: compute(given, *map(tf.stop_gradient, others), **constants))(value)
+        @tf.custom_gradient
+        def computed(*given):
+            return compute(*given, *map(tf.stop_gradient, others), **constants)
+
+        return computed(*(value if isinstance(value, tuple) else (value,)))
 
     return run
 
