@@ -11,6 +11,7 @@ from mask_rcnn_tf.models import losses as loss_ops
 from mask_rcnn_tf.models import targets as target_ops
 from mask_rcnn_tf.models.heads.base import LossSums, RoiHead
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, is_identity, sum_over_replicas
+from mask_rcnn_tf.ops.kernels import get_kernels
 
 BATCH_KEYS = ("image", "image_shape", "image_id", "gt_boxes", "gt_classes")
 PROPOSALS = ("proposals", "num_proposals")  # stored ones, in the place of the RPN's
@@ -49,7 +50,7 @@ def rpn_loss_sums(
     logits, deltas, anchors = tf.concat(logits, 1), tf.concat(deltas, 1), tf.concat(anchors, 0)
     seeds = target_ops.image_seeds(config.seed, step, batch["image_id"], 0)
     positive, negative, targets = target_ops.rpn_targets(
-        anchors, batch["gt_boxes"], batch["gt_classes"], seeds, rpn, config.sampler
+        anchors, batch["gt_boxes"], batch["gt_classes"], seeds, rpn, config.sampler, get_kernels(config.kernels).static
     )
     objectness, sampled = loss_ops.objectness_loss(logits, positive, negative)
     box, _ = loss_ops.delta_loss(deltas, targets, positive, rpn.loss_beta)

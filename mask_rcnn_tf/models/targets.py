@@ -37,7 +37,13 @@ def _wrapped(value: int) -> int:
 
 
 def rpn_targets(
-    anchors: tf.Tensor, gt_boxes: tf.Tensor, gt_classes: tf.Tensor, seeds: tf.Tensor, rpn: RpnConfig, sampler: str
+    anchors: tf.Tensor,
+    gt_boxes: tf.Tensor,
+    gt_classes: tf.Tensor,
+    seeds: tf.Tensor,
+    rpn: RpnConfig,
+    sampler: str,
+    static: bool,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Labels and deltas of the anchors, and which of them are sampled.
 
@@ -48,6 +54,8 @@ def rpn_targets(
       seeds: int64 [B, 2], of `image_seeds`.
       rpn: the configuration's section.
       sampler: "random" or "evenly".
+      static: whether shapes must be constant (`ops.kernels.Kernels`); if not, the padding at the end of an image's
+        ground truth is not compared with its anchors.
 
     Returns:
       positive bool [B, N], negative bool [B, N] (both sampled), delta_targets float32 [B, N, 4], valid where positive.
@@ -56,8 +64,12 @@ def rpn_targets(
     """
 
     def match_image(image):
-        iou = box_ops.pairwise_iou(anchors[None], image[0][None])
-        labels, gt_indices = match(iou, image[1][None] > 0, rpn.positive_iou, rpn.negative_iou, True)
+        boxes, valid = image[0], image[1] > 0
+        if not static:
+            used = tf.reduce_max(tf.where(valid)) + 1  # below 0 without any
+            boxes, valid = boxes[: tf.maximum(used, 1)], valid[: tf.maximum(used, 1)]
+        iou = box_ops.pairwise_iou(anchors[None], boxes[None])
+        labels, gt_indices = match(iou, valid[None], rpn.positive_iou, rpn.negative_iou, True)
         return labels[0], gt_indices[0]
 
     # Image by image: the IoU of 270k anchors with 100 gt boxes takes 107 MB, which must not grow with the batch.
