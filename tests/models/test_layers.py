@@ -97,12 +97,23 @@ def test_folded_norm_equals_convolution_then_norm(norm):
     np.testing.assert_allclose(layer(inputs), expected, atol=1e-5)
 
 
-def test_strided_1x1_equals_the_strided_convolution():
-    layer = ConvNorm(6, 1, 2)
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_strided_1x1_is_the_product_of_every_other_pixel(dtype):
+    layer = ConvNorm(6, 1, 2, dtype=dtype)
     layer.build((None, None, None, 4))
-    inputs = tf.random.stateless_normal([2, 9, 12, 4], [1, 2])
-    expected = tf.nn.conv2d(inputs, tf.convert_to_tensor(layer.kernel), 2, "VALID")
-    np.testing.assert_allclose(layer(inputs), expected, atol=1e-6)
+    inputs = tf.cast(tf.random.stateless_normal([2, 9, 12, 4], [1, 2]), layer.compute_dtype)
+    upstream = tf.cast(tf.random.stateless_normal([2, 5, 6, 6], [1, 3]), inputs.dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs, training=True)
+    gradient = tape.gradient(outputs, inputs, upstream)
+    kernel = tf.cast(tf.cast(layer.kernel, inputs.dtype), tf.float64)[0, 0].numpy()
+    given, share = (tf.cast(value, tf.float64).numpy() for value in (inputs, upstream))
+    expected = np.zeros_like(given)
+    expected[:, ::2, ::2] = share @ kernel.T
+    bound = 1e-5 if dtype == "float32" else 2.0**-7
+    np.testing.assert_allclose(tf.cast(outputs, tf.float64), given[:, ::2, ::2] @ kernel, rtol=bound, atol=bound)
+    np.testing.assert_allclose(tf.cast(gradient, tf.float64), expected, rtol=bound, atol=bound)
 
 
 def test_frozen_norm_survives_model_trainable():
@@ -134,6 +145,28 @@ def test_batch_norm_leaves_padded_rows_out():
     chosen = inputs[valid].astype(np.float64)
     expected = (chosen - chosen.mean((0, 1, 2))) / np.sqrt(chosen.var((0, 1, 2)) + 1e-3) * [1, 2, 0.5] + [0.1, 0, -0.2]
     np.testing.assert_allclose(outputs[valid], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_batch_norm_is_keras_s(dtype):
+    """Outputs, gradients and running statistics over some steps, beside the class that it extends."""
+    random, layers = np.random.default_rng(0), []
+    for kind in (RowBatchNorm, keras.layers.BatchNormalization):
+        layers.append(kind(momentum=0.8, epsilon=1e-3, dtype=dtype))
+        layers[-1].build((None, None, None, 3))
+    bound = {"atol": 1e-5} if dtype == "float32" else {"atol": 2.0**-6}  # of outputs up to 4
+    for _ in range(3):
+        inputs = tf.cast(random.normal(3.0, 2.0, (6, 4, 5, 3)), layers[0].compute_dtype)
+        upstream, found = tf.cast(random.normal(size=inputs.shape), inputs.dtype), []
+        for layer in layers:
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                outputs = layer(inputs, training=True)
+            assert outputs.dtype == inputs.dtype
+            weights = [layer.gamma.value, layer.beta.value]
+            found.append([outputs, *tape.gradient(outputs, [inputs, *weights], upstream), *layer.weights])
+        for ours, reference in zip(*found, strict=True):
+            np.testing.assert_allclose(tf.cast(ours, "float32"), tf.cast(reference, "float32"), rtol=1e-5, **bound)
 
 
 def test_batch_norm_without_any_valid_row_keeps_its_statistics():
