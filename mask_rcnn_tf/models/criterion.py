@@ -49,8 +49,9 @@ def rpn_loss_sums(
     logits, deltas, anchors = zip(*levels, strict=True)
     logits, deltas, anchors = tf.concat(logits, 1), tf.concat(deltas, 1), tf.concat(anchors, 0)
     seeds = target_ops.image_seeds(config.seed, step, batch["image_id"], 0)
+    static = get_kernels(config.kernels).static
     positive, negative, targets = target_ops.rpn_targets(
-        anchors, batch["gt_boxes"], batch["gt_classes"], seeds, rpn, config.sampler, get_kernels(config.kernels).static
+        anchors, batch["gt_boxes"], batch["gt_classes"], seeds, rpn, config.sampler, static=static
     )
     objectness, sampled = loss_ops.objectness_loss(logits, positive, negative)
     box, _ = loss_ops.delta_loss(deltas, targets, positive, rpn.loss_beta)

@@ -43,6 +43,7 @@ def rpn_targets(
     seeds: tf.Tensor,
     rpn: RpnConfig,
     sampler: str,
+    *,
     static: bool,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Labels and deltas of the anchors, and which of them are sampled.

@@ -12,12 +12,13 @@ from trained import trained_model
 import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.coco.rle import encode_crop
 from mask_rcnn_tf.config import ShapesConfig
-from mask_rcnn_tf.data import shapes
+from mask_rcnn_tf.data import shape_drawing, shapes
 from mask_rcnn_tf.evaluation import coco_metrics, tiles
 from mask_rcnn_tf.evaluation.tiles import Tiling
 
 pytestmark = pytest.mark.slow  # a model is trained, and predicts some thousand tiles
-SIDE, ACROSS = 300, 20
+DRAWN, SIDE, ACROSS = 192, 300, 20
+MARGIN = 12  # pixels of a drawn scene in which it fades into its neighbour
 WHOLE = (SIDE * ACROSS, SIDE * ACROSS)
 MEMORY = """
 import resource, sys
@@ -42,11 +43,44 @@ def scenes():
     for index in range(ACROSS**2):
         scene = shapes.draw_scene(ShapesConfig(), "val", index)
         image = np.array(Image.fromarray(scene["image"]).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        masks = [
-            np.array(Image.fromarray(mask).resize((SIDE, SIDE), Image.Resampling.NEAREST)) for mask in scene["masks"]
-        ]
-        found.append((image, scene["classes"], masks))
+        found.append((image, scene["classes"], enlarged(scene["masks"])))
     return found
+
+
+def enlarged(masks):
+    return [np.array(Image.fromarray(mask).resize((SIDE, SIDE), Image.Resampling.NEAREST)) for mask in masks]
+
+
+def faded(picture):
+    """Scenes fade into each other at their borders, whose straight lines would be objects to a model of shapes."""
+    for _ in range(2):
+        picture = picture.swapaxes(0, 1).astype(np.float32)
+        weight = ((np.arange(2 * MARGIN, dtype=np.float32) + 0.5) / (2 * MARGIN))[:, None, None]
+        for border in range(DRAWN, len(picture), DRAWN):
+            before, after = picture[border - MARGIN : border], picture[border : border + MARGIN]
+            before, after = np.concatenate([before, before[::-1]]), np.concatenate([after[::-1], after])
+            picture[border - MARGIN : border + MARGIN] = before + weight * (after - before)
+    return np.rint(picture).astype(np.uint8)
+
+
+def whole_scenes(across):
+    """A picture of across x across scenes whose objects lie inside, and the same scenes cut out of it again."""
+    rng, drawn = np.random.default_rng(5), []
+    edge = np.pad(np.zeros((DRAWN - 2 * MARGIN,) * 2, bool), MARGIN, constant_values=True)
+    while len(drawn) < across**2:
+        placed, owner = shape_drawing.place_shapes(rng, DRAWN, (3, 3), (16, 96))
+        if (owner[edge] < 0).all():
+            masks = owner == np.arange(3)[:, None, None]
+            drawn.append((shape_drawing.paint(rng, DRAWN, placed), np.array([s.class_id for s in placed]), masks))
+    rows = [np.concatenate([image for image, _, _ in drawn[i : i + across]], 1) for i in range(0, across**2, across)]
+    picture = Image.fromarray(faded(np.concatenate(rows))).resize((SIDE * across,) * 2, Image.Resampling.BICUBIC)
+    picture = np.array(picture)
+    cells = (picture[y : y + SIDE, x : x + SIDE] for y, x in corners(across))
+    return picture, [(cell, classes, enlarged(masks)) for cell, (_, classes, masks) in zip(cells, drawn, strict=True)]
+
+
+def corners(across):
+    return [(SIDE * row, SIDE * column) for row in range(across) for column in range(across)]
 
 
 def truth_of(scenes, place):
@@ -100,6 +134,33 @@ def test_ap_of_large_pictures_is_that_of_small_ones(model):
         print(kind, alone["AP"], alone["AP50"], tiled["AP"], tiled["AP50"], len(found), len(together))
         assert alone["AP50"] > 0.2  # the model has learnt something
         assert tiled["AP"] > alone["AP"] - 0.03
+
+
+def compared(model, across, kinds=("bbox", "segm")):
+    """AP of the scenes one by one, and of the picture that they are: {"bbox": (alone, tiled), "segm": ...}."""
+    ids, predict, detection = range(1, 7), mrcnn.make_predictor(model), model.config.detection
+    picture, scenes = whole_scenes(across)
+    found = []
+    for image_id, (image, _, _) in enumerate(scenes, start=1):
+        found += predict([image])[0].to_coco(image_id)
+    objects = tiles.predict_tiles(predict, picture, Tiling(SIDE, SIDE // 2), detection)
+    together = tiles.to_results(objects, 1, picture.shape[:2], ids)
+    one_by_one = truth_of(scenes, lambda index: (index + 1, (SIDE, SIDE), (0, 0)))
+    as_a_whole = truth_of(scenes, lambda index: (1, picture.shape[:2], corners(across)[index]))
+    aps = {}
+    for kind in kinds:
+        alone = coco_metrics.score(one_by_one, found, (kind,))[kind]
+        tiled = coco_metrics.score(as_a_whole, together, (kind,), (1, 10, 100_000))[kind]
+        print(kind, alone["AP"], alone["AP50"], tiled["AP"], tiled["AP50"], len(found), len(together))
+        aps[kind] = alone["AP"], tiled["AP"]
+    return aps
+
+
+def test_ap_of_a_picture_is_that_of_its_scenes(model):
+    """A picture of 6000 x 6000 pixels made of 400 known scenes, in tiles that do not know where a scene begins."""
+    for alone, tiled in compared(model, ACROSS).values():
+        assert alone > 0.1  # the model has learnt something
+        assert tiled == pytest.approx(alone, abs=0.01)
 
 
 def test_memory_does_not_grow_with_the_raster(model, scenes, tmp_path):
