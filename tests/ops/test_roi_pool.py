@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kernel_calls import roi_align
-from roi_samples import axis_weights, samples_of
+from samples_of_rois import axis_weights, samples_of
 
 from mask_rcnn_tf.ops import roi_gather, roi_pool
 
