@@ -103,9 +103,9 @@ class ConvNorm(keras.layers.Layer):
         if stride > 1 and pad:
             inputs = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
         elif stride > 1:
-            # The same result as a strided 1x1 convolution, whose gradient of the kernel writes outside its memory in
-            # oneDNN (TensorFlow 2.21, [1, 24, 24, 8] to 12 channels in bfloat16: "munmap_chunk(): invalid pointer";
-            # float32 takes half the time so, and ended three processes of the tests in an abort).
+            # The same result as a strided 1x1 convolution, whose gradient writes outside its memory in oneDNN, in
+            # bfloat16 and in float32 (TensorFlow 2.21; random shapes under glibc's malloc check: a segmentation fault).
+            # That would take half the time.
             inputs, stride = inputs[:, ::stride, ::stride], 1
         # Stride 1 with an odd kernel: SAME is symmetric, and spares a copy.
         padding = "SAME" if stride == 1 else "VALID"
