@@ -17,7 +17,13 @@ SHARED_DATA = pathlib.Path(
 
 
 # The files that take longest, longest first: a file stays in one process, and what starts last leaves the other idle.
+# First those that take longest with their slow tests; without these they are short.
 FIRST = (
+    "test_deploy_docs.py",
+    "test_every_preset.py",
+    "test_experiment_docs.py",
+    "test_kills.py",
+    "test_fuzz_coco.py",
     "test_readme.py",
     "test_golden_keypoints.py",
     "test_mask_rcnn.py",
@@ -27,7 +33,6 @@ FIRST = (
     "test_xla.py",
     "test_golden_inference.py",
     "test_openness.py",
-    "test_every_preset.py",
     "test_golden_training.py",
     "test_roi_align.py",
     "test_to_onnx.py",
