@@ -14,7 +14,7 @@ from mask_rcnn_client import unpad
 from mask_rcnn_tf.arguments import PATH, SEQUENCE, check_kind
 from mask_rcnn_tf.coco import categories
 from mask_rcnn_tf.coco import results as coco_results
-from mask_rcnn_tf.evaluation import coco_metrics
+from mask_rcnn_tf.evaluation import coco_metrics, equal_scores
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.progress import Progress
 
@@ -41,7 +41,7 @@ def predict_results(
         dataset then has whole images, `image` uint8 [h, w, 3] and `image_id`, such as `val_images(config)`.
 
     Returns:
-      COCO results of all images, in the dataset's order.
+      COCO results of all images, in the dataset's order. Scores that say nothing are warned of in the log.
 
     Raises:
       ValueError: an argument is of another kind, the dataset is infinite, or a class has no category id.
@@ -60,6 +60,8 @@ def predict_results(
                 detections, image_id, original_shape, category_ids, detection.mask_threshold, detection.paste
             )
         progress.add(1)
+    if note := equal_scores.note(results):
+        LOG.warning("%s", note)
     return results
 
 

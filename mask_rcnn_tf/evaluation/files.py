@@ -12,7 +12,7 @@ from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.coco.errors import SHOWN
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.config import ModelConfig
-from mask_rcnn_tf.evaluation import coco_metrics
+from mask_rcnn_tf.evaluation import coco_metrics, equal_scores
 from mask_rcnn_tf.evaluation.image_files import list_images
 from mask_rcnn_tf.evaluation.predicting import predict_files
 from mask_rcnn_tf.evaluation.tiles import Tiling
@@ -76,6 +76,8 @@ def evaluate_files(
     stored = _stored_proposals(proposals, ground_truth, config)
     results, failures = predict_files(predict, files, config, verbose, stored, tiling)
     results = translated(results, ground_truth, config)
+    if note := equal_scores.note(results):
+        LOG.warning("%s", note)
     return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results, failures
 
 
