@@ -44,7 +44,8 @@ def run_table(base: Config, name: str, table: Table, output: str | os.PathLike, 
       The summary, Markdown.
 
     Raises:
-      ValueError: a variant does not validate, or its folder holds a run of another configuration.
+      ValueError: a variant does not validate, said before the first run, or its folder holds a run of another
+        configuration.
       FloatingPointError: the loss of a run was not finite, said once the others are done.
     """
     folder, bad = pathlib.Path(output) / name, []

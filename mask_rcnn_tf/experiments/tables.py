@@ -5,6 +5,7 @@ is compared. The paper's figures are COCO AP of ResNets trained for days: what i
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,17 @@ def _all_sizes(config: Config) -> tuple[tuple[float, ...], ...]:
 def _around(config: Config) -> tuple[int, ...]:
     side = config.model.preprocess.short_side
     return tuple(round(side * factor) for factor in (5 / 6, 1, 7 / 6))
+
+
+def _square_canvas(config: Config) -> tuple[tuple[int, int], ...]:
+    side = 32 * math.ceil(config.model.preprocess.max_side / 32)
+    return ((side, side),)
+
+
+def _unscaled(config: Config) -> tuple[float, float]:
+    """Of images on that canvas, the scale at which a square one has the short side that it is predicted with."""
+    scale = config.model.preprocess.short_side / _square_canvas(config)[0][0]
+    return (scale, scale)
 
 
 def _five_times(config: Config) -> int:
@@ -142,6 +154,7 @@ TABLES = {
     ),
     "copy_paste": Table(
         "without and with objects of other images (Ghiasi et al., arXiv:2012.07177)",
-        {"plain": {}, "copy_paste": {"data.scale_jitter": (1.0, 1.0), "data.copy_paste": 0.5}},
+        {"plain": {}, "copy_paste": {"data.copy_paste": 0.5}},
+        fields={"data.scale_jitter": _unscaled, "data.canvases": _square_canvas},  # which it is drawn with
     ),
 }

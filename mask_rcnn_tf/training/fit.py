@@ -16,7 +16,7 @@ import tensorflow as tf
 from mask_rcnn_tf import config as configuration
 from mask_rcnn_tf.arguments import PATH, check_kind
 from mask_rcnn_tf.config import Config
-from mask_rcnn_tf.data import pipeline, proposals, repeats, sources
+from mask_rcnn_tf.data import pipeline, proposals, repeats, sources, transforms
 from mask_rcnn_tf.evaluation import CocoEvaluation, coco_metrics
 from mask_rcnn_tf.evaluation.files import load_model
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
@@ -124,6 +124,7 @@ def _train(config, folder, stopping, truth):
 def resolve(config: Config) -> Config:
     """A validated copy of `config` (`Config`) with the dataset's classes and keypoints, or the one class of an RPN."""
     config = copy.deepcopy(config).validate()
+    transforms.check_canvases(config)
     category_ids, class_names = sources.categories(config)
     model = config.model
     if not model.has_classes:

@@ -159,3 +159,11 @@ def test_a_result_without_a_way_of_training_was_trained_end_to_end(start, tmp_pa
         assert stored.pop("training") == "end_to_end"
         path.write_text(json.dumps(stored))
     assert not start(seeds=1).calls
+
+
+def test_a_variant_whose_images_fit_no_canvas_is_refused_before_the_first_run(monkeypatch, tmp_path):
+    trainer, table = Trainer(), Table("sizes", {"here": {}, "there": {"data.canvases": ((64, 64),)}})
+    monkeypatch.setattr(runs, "train", trainer)
+    with pytest.raises(ValueError, match=r"config.data.canvases is \(\(64, 64\),\); allowed"):
+        runs.run_table(load_config("mask_rcnn_tables"), "sizes", table, tmp_path, 1)
+    assert not trainer.calls
