@@ -122,7 +122,11 @@ def _train(config, folder, stopping, truth):
 
 
 def resolve(config: Config) -> Config:
-    """A validated copy of `config` (`Config`) with the dataset's classes and keypoints, or the one class of an RPN."""
+    """A validated copy of `config` (`Config`) with the dataset's classes and keypoints, or the one class of an RPN.
+
+    Raises:
+      ValueError: a field is wrong, images may fit no canvas (`transforms.check_canvases`), or the data cannot be read.
+    """
     config = copy.deepcopy(config).validate()
     transforms.check_canvases(config)
     category_ids, class_names = sources.categories(config)
