@@ -1,11 +1,10 @@
 """What docs/hyper_parameters.md names exists: keys, with values that are allowed, presets, signs of the report."""
 
-import dataclasses
 import re
 
-import pytest
 from test_readme import ROOT
 
+from mask_rcnn_tf import explained
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.presets import load_config
 from mask_rcnn_tf.report import words
@@ -15,12 +14,8 @@ KEYS = sorted(set(re.findall(r"`(?:--config\.)?((?:model|data|train|eval)\.[\w.]
 SETTINGS = re.findall(r"`(?:--config\.)?((?:model|data|train|eval)\.[\w.]+)=([^`]+)`", PAGE)
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_keys_are_leaves_of_the_configuration(key):
-    value = Config()
-    for name in key.split("."):
-        value = getattr(value, name)
-    assert not dataclasses.is_dataclass(value)
+def test_keys_are_leaves_of_the_configuration():
+    assert len(KEYS) > 20 and set(KEYS) <= {key.name for group in explained.groups() for key in group.keys}
 
 
 def test_settings_are_allowed():

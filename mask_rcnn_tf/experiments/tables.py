@@ -155,6 +155,7 @@ TABLES = {
     "copy_paste": Table(
         "without and with objects of other images (Ghiasi et al., arXiv:2012.07177)",
         {"plain": {}, "copy_paste": {"data.copy_paste": 0.5}},
-        fields={"data.scale_jitter": _unscaled, "data.canvases": _square_canvas},  # which it is drawn with
+        # Pasting needs the jitter, and the jitter one canvas: both variants have them.
+        fields={"data.scale_jitter": _unscaled, "data.canvases": _square_canvas},
     ),
 }
