@@ -13,6 +13,7 @@ import gzip
 import json
 import pathlib
 import re
+import sys
 import tempfile
 import time
 
@@ -21,6 +22,7 @@ import numpy as np
 from figures import print_line
 
 jax.config.update("jax_enable_x64", True)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import jaxlib._jax as jaxlib_core  # noqa: E402
 from jax._src.interpreters import mlir as jax_mlir  # noqa: E402

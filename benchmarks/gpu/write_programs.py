@@ -13,39 +13,15 @@ conventions.
 import argparse
 import gzip
 import pathlib
+import sys
 
 import numpy as np
 import tensorflow as tf
-from scenes import make_scenes, make_weights
 
-import mask_rcnn_tf
-from mask_rcnn_tf.presets import load_config
-from mask_rcnn_tf.training.schedule import make_optimizer
-from mask_rcnn_tf.weights.mapping import assign
-from mask_rcnn_tf.weights.projects.torchvision import PROJECT
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-
-def make_config(dtype, height, width):
-    """torchvision's conventions, with the epsilon of a backbone whose batch norm is frozen without COCO's weights."""
-    config = load_config("torchvision_mask_rcnn_r50_fpn")
-    model = config.model
-    model.kernels, model.dtype, model.backbone.norm_epsilon = "xla", dtype, 1e-5
-    model.preprocess.short_side, model.preprocess.max_side = sorted((height, width))
-    config.train.learning_rate = 1e-6
-    return config
-
-
-def make_batch(model, scenes):
-    """The scenes as the pipeline gives them, for `mask_frame="canvas"`."""
-    image, image_shape = model.preprocess(tf.constant(scenes["images"]))
-    return {
-        "image": image,
-        "image_shape": image_shape,
-        "image_id": tf.range(len(scenes["images"]), dtype=tf.int64),
-        "gt_boxes": tf.constant(scenes["boxes"][..., [1, 0, 3, 2]], tf.float32),
-        "gt_classes": tf.constant(scenes["classes"], tf.int32),
-        "gt_masks": tf.constant(scenes["masks"] * 255, tf.uint8),
-    }
+from ours_model import build, make_batch, make_config
+from scenes import make_scenes
 
 
 def separable_index(entry):
@@ -104,13 +80,8 @@ def main():
     parser.add_argument("--what", default="inference,training")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    tensors = make_weights()
     for dtype in args.dtypes.split(","):
-        config = make_config(dtype, args.height, args.width)
-        model = mask_rcnn_tf.MaskRCNN(config.model)
-        entries = PROJECT.make_entries(model, tensors)
-        assign(model, entries, tensors, PROJECT.ignored)
-        model.compile(optimizer=make_optimizer(config, model))
+        model, entries = build(make_config(dtype, args.height, args.width, kernels="xla"))
         model.optimizer.build(model.trainable_variables)
         for batch in map(int, args.batches.split(",")):
             scenes = make_scenes(batch, args.height, args.width)

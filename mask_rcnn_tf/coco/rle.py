@@ -124,13 +124,11 @@ def encode_crop(crop: np.ndarray, origin: tuple[int, int], image_shape: tuple[in
     """
     height, width = (int(side) for side in image_shape)
     rows, columns = crop.shape
-    padded = np.zeros((columns, rows + 2), np.int8)  # a column a row, zeros around it: a run never crosses columns here
-    padded[:, 1:-1] = crop.T
-    change = np.diff(padded, axis=1)
-    start_column, start_row = np.nonzero(change == 1)
-    end_column, end_row = np.nonzero(change == -1)
-    starts = (start_column + int(origin[1])) * height + start_row + int(origin[0])
-    ends = (end_column + int(origin[1])) * height + end_row + int(origin[0])
+    # Down the columns, a zero before the first and one after each, so that every run ends where it begins: one pass.
+    pixels = np.zeros(1 + columns * (rows + 1), bool)
+    pixels[1:].reshape(columns, rows + 1)[:, :rows] = crop.T
+    column, row = np.divmod(np.flatnonzero(pixels[1:] != pixels[:-1]), rows + 1)
+    starts, ends = ((column + int(origin[1])) * height + row + int(origin[0])).reshape(-1, 2).T
     if rows == height and starts.size:  # only then may a run go on from the bottom of one column to the top of the next
         separate = ends[:-1] != starts[1:]
         starts, ends = starts[np.r_[True, separate]], ends[np.r_[separate, True]]

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "references"), str(ROOT / "tests" / "golden")]
 
 import recipe  # noqa: E402

@@ -1,0 +1,146 @@
+"""Our contestants: `python benchmarks/cpu/ours.py WHAT ...`, asked by `run.py`."""
+
+import argparse
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+
+from answering import serve  # noqa: E402
+from drawn_masks import drawn_masks  # noqa: E402
+from ours_model import build, make_batch, make_config  # noqa: E402
+from scenes import make_scenes  # noqa: E402
+
+import mask_rcnn_tf as mrcnn  # noqa: E402
+from mask_rcnn_tf.benchmark import work  # noqa: E402
+from mask_rcnn_tf.coco.results import to_results  # noqa: E402
+from mask_rcnn_tf.evaluation.callback import predict_results  # noqa: E402
+from mask_rcnn_tf.ops.masks import paste_bitmap  # noqa: E402
+
+
+def arrays_of(tensors):
+    """All of them, in NumPy: work that a device still does is waited for."""
+    return {name: np.asarray(value) for name, value in tensors.items()}
+
+
+def raw_images(args):
+    """uint8 [B, H, W, 3]."""
+    return make_scenes(args.batch, args.height, args.width)["images"]
+
+
+def inference_gflop(args):
+    """Of the network's convolutions and products, as many RoIs as there may be."""
+    model, _ = build(make_config("float32", args.height, args.width, kernels="xla"))
+    image = tf.TensorSpec((args.batch, args.height, args.width, 3))
+    function = tf.function(lambda image, shape: model({"image": image, "image_shape": shape}), autograph=False)
+    return work.gflop(function.get_concrete_function(image, tf.TensorSpec((args.batch, 2), tf.int32)).graph)
+
+
+def inference(args):
+    """Images to masks of the whole image: a function of the model, and pasting."""
+    model, _ = build(make_config(args.dtype, args.height, args.width))
+    images, found, detection = raw_images(args), {}, model.config.detection
+    detect = tf.function(model.predict_step, autograph=False)
+
+    def call():
+        arrays = arrays_of(detect(images))
+        found["objects"] = arrays["num_detections"].tolist()
+        for row, count in enumerate(found["objects"]):
+            whole = np.zeros((count, *images.shape[1:3]), np.uint8)
+            for bitmap, mask, box in zip(
+                whole, arrays["detection_masks"][row], arrays["detection_boxes"][row], strict=False
+            ):
+                crop, (y, x) = paste_bitmap(mask, box, bitmap.shape, detection.mask_threshold, detection.paste)
+                bitmap[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
+
+    serve({"inference": call}, lambda: found | {"images": args.batch, "gflop": inference_gflop(args)})
+
+
+def ways(args):
+    """Every public way to detections, beside a plain function; `predict_results` alone pastes masks."""
+    config = make_config(args.dtype, args.height, args.width)
+    model, _ = build(config)
+    images = raw_images(args)
+    detect = tf.function(model.predict_step, autograph=False)
+    data = tf.data.Dataset.from_tensor_slices(images).batch(args.batch)
+    batch = make_batch(model, make_scenes(args.batch, args.height, args.width))
+    batch["original_shape"] = tf.tile([images.shape[1:3]], [args.batch, 1])
+    labelled = tf.data.Dataset.from_tensors(batch)
+    predict = mrcnn.make_predictor(model, batch_size=args.batch)
+    losses = tf.function(model.test_step, autograph=False)
+    ids = tuple(range(1, config.model.num_classes + 1))
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(
+            model, folder, {"serving_default": detect.get_concrete_function(tf.TensorSpec(images.shape, tf.uint8))}
+        )
+        loaded = tf.saved_model.load(folder).signatures["serving_default"]
+    calls = {
+        "function": lambda: arrays_of(detect(images)),
+        "predict_on_batch": lambda: model.predict_on_batch(images),
+        "predict, array": lambda: model.predict(images, batch_size=args.batch, verbose=0),
+        "predict, data set": lambda: model.predict(data, verbose=0),
+        "predict_images": lambda: predict(list(images)),
+        "predict_results": lambda: predict_results(model, labelled, ids, verbose=0),
+        "SavedModel": lambda: arrays_of(loaded(tf.constant(images))),
+        "losses, function": lambda: arrays_of(losses(batch)),
+        "losses, evaluate": lambda: model.evaluate(labelled, verbose=0),
+    }
+    serve(calls, {"images": args.batch})
+
+
+def training(args):
+    """A training step on one batch."""
+    config = make_config(args.dtype, args.height, args.width)
+    model, _ = build(config)
+    batch, losses = make_batch(model, make_scenes(args.batch, args.height, args.width)), {}
+    step = tf.function(model.train_step, autograph=False)
+
+    def call():
+        losses.update({name: round(float(value), 4) for name, value in step(batch).items()})
+
+    serve({"step": call}, lambda: {"images": args.batch, "losses": dict(losses)})
+
+
+def masks(args):
+    """Masks of detections to COCO results, their run lengths from the crops."""
+    probabilities, boxes = drawn_masks(args.objects, args.height, args.width)
+    ones = np.ones(args.objects, np.int32)
+    detections = {"detection_boxes": boxes, "detection_scores": ones.astype(np.float32), "detection_classes": ones}
+    detections["detection_masks"] = probabilities
+    serve({"masks": lambda: to_results(detections, 1, (args.height, args.width), [1])}, {"objects": args.objects}, 3)
+
+
+def peak(args):
+    """The convolution that detectors do most of: 3 x 3, 256 channels in and out, 200 x 304."""
+    dtype = tf.bfloat16 if "bfloat16" in args.dtype else tf.float32
+    random = np.random.default_rng(0)
+    image = tf.constant(random.random((1, 200, 304, 256)), dtype)
+    kernel = tf.constant(random.normal(size=(3, 3, 256, 256)), dtype)
+    function = tf.function(lambda image: tf.nn.conv2d(image, kernel, 1, "SAME"), autograph=False)
+    gflop = work.gflop(function.get_concrete_function(image).graph)
+    serve({"convolution": lambda: function(image).numpy()}, {"gflop": gflop})
+
+
+WHAT = {function.__name__: function for function in (inference, ways, training, masks, peak)}
+
+
+def main():
+    """One contestant."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--objects", type=int, default=100)
+    args = parser.parse_args()
+    WHAT[args.what](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""torchvision as a contestant: `python benchmarks/cpu/torchvision_peer.py WHAT ...`, asked by `run.py`.
+
+Modes are words with "_" between them: `cl` is channels last, `bf16` autocast, `compiled` backbone, RPN head and RoI
+heads' networks under `torch.compile`, for inference with the weights as constants; `fp32` is none of them.
+"""
+
+import argparse
+import contextlib
+import pathlib
+import sys
+
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from answering import serve  # noqa: E402
+from drawn_masks import drawn_masks  # noqa: E402
+from peer_torchvision import build, calls_of, compile_networks, inputs, last_channels  # noqa: E402
+from scenes import make_scenes, make_weights  # noqa: E402
+
+
+def network(args, task):
+    """The call of a task, on the scenes that ours sees, and what is known of it."""
+    scenes = make_scenes(args.batch, args.height, args.width)
+    model = build((args.height, args.width), make_weights()).train(task == "training")
+    if "cl" in args.mode.split("_"):
+        model = last_channels(model)
+    if "compiled" in args.mode:
+        import torch._inductor.config as inductor
+
+        inductor.freezing = task == "inference"
+        compile_networks(model, torch.compile)
+    half = "bf16" in args.mode.split("_")
+    precision = torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext()
+    return calls_of(model, precision, *inputs(scenes, "cpu"))[task]
+
+
+def inference(args):
+    """Images to masks of the whole image."""
+    call, found = network(args, "inference"), {}
+
+    def counted():
+        found["objects"] = [len(image["scores"]) for image in call()]
+
+    serve({"inference": counted}, lambda: found | {"images": args.batch})
+
+
+def training(args):
+    """A training step on one batch."""
+    call, losses = network(args, "training"), {}
+
+    def kept():
+        losses.update({name: round(float(value), 4) for name, value in call().items()})
+
+    serve({"step": kept}, lambda: {"images": args.batch, "losses": dict(losses)})
+
+
+def masks(args):
+    """Masks of detections to run lengths by way of bitmaps of the whole image."""
+    probabilities, boxes = drawn_masks(args.objects, args.height, args.width)
+    probabilities = torch.from_numpy(probabilities)[:, None]
+    boxes = torch.from_numpy(np.ascontiguousarray(boxes[:, [1, 0, 3, 2]]))
+
+    def call():
+        bitmaps = (paste_masks_in_image(probabilities, boxes, (args.height, args.width)) > 0.5).numpy().astype(np.uint8)
+        return [coco_mask.encode(np.asfortranarray(bitmap[0])) for bitmap in bitmaps]
+
+    serve({"masks": call}, {"objects": args.objects}, 3)
+
+
+WHAT = {function.__name__: function for function in (inference, training, masks)}
+
+
+def main():
+    """One contestant."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("--mode", default="fp32")
+    parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--objects", type=int, default=100)
+    args = parser.parse_args()
+    WHAT[args.what](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Our Mask R-CNN R50-FPN under torchvision's conventions, with the weights and scenes that torchvision's has too."""
+
+import tensorflow as tf
+from scenes import make_weights
+
+import mask_rcnn_tf
+from mask_rcnn_tf.presets import load_config
+from mask_rcnn_tf.training.schedule import make_optimizer
+from mask_rcnn_tf.weights.mapping import assign
+from mask_rcnn_tf.weights.projects.torchvision import PROJECT
+
+
+def make_config(dtype, height, width, kernels="native"):
+    """torchvision's conventions, with the epsilon of a backbone whose batch norm is frozen without COCO's weights."""
+    config = load_config("torchvision_mask_rcnn_r50_fpn")
+    model = config.model
+    model.kernels, model.dtype, model.backbone.norm_epsilon = kernels, dtype, 1e-5
+    model.preprocess.short_side, model.preprocess.max_side = sorted((height, width))
+    config.train.learning_rate = 1e-6
+    return config
+
+
+def build(config):
+    """The compiled model of a `Config`, and where each of its variables came from."""
+    model, tensors = mask_rcnn_tf.MaskRCNN(config.model), make_weights()
+    entries = PROJECT.make_entries(model, tensors)
+    assign(model, entries, tensors, PROJECT.ignored)
+    model.compile(optimizer=make_optimizer(config, model))
+    return model, entries
+
+
+def make_batch(model, scenes):
+    """The scenes as the pipeline gives them, for `mask_frame="canvas"`."""
+    image, image_shape = model.preprocess(tf.constant(scenes["images"]))
+    return {
+        "image": image,
+        "image_shape": image_shape,
+        "image_id": tf.range(len(scenes["images"]), dtype=tf.int64),
+        "gt_boxes": tf.constant(scenes["boxes"][..., [1, 0, 3, 2]], tf.float32),
+        "gt_classes": tf.constant(scenes["classes"], tf.int32),
+        "gt_masks": tf.constant(scenes["masks"] * 255, tf.uint8),
+    }
