@@ -234,3 +234,22 @@ def test_paste_masks_of_a_batch(paste, threshold):
 def test_paste_masks_names_a_wrong_paste():
     with pytest.raises(ValueError, match="paste is 'nearest'"):
         masks.paste_masks(np.zeros((1, 1, 4, 4), np.float32), np.zeros((1, 1, 4)), [[8, 8]], [8, 8], 0.5, "nearest")
+
+
+@pytest.mark.parametrize("sides", [(700, 900), (3, 3000), (2500, 40), (1, 1)])
+def test_large_and_long_masks_are_interpolated_as_numpy_does(sides):
+    """By `np.interp` along each axis in float64, zeros beyond the mask; large ones are made some rows at a time."""
+    probabilities = np.random.default_rng(0).random((28, 28), np.float32)
+    y, x = 10.25, 20.5
+    box, image_shape = np.float32([y, x, y + sides[0], x + sides[1]]), (int(sides[0]) + 30, int(sides[1]) + 40)
+
+    def along(values, start, length):
+        first, last = int(np.floor(start)), int(np.ceil(start + length))
+        position = (np.arange(first, last) + 0.5 - start) / length * 28 - 0.5
+        padded = np.pad(values.astype(np.float64), ((1, 1), (0, 0)))
+        return np.stack([np.interp(position, np.arange(-1, 29), column) for column in padded.T], 1)
+
+    expected = along(along(probabilities, y, sides[0]).T, x, sides[1]).T
+    crop, origin = masks.paste_mask(probabilities, box, image_shape, "continuous")
+    assert origin == (10, 20)
+    np.testing.assert_allclose(crop, expected, atol=1e-4)
