@@ -49,6 +49,14 @@ def pasted_example(
       An example of the first image. Pasted objects come first; those above `max_gt` are dropped. `image_shape` grows
       to hold what was pasted beside a small image.
     """
+    return tf.cond(
+        tf.reduce_any(chosen),
+        lambda: _pasted(config, images, draws, chosen, canvas),
+        lambda: transforms.example(config, images[0], draws[0], canvas),
+    )
+
+
+def _pasted(config, images, draws, chosen, canvas):
     (below, found), (above, others) = (
         transforms.placed(config, image, drawn, canvas) for image, drawn in zip(images, draws, strict=True)
     )
@@ -66,19 +74,35 @@ def pasted_example(
     return built | {"image_shape": tf.maximum(below.shape, _extent(cover))}
 
 
-def _bitmap(counts: tf.Tensor, placement: Placement, canvas: tuple[int, int]) -> tf.Tensor:
-    """The mask of run lengths int32 [n] on the canvas, bool [H, W]."""
-    height, width = tf.unstack(placement.original)
-    on_window = placement.nearest(mask_runs.decode_columns(counts, height, 0, width))
-    margins = [[0, canvas[axis] - placement.shape[axis]] for axis in (0, 1)]
-    return tf.ensure_shape(tf.pad(on_window, margins), canvas) > 0
+class _Masks:
+    """Masks of an image on the canvas, each in a band as wide as itself: objects may be many and small."""
+
+    def __init__(self, placement: Placement, canvas: tuple[int, int]):
+        self.placement, self.canvas = placement, canvas
+        self.rows, self.columns = placement.nearest(0), placement.nearest(1)
+
+    def band(self, counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """From run lengths int32 [n] the mask, bool [H, w], in as many columns of the canvas; the first of these."""
+        first, end = mask_runs.columns(counts, self.placement.original[0])
+        start, stop = tf.unstack(tf.searchsorted(self.columns, tf.stack([first, end])))
+        bitmap = mask_runs.decode_columns(counts, self.placement.original[0], first, end)
+        bitmap = tf.gather(tf.gather(bitmap, self.columns[start:stop] - first, axis=1), self.rows, axis=0)
+        below = [[0, self.canvas[0] - self.placement.shape[0]], [0, 0]]
+        band = tf.pad(self.placement.mirrored(bitmap, 0, 1), below) > 0
+        return band, tf.where(self.placement.flip_horizontal, self.placement.shape[1] - stop, start)
+
+    def whole(self, band: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
+        """The band from column `left` on among zeros, bool [H, W]."""
+        right = self.canvas[1] - left - tf.shape(band)[1]
+        return tf.ensure_shape(tf.pad(band, [[0, 0], [left, right]]), self.canvas)
 
 
 def _cover(counts: tf.RaggedTensor, placement: Placement, canvas: tuple[int, int]) -> tf.Tensor:
     """Where any of the masks lies, bool [H, W]; one after the other, bitmaps being large."""
+    masks = _Masks(placement, canvas)
 
     def add(i, cover):
-        return i + 1, cover | _bitmap(counts[i], placement, canvas)
+        return i + 1, cover | masks.whole(*masks.band(counts[i]))
 
     start = tf.zeros([], tf.int64), tf.zeros(canvas, tf.bool)
     return tf.while_loop(lambda i, _: i < counts.nrows(tf.int64), add, start)[1]
@@ -88,15 +112,19 @@ def _uncovered(
     objects: dict[str, Any], placement: Placement, cover: tf.Tensor, canvas: tuple[int, int]
 ) -> dict[str, Any]:
     """Objects without what is covered: their boxes and masks are new where something is, else as before."""
+    size, bands = objects["masks"].shape[1], _Masks(placement, canvas)
 
     def one(inputs):
         counts, box, mask = inputs
-        bitmap = _bitmap(counts, placement, canvas)
-        left = bitmap & ~cover
-        new_box = mask_ops.tight_box(left)
-        is_covered = tf.reduce_any(bitmap & cover)
-        new_mask = tf.cond(is_covered, lambda: mask_ops.mask_to_box_frame(left, new_box, mask.shape[0]), lambda: mask)
-        return tf.where(is_covered, new_box, box), new_mask, tf.reduce_any(left) | ~is_covered
+        band, left = bands.band(counts)
+        over = cover[:, left : left + tf.shape(band)[1]]
+
+        def cut():
+            rest = bands.whole(band & ~over, left)
+            box = mask_ops.tight_box(rest)
+            return box, mask_ops.mask_to_box_frame(rest, box, size), tf.reduce_any(rest)
+
+        return tf.cond(tf.reduce_any(band & over), cut, lambda: (box, mask, tf.constant(True)))
 
     masks = objects["masks"]
     signature = tf.TensorSpec([4]), tf.TensorSpec(masks.shape[1:], tf.uint8), tf.TensorSpec([], tf.bool)

@@ -91,15 +91,15 @@ class Placement(NamedTuple):
             keypoints = tf.where(mirrored, tf.gather(keypoints, order, axis=1), keypoints)
         return keypoints
 
-    def nearest(self, bitmap: tf.Tensor) -> tf.Tensor:
-        """A bitmap [h, w] of the image as it lies on the canvas, [h', w']: the pixel below the centre of each pixel."""
-        for axis in (0, 1):
-            ratio = tf.cast(self.original[axis], tf.float64) / tf.cast(self.resized[axis], tf.float64)
-            first = 0 if self.offset is None else self.offset[axis]
-            centres = tf.cast(first + tf.range(self.shape[axis]), tf.float64) + 0.5
-            index = tf.minimum(tf.cast(tf.floor(centres * ratio), tf.int32), self.original[axis] - 1)
-            bitmap = tf.gather(bitmap, index, axis=axis)
-        return self.mirrored(bitmap, 0, 1)
+    def nearest(self, axis: int) -> tf.Tensor:
+        """Rows (0) or columns (1) of the image that the window's pixels are nearest to, int32, before it is mirrored.
+
+        Those below the centres of the pixels; ascending.
+        """
+        ratio = tf.cast(self.original[axis], tf.float64) / tf.cast(self.resized[axis], tf.float64)
+        first = 0 if self.offset is None else self.offset[axis]
+        centres = tf.cast(first + tf.range(self.shape[axis]), tf.float64) + 0.5
+        return tf.minimum(tf.cast(tf.floor(centres * ratio), tf.int32), self.original[axis] - 1)
 
 
 def jittered_shape(image_shape: tf.Tensor, scale: tf.Tensor, canvas: tuple[int, int]) -> tf.Tensor:
