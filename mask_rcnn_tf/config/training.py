@@ -11,6 +11,9 @@ class TrainConfig(Section):
     """Optimizer, schedule and what is written while training."""
 
     batch_size: int = field(16, above=0)  # images a step over all replicas
+    # parts that each replica computes its images in, one after the other: the memory of one part, losses and gradients
+    # of all; batch norms that train see a part
+    accumulation_steps: int = field(1, above=0)
     steps: int = field(90_000, above=0)  # updates of the weights, a batch each
     epochs: float = field(0.0, at_least=0)  # turns through the training images, in place of steps; 0: steps counts
     optimizer: str = field("torch_sgd", one_of=("torch_sgd", "adam"))  # SGD with momentum, as PyTorch has it

@@ -17,6 +17,11 @@ BATCH_KEYS = ("image", "image_shape", "image_id", "gt_boxes", "gt_classes")
 PROPOSALS = ("proposals", "num_proposals")  # stored ones, in the place of the RPN's
 
 
+def batch_of(data: Any) -> Any:
+    """The batch of what Keras hands a step, which may be a pair of it and something that is not needed."""
+    return data[0] if isinstance(data, tuple) else data
+
+
 def check_labelled(batch: Mapping[str, tf.Tensor], heads: Sequence[RoiHead], has_rpn: bool = True):
     """Raises ValueError naming what a training batch lacks, for the RPN, or its absence, and for each of the heads."""
     needs = {key: "" for key in BATCH_KEYS} | {key: hint for head in heads for key, hint in head.needs.items()}

@@ -12,8 +12,9 @@ from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models import criterion, inference
 from mask_rcnn_tf.models import targets as target_ops
+from mask_rcnn_tf.models.accumulation import losses_and_gradients
 from mask_rcnn_tf.models.dtypes import resolve_dtype
-from mask_rcnn_tf.models.heads.base import RoiHead
+from mask_rcnn_tf.models.heads.base import LossSums, RoiHead
 from mask_rcnn_tf.models.pooler import Pool, Pooler, RoiOperator
 from mask_rcnn_tf.models.preprocessing import network_input
 from mask_rcnn_tf.models.rpn import select_proposals
@@ -30,7 +31,8 @@ class MaskRCNN(keras.Model):
 
     `fit` and `evaluate` take datasets of dicts (see `mask_rcnn_tf.data.pipeline`); the losses are the model's own:
     `rpn_objectness`, `rpn_box`, those of the heads (`box_class`, `box_delta`, of a cascade `box_class_1`, ...; `mask`,
-    `keypoint`), and `loss`, their sum. `predict` takes the same dicts (detections in network pixels) or uint8 images
+    `keypoint`), and `loss`, their sum. `fit` computes a batch in `accumulation_steps` parts (an attribute, 1 unless set
+    and not saved, see `TrainConfig`). `predict` takes the same dicts (detections in network pixels) or uint8 images
     [B, h, w, 3] (RGB; detections in their pixels).
 
     Parts of your own take the place of the configuration's. They are saved with the model, so their classes are
@@ -71,6 +73,7 @@ class MaskRCNN(keras.Model):
         stages = stages or make_stages(self._config, backbone, heads)
         self._own = {"backbone": backbone is not None, "heads": heads is not None}
         self._operator = roi_operator
+        self.accumulation_steps = 1
         self.backbone, self.pyramid, self.rpn_head, _, self.roi_body = stages
         for name in HEADS:
             setattr(self, name, None)
@@ -260,7 +263,7 @@ class MaskRCNN(keras.Model):
 
     def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras's hook: detections of one batch; labels are ignored, so that labelled datasets can be given."""
-        return self(_unpack(data), training=False)
+        return self(criterion.batch_of(data), training=False)
 
     # -------------------------------------------------------------------------------------------- training
 
@@ -275,6 +278,10 @@ class MaskRCNN(keras.Model):
         Returns:
           {name: float32 []}.
         """
+        return criterion.normalize(self.loss_sums(batch, step, training))
+
+    def loss_sums(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, training: bool) -> LossSums:
+        """As `compute_losses`, before each sum of this replica is divided by its count: {name: (sum, count)}."""
         criterion.check_labelled(batch, self.roi_heads, self.rpn_head is not None)
         features = self.extract_features(batch["image"], training)
         levels = self._rpn_levels(features, batch["image"])
@@ -284,7 +291,7 @@ class MaskRCNN(keras.Model):
             pool = Pool(self._pooler, self._pooler.prepare(features), sampled, training)
             for head in self.roi_heads:
                 sums.update(head.loss_sums(batch, sampled, pool, self._config, training))
-        return criterion.normalize(sums)
+        return sums
 
     def sample_rois(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
         """The RoIs that the heads train on in a step, see `targets.sample_rois`; arguments as in `compute_losses`."""
@@ -300,9 +307,9 @@ class MaskRCNN(keras.Model):
         return [(*output, boxes) for output, boxes in zip(outputs, anchors, strict=True)]
 
     def _sample_rois(self, batch, step, levels):
-        config = self._config
-        shape, rpn, kernels = batch["image_shape"], config.rpn, self._pooler.kernels
-        found = select_proposals(levels, shape, rpn, kernels, True) if levels else criterion.given_proposals(batch)
+        config, shape = self._config, batch["image_shape"]
+        settings = shape, config.rpn, self._pooler.kernels, True
+        found = select_proposals(levels, *settings) if levels else criterion.given_proposals(batch)
         seeds = target_ops.image_seeds(config.seed, step, batch["image_id"], 1)
         return target_ops.sample_rois(*found, batch, seeds, config.roi, config.sampler)
 
@@ -315,20 +322,18 @@ class MaskRCNN(keras.Model):
         return super().make_train_function(force)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Keras's hook: one optimizer step."""
-        with tf.GradientTape() as tape:
-            losses = self.compute_losses(_unpack(data), tf.cast(self.optimizer.iterations, tf.int64), True)
-            total = self.optimizer.scale_loss(tf.add_n(list(losses.values())))
-        variables = self.trainable_variables
+        """Keras's hook: one optimizer step, of a batch computed in `accumulation_steps` parts."""
+        variables, step = self.trainable_variables, tf.cast(self.optimizer.iterations, tf.int64)
+        losses, gradients = losses_and_gradients(self, criterion.batch_of(data), step, variables)
         # Keras asks a dataset of unknown length for one batch too many; without the dependency the optimizer's step
         # counter, which needs no data, is increased before that call fails (tried with Keras 3.15).
-        with tf.control_dependencies([total]):
-            self.optimizer.apply(tape.gradient(total, variables), variables)
+        with tf.control_dependencies(list(losses.values())):
+            self.optimizer.apply(gradients, variables)
         return self._track(losses)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras's hook: the losses of one batch, with inference norms and the samples of step 0."""
-        return self._track(self.compute_losses(_unpack(data), tf.zeros([], tf.int64), False))
+        return self._track(self.compute_losses(criterion.batch_of(data), tf.zeros([], tf.int64), False))
 
     def _track(self, losses):
         # A replica holds its share of the loss, and Keras averages metrics over replicas.
@@ -339,11 +344,6 @@ class MaskRCNN(keras.Model):
         return {metric.name: metric.result() for metric in self._loss_means}
 
 
-def _unpack(data):
-    return data[0] if isinstance(data, tuple) else data
-
-
 def _deserialize(value):
-    if isinstance(value, list):
-        return [_deserialize(item) for item in value]
-    return keras.saving.deserialize_keras_object(value)
+    one = keras.saving.deserialize_keras_object
+    return [_deserialize(item) for item in value] if isinstance(value, list) else one(value)

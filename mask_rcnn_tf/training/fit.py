@@ -32,7 +32,7 @@ from mask_rcnn_tf.training.run_folder import find_start
 from mask_rcnn_tf.training.schedule import make_optimizer, make_schedule
 from mask_rcnn_tf.training.stopping import AllowStop, Stopping
 from mask_rcnn_tf.training.storage import check_folder, reason, write_atomically
-from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
+from mask_rcnn_tf.training.strategy import check_batch_size, check_norms, make_strategy
 from mask_rcnn_tf.weights.initialization import initialize
 
 LOG = logging.getLogger("mask_rcnn_tf")
@@ -152,9 +152,11 @@ def build_model(config: Config) -> MaskRCNN:
     """A compiled `MaskRCNN` with random weights (by `config.train.seed`), on all devices."""
     keras.utils.set_random_seed(config.train.seed)
     strategy = make_strategy()
-    check_batch_size(config.train.batch_size, strategy)
+    check_batch_size(config, strategy)
     with strategy.scope():
         model = MaskRCNN(config.model)
+        model.accumulation_steps = config.train.accumulation_steps
+        check_norms(model, strategy)
         # XLA does not compile what `tf.distribute` does between replicas.
         jit_compile = get_kernels(config.model.kernels).compiled and strategy.num_replicas_in_sync == 1
         model.compile(optimizer=make_optimizer(config, model), jit_compile=jit_compile)

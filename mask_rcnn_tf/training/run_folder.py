@@ -20,7 +20,7 @@ LOG = logging.getLogger("mask_rcnn_tf")
 # Fields in which a run may differ from the one it continues.
 FREE_FIELDS = (
     "eval.",
-    *(f"train.{name}" for name in ("steps", "epochs", "patience")),
+    *(f"train.{name}" for name in ("steps", "epochs", "patience", "accumulation_steps")),
     *(f"train.{name}_every" for name in ("checkpoint", "evaluate", "summary")),
 )
 # Where things are. What the annotations say is compared instead; `init_from` is read at step 0 only.

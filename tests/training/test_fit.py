@@ -6,13 +6,14 @@ import pathlib
 import coco_files
 import pytest
 import tensorflow as tf
+from tiny import tiny_model
 
-from mask_rcnn_tf.config import Config, ShapesConfig, to_dict
+from mask_rcnn_tf.config import Config, ShapesConfig, TrainConfig, to_dict
 from mask_rcnn_tf.data import sources
 from mask_rcnn_tf.training import fit
 from mask_rcnn_tf.training.fit import segments
 from mask_rcnn_tf.training.run_folder import check_same_run, facts, find_start
-from mask_rcnn_tf.training.strategy import check_batch_size, make_strategy
+from mask_rcnn_tf.training.strategy import check_batch_size, check_norms, make_strategy
 
 
 @pytest.mark.parametrize("every", [1, 3, 5, 20])
@@ -97,12 +98,29 @@ def test_a_damaged_record_is_one_line(tmp_path, monkeypatch):
 def test_one_device_needs_no_strategy():
     strategy = make_strategy()
     assert strategy is tf.distribute.get_strategy()
-    check_batch_size(3, strategy)
+    check_batch_size(Config(train=TrainConfig(batch_size=3)), strategy)
 
 
-def test_batch_that_does_not_divide():
-    class TwoReplicas:
-        num_replicas_in_sync = 2
+class TwoReplicas:
+    num_replicas_in_sync = 2
 
-    with pytest.raises(ValueError, match="config.train.batch_size is 3; allowed: a multiple of 2"):
-        check_batch_size(3, TwoReplicas())
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"batch_size": 3}, "config.train.batch_size is 3; allowed: a multiple of 2"),
+        ({"batch_size": 12, "accumulation_steps": 4}, "accumulation_steps is 4; allowed: divisors of 6, the images"),
+    ],
+)
+def test_batch_that_does_not_divide(fields, message):
+    with pytest.raises(ValueError, match=message):
+        check_batch_size(Config(train=TrainConfig(**fields)), TwoReplicas())
+
+
+def test_synchronised_norms_of_replicas_that_accumulate_are_refused():
+    model = tiny_model(norm="sync_batch_norm")
+    check_norms(model, TwoReplicas())
+    model.accumulation_steps = 2
+    check_norms(model, tf.distribute.get_strategy())
+    with pytest.raises(ValueError, match="accumulation_steps is 2; allowed on 2 replicas with 'sync_batch_norm': 1"):
+        check_norms(model, TwoReplicas())

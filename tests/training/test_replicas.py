@@ -33,9 +33,14 @@ def check_equal(one, two, case):
 
 
 def test_frozen_norm_with_clipping_and_synchronised_norm_without(tmp_path):
-    one, two = run_both(tmp_path, "frozen_clipped", "sync")
-    for case in ("frozen_clipped", "sync"):
+    """Clipped also image by image, as the whole batch at once."""
+    one, two = run_both(tmp_path, "frozen_clipped", "sync", "frozen_accumulated")
+    for case in ("frozen_clipped", "sync", "frozen_accumulated"):
         check_equal(one, two, case)
+    for name in [name for name in one.files if name.startswith("frozen_accumulated/")]:
+        np.testing.assert_allclose(
+            one[name], one[name.replace("accumulated", "clipped")], rtol=0, atol=1e-5, err_msg=name
+        )
 
 
 @pytest.mark.slow
