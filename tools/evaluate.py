@@ -11,7 +11,7 @@ from absl import flags
 
 import mask_rcnn_tf
 from mask_rcnn_tf import evaluation, report
-from mask_rcnn_tf.evaluation import files
+from mask_rcnn_tf.evaluation import files, judges
 from mask_rcnn_tf.training.flags import check_output, define_augmentation, define_tiling, run
 
 MODEL = flags.DEFINE_string("model", None, "Saved model (.keras).", required=True)
@@ -24,6 +24,9 @@ REPORT = flags.DEFINE_string(
 )
 SIGMAS = flags.DEFINE_list("keypoint_sigmas", [], "One number a keypoint; none: the model's.")
 MAX_DETS = flags.DEFINE_list("max_dets", [], "Detections an image that count, ascending; none: 1,10,100, of LVIS 300.")
+JUDGE = flags.DEFINE_enum(
+    "judge", judges.PYCOCOTOOLS, judges.JUDGES, "The program that scores; both give the same figures."
+)
 PROPOSALS = flags.DEFINE_string("proposals", "", "Stored proposals (.npz), for a model without an RPN.")
 AUGMENTATION, TILING = define_augmentation(), define_tiling()
 
@@ -52,6 +55,7 @@ def main(_):
             sigmas=sigmas,
             proposals=PROPOSALS.value,
             tiling=tiling,
+            judge=JUDGE.value,
         )
     except ValueError as error:
         raise SystemExit(f"evaluate: {error}") from None

@@ -14,7 +14,7 @@ from mask_rcnn_client import unpad
 from mask_rcnn_tf.arguments import PATH, SEQUENCE, check_kind
 from mask_rcnn_tf.coco import categories
 from mask_rcnn_tf.coco import results as coco_results
-from mask_rcnn_tf.evaluation import coco_metrics, equal_scores
+from mask_rcnn_tf.evaluation import coco_metrics, equal_scores, judges
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.progress import Progress
 
@@ -99,6 +99,7 @@ def evaluate(
     max_dets: Sequence[int] | None = None,
     *,
     sigmas: Sequence[float] | None = None,
+    judge: str = judges.PYCOCOTOOLS,
     verbose: int = 1,
 ) -> tuple[dict[str, dict], list[dict]]:
     """Average precision of a model on a dataset.
@@ -112,6 +113,7 @@ def evaluate(
       iou_types: any of "bbox", "segm", "keypoints", "proposals".
       max_dets: detections an image that count, ascending; None: COCO's 1, 10, 100, or LVIS's 300.
       sigmas: one of each keypoint; None is COCO's 17.
+      judge: the program that scores, see `coco_metrics.score`.
       verbose: 0 hides the progress.
 
     Returns:
@@ -121,9 +123,10 @@ def evaluate(
       ValueError: see `predict_results` and `coco_metrics.score`.
     """
     _check_kinds(model, dataset)
+    judges.check(judge)
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas)
     results = predict_results(model, dataset, category_ids or _matched_ids(model, truth), verbose)
-    return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results
+    return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas, judge=judge), results
 
 
 def _matched_ids(model: keras.Model, truth: coco.COCO) -> tuple[int | None, ...]:
@@ -155,6 +158,7 @@ class CocoEvaluation(keras.callbacks.Callback):
         prefix: str = "val_",
         max_dets: Sequence[int] | None = None,
         sigmas: Sequence[float] | None = None,
+        judge: str = judges.PYCOCOTOOLS,
         verbose: int = 1,
         make_predictor: Callable[[keras.Model], Predict] | None = None,
     ):
@@ -181,7 +185,8 @@ class CocoEvaluation(keras.callbacks.Callback):
         if every < 1:
             raise ValueError(f"every is {every!r}; allowed: 1 or more epochs.")
         self.dataset, self.every, self.category_ids, self.verbose = dataset, every, category_ids, verbose
-        self.options = {"iou_types": iou_types, "max_dets": max_dets, "sigmas": sigmas}
+        self.options = {"iou_types": iou_types, "max_dets": max_dets, "sigmas": sigmas, "judge": judge}
+        judges.check(judge)
         is_loaded = isinstance(ground_truth, coco.COCO)
         self.truth = ground_truth if is_loaded else coco_metrics.load_truth(ground_truth, iou_types, sigmas)
         self.output, self.prefix = output, prefix

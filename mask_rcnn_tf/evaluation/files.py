@@ -12,7 +12,7 @@ from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.coco.errors import SHOWN
 from mask_rcnn_tf.coco.segmentation import has_segmentation
 from mask_rcnn_tf.config import ModelConfig
-from mask_rcnn_tf.evaluation import coco_metrics, equal_scores
+from mask_rcnn_tf.evaluation import coco_metrics, equal_scores, judges
 from mask_rcnn_tf.evaluation.image_files import list_images
 from mask_rcnn_tf.evaluation.predicting import predict_files
 from mask_rcnn_tf.evaluation.tiles import Tiling
@@ -33,6 +33,7 @@ def evaluate_files(
     sigmas: Sequence[float] | None = None,
     proposals: str = "",
     tiling: Tiling | None = None,
+    judge: str = judges.PYCOCOTOOLS,
     verbose: int = 1,
 ) -> tuple[dict[str, dict], list[dict], list[str]]:
     """Scores a model on the images of a COCO file.
@@ -48,6 +49,7 @@ def evaluate_files(
       sigmas: one of each keypoint; None are the model's, or COCO's 17.
       proposals: path of a file of stored proposals, for a model without an RPN; "" for one that has its own.
       tiling: how images are cut into tiles; None predicts them whole.
+      judge: the program that scores, see `coco_metrics.score`.
       verbose: 0 hides the progress bar.
 
     Returns:
@@ -68,6 +70,7 @@ def evaluate_files(
         raise ValueError(f"annotations {annotations} has no annotations to score.")
     iou_types, where = _iou_types(ground_truth, config), f"annotations {annotations}"
     coco_metrics.check_arguments(iou_types, max_dets)
+    judges.check(judge)
     sigmas = sigmas or _sigmas(iou_types, config)
     truth = coco_metrics.load_truth(ground_truth, iou_types, sigmas, where=where)
     if tiling is not None and proposals:
@@ -78,7 +81,8 @@ def evaluate_files(
     results = translated(results, ground_truth, config)
     if note := equal_scores.note(results):
         LOG.warning("%s", note)
-    return coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas), results, failures
+    metrics = coco_metrics.score_truth(truth, results, iou_types, max_dets, sigmas, judge=judge)
+    return metrics, results, failures
 
 
 def _stored_proposals(path: str, ground_truth: dict, config: ModelConfig) -> coco_proposals.Proposals | None:

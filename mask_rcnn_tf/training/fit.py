@@ -196,6 +196,7 @@ def make_callbacks(
         iou_types,
         max_dets=config.eval.max_dets,
         sigmas=config.model.keypoint_head.sigmas or None,
+        judge=config.eval.judge,
         verbose=int(sys.stdout.isatty()),
         make_predictor=predictor if augmented else None,
     )
