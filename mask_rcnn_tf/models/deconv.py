@@ -34,12 +34,14 @@ class Deconv(keras.layers.Layer):
         # One bias for the four positions, as in a deconvolution: four of them would drift apart in training.
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias", autocast=False)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """[n, h, w, c] -> [n, 2h, 2w, filters]."""
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """[n, h, w, c] -> [n, 2h, 2w, filters], the same with and without training."""
         kernel = tf.cast(tf.convert_to_tensor(self.kernel), inputs.dtype)
         bias = tf.cast(tf.tile(tf.convert_to_tensor(self.bias), [4]), inputs.dtype)
-        outputs = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, 1, "VALID"), bias))
-        return tf.nn.depth_to_space(outputs, 2)
+        outputs = tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, 1, "VALID"), bias)
+        if training:  # a gradient needs the result alone; the other way round both are kept for it
+            return tf.nn.relu(tf.nn.depth_to_space(outputs, 2))
+        return tf.nn.depth_to_space(tf.nn.relu(outputs), 2)  # convolution, bias and ReLU become one operation
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Twice the sides."""

@@ -126,11 +126,12 @@ class TorchSGD(keras.optimizers.Optimizer):
     def update_step(self, gradient: tf.Tensor, variable: keras.Variable | tf.Variable, learning_rate: tf.Tensor):
         """Applies the summed `gradient` to one variable and its velocity."""
         index = self._places[id(variable)]
-        gradient = tf.cast(gradient, variable.dtype)
-        if self.l2_coefficient and index not in self._excluded:
-            gradient += self.l2_coefficient * tf.convert_to_tensor(variable)
-        velocity = self.velocities[index]
-        gradient += self.momentum * tf.convert_to_tensor(velocity)
+        gradient, velocity = tf.cast(gradient, variable.dtype), self.velocities[index]
+        # Nothing here but the gradient waits for the step: two products a weight would be made at its start and kept.
+        with tf.control_dependencies([gradient]):
+            if self.l2_coefficient and index not in self._excluded:
+                gradient += self.l2_coefficient * tf.convert_to_tensor(variable)
+            gradient += self.momentum * tf.convert_to_tensor(velocity)
         self.assign(velocity, gradient)
         self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * gradient)
 

@@ -175,7 +175,7 @@ class MaskHead(RoiHead):
     def _upsample(self, pooled, training, valid):
         for conv in self.convs:
             pooled = conv(pooled, training=training, valid=valid)
-        return self.deconv(pooled)
+        return self.deconv(pooled, training=training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape of the logits."""
