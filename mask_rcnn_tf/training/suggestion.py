@@ -18,8 +18,9 @@ from mask_rcnn_tf.training.data_statistics import Statistics
 from mask_rcnn_tf.training.pixel_statistics import PixelStatistics
 
 BASE = "mask_rcnn_small"
-PIXELS = 384 * 640  # of an image in the network: what two CPU cores train on in an afternoon
+PIXELS = 384 * 640  # of an image in the network, padded: what two CPU cores train on in an afternoon
 SMALL_OBJECT = 20.0  # pixels in the network that the smallest tenth of the objects should have: five cells of P2
+FEW = 0.05  # of the images
 SHORTEST = 256  # pixels; smaller images are not shrunk: masks of large objects lose their outline
 ENLARGED = 2.0  # at most; beyond it nothing is seen that was not before
 LONGEST = 2.0  # long side by short side; longer images are shrunk as a whole
@@ -49,18 +50,19 @@ def suggest(
     Args:
       statistics: of the training images.
       any_direction: whether images have no up and down (microscopy, from above, parts on a table).
-      pixels: of an image in the network, at most: time and memory grow with them.
+      pixels: of a padded image in the network, at most: time and memory grow with them.
       levels: of the training images; None: they are RGB of 8 bits.
 
     Returns:
       The settings, in the order in which they are decided.
     """
     base = load_config(BASE)
-    short_side, max_side, settings = _sizes(statistics, pixels)
-    settings += _canvases(statistics, short_side, max_side)
+    mixed = _mixed(statistics, any_direction)
+    short_side, max_side, settings = _sizes(statistics, pixels, square=mixed)
+    settings += _canvases(short_side, max_side, mixed)
     settings += _anchors(statistics.boxes_at(short_side, max_side))
     settings += _counts(statistics)
-    settings += _schedule(statistics, short_side * max_side, levels)
+    settings += _schedule(statistics, max_side**2 if mixed else short_side * max_side, levels)
     settings += _tasks(statistics) + _levels(levels)
     if any_direction:
         settings.append(Setting("data.right_angles", True, "the images have no up and down, as you said"))
@@ -112,13 +114,20 @@ def _up(value: float, step: int) -> int:
     return max(step, step * math.ceil(value / step - 1e-9))
 
 
-def _sizes(statistics: Statistics, pixels: int) -> tuple[int, int, list[Setting]]:
-    """Short and long side in the network, and the settings."""
+def _mixed(statistics: Statistics, any_direction: bool) -> bool:
+    """Whether there are lying and standing images, more than a few of either."""
+    height, width = statistics.images.T
+    lying, standing = float(np.mean(width > height)), float(np.mean(height > width))
+    return (lying + standing if any_direction else min(lying, standing)) > FEW
+
+
+def _sizes(statistics: Statistics, pixels: int, square: bool) -> tuple[int, int, list[Setting]]:
+    """Short and long side in the network, and the settings; padded to a square, or to those sides."""
     sides = statistics.short_side
     small = float(np.quantile(_scales(statistics.boxes_at(sides)), 0.1))
     wanted = min(SMALL_OBJECT / small, ENLARGED)
     longest = min(float(np.quantile(statistics.aspects, 0.95)), LONGEST)
-    affordable = math.sqrt(pixels / longest) / sides
+    affordable = math.sqrt(pixels / longest ** (2 if square else 1)) / sides
     scale = min(max(wanted, min(1.0, SHORTEST / sides)), affordable)
     short_side = _rounded(scale * sides, 32)
     max_side = _up(short_side * longest, 32)
@@ -135,19 +144,20 @@ def _sizes(statistics: Statistics, pixels: int) -> tuple[int, int, list[Setting]
     return short_side, max_side, settings
 
 
-def _canvases(statistics: Statistics, short_side: int, max_side: int) -> list[Setting]:
+def _canvases(short_side: int, max_side: int, mixed: bool) -> list[Setting]:
+    """A batch has images of one canvas. Where these are of one kind, as of one camera, batch norm learns each alone."""
     smaller = tuple(8 * round(share * short_side / 8) for share in (5 / 6, 11 / 12))
-    canvases = [(short_side, max_side), (max_side, short_side)]
-    squares = float(np.mean(statistics.aspects * short_side <= short_side + 16))
-    reason = "batches are of lying or of standing images, with little padding"
-    if max_side == short_side:
-        canvases, reason = canvases[:1], "all images are nearly square"
-    elif squares >= 0.2:
-        canvases.insert(0, (short_side, short_side))
-        reason = f"batches are of lying, standing, or square images ({squares:.0%} of them), with little padding"
+    if mixed:
+        canvases = ((max_side, max_side),)
+        why = "lying, standing and square images are mixed in every batch: batch norm learns what it will be used on"
+    elif max_side == short_side:
+        canvases, why = ((short_side, short_side),), "all images are nearly square"
+    else:
+        canvases = ((short_side, max_side), (max_side, short_side))
+        why = "nearly all images lie, or stand: there is little padding"
     return [
         Setting("data.train_short_sides", (*smaller, short_side), "objects are seen in several sizes"),
-        Setting("data.canvases", tuple(canvases), reason),
+        Setting("data.canvases", canvases, why),
     ]
 
 

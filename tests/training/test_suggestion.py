@@ -42,14 +42,23 @@ def test_large_images_of_large_objects_are_shrunk():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "count"),
-    [(((200, 200),), 1), (((200, 300),), 2), (((300, 200), (200, 300)), 2), (((200, 200), (200, 300)), 3)],
+    ("sizes", "any_direction", "count"),
+    [
+        (((200, 200),), False, 1),
+        (((200, 300),), False, 2),
+        (((200, 200), (200, 300)), False, 2),  # square ones are on the canvas of the lying ones
+        (((200, 300),) * 30 + ((300, 200),), False, 2),  # the one that stands is not worth a third more pixels
+        (((200, 300),), True, 1),  # turned
+        (((300, 200), (200, 300)), False, 1),
+    ],
 )
-def test_every_image_has_a_canvas(sizes, count):
-    config = config_of(statistics(sizes))
+def test_every_image_has_a_canvas_and_kinds_are_mixed(sizes, any_direction, count):
+    config = config_of(statistics(sizes), any_direction=any_direction)
     transforms.check_canvases(config)
-    assert len(config.data.canvases) == count
-    assert all(side % 32 == 0 for canvas in config.data.canvases for side in canvas)
+    canvases = config.data.canvases
+    assert len(canvases) == count and (count == 2 or canvases[0][0] == canvases[0][1])
+    assert all(side % 32 == 0 for canvas in canvases for side in canvas)
+    assert max(height * width for height, width in canvases) <= 1.1 * 384 * 640
 
 
 def test_anchors_follow_the_boxes():
