@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.models.heads.base import LossSums
 from mask_rcnn_tf.models.norms import sum_over_replicas
+from mask_rcnn_tf.models.sublayers import sublayers
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -27,13 +28,19 @@ def losses_and_gradients(
             model.accumulation_steps,
             variables,
             names=model.stages.loss_names,
-            state=model.non_trainable_variables,
+            state=_statistics(model),
             scale=model.optimizer.scale_loss,
         )
     with tf.GradientTape() as tape:
         losses = model.compute_losses(batch, step, True)
         total = model.optimizer.scale_loss(tf.add_n(list(losses.values())))
     return losses, tape.gradient(total, variables)
+
+
+def _statistics(model: keras.Model) -> list[keras.Variable]:
+    """Those of batch norms that train: the only variables that a forward pass changes."""
+    norms = [layer for _, layer in sublayers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    return [variable for norm in norms if norm.trainable for variable in norm.non_trainable_variables]
 
 
 def accumulated(

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tiny import c4_config, tiny_batch, tiny_config, tiny_model, with_keypoints
 
 import mask_rcnn_tf as mrcnn
-from mask_rcnn_tf.models.accumulation import accumulated
+from mask_rcnn_tf.models.accumulation import accumulated, losses_and_gradients
 
 STEP = tf.zeros([], tf.int64)
 
@@ -23,17 +23,10 @@ def keypoints():
 
 
 def in_parts(model, batch, parts):
-    def compute():
-        return accumulated(
-            lambda part: model.loss_sums(part, STEP, True),
-            batch,
-            parts,
-            model.trainable_variables,
-            names=model.stages.loss_names,
-            state=model.non_trainable_variables,
-        )
-
-    return tf.function(compute, autograph=False)()
+    model.compile("sgd")
+    model.accumulation_steps = parts
+    variables = model.trainable_variables
+    return tf.function(lambda: losses_and_gradients(model, batch, STEP, variables), autograph=False)()
 
 
 def whole(model, batch):
