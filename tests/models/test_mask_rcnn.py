@@ -219,8 +219,9 @@ def test_bfloat16_is_used_inside_and_trains():
     assert {feature.dtype for feature in features.values()} == {tf.bfloat16}
     assert {w.dtype for w in model.weights} == {"float32"}
     model.compile(keras.optimizers.Adam(3e-3))
-    history = model.fit(dataset(tiny_batch(1, 64)).repeat(), steps_per_epoch=10, epochs=2, verbose=0).history
-    assert history["loss"][1] < history["loss"][0]
+    # ten steps are too few: RoIs are sampled anew in each, and the order of a sum decides which way bfloat16 rounds
+    history = model.fit(dataset(tiny_batch(1, 64)).repeat(), steps_per_epoch=10, epochs=4, verbose=0).history
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
 
 
 def test_images_without_objects_train():
