@@ -4,6 +4,7 @@ It answers with a JSON object a line, in the pipe whose number the variable ANSW
 standard output what they like; without the variable it answers there.
 """
 
+import argparse
 import json
 import os
 import resource
@@ -12,6 +13,23 @@ import time
 
 ANSWERS = "ANSWERS"
 CLEAR_REFS, STATUS = "/proc/self/clear_refs", "/proc/self/status"
+
+
+def run_one(functions, description, **options):
+    """Runs the one of `functions`, each from arguments to nothing, that the command line names.
+
+    Args:
+      functions: by their names.
+      description: of the program.
+      options: defaults of those that the program has besides sizes and numbers.
+    """
+    what = {function.__name__: function for function in functions}
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=what)
+    for name, default in {**options, "height": 480, "width": 640, "batch": 1, "objects": 100}.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    args = parser.parse_args()
+    what[args.what](args)
 
 
 def serve(calls, about=None, warm_up=2):

@@ -1,6 +1,5 @@
 """Our contestants: `python benchmarks/cpu/ours.py WHAT ...`, asked by `run.py`."""
 
-import argparse
 import pathlib
 import sys
 import tempfile
@@ -11,7 +10,7 @@ import tensorflow as tf
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
-from answering import serve  # noqa: E402
+from answering import run_one, serve  # noqa: E402
 from drawn_masks import drawn_masks  # noqa: E402
 from ours_model import build, make_batch, make_config  # noqa: E402
 from scenes import make_scenes  # noqa: E402
@@ -126,21 +125,5 @@ def peak(args):
     serve({"convolution": lambda: function(image).numpy()}, {"gflop": gflop})
 
 
-WHAT = {function.__name__: function for function in (inference, ways, training, masks, peak)}
-
-
-def main():
-    """One contestant."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=WHAT)
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--height", type=int, default=480)
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--objects", type=int, default=100)
-    args = parser.parse_args()
-    WHAT[args.what](args)
-
-
 if __name__ == "__main__":
-    main()
+    run_one((inference, ways, training, masks, peak), __doc__, dtype="float32")

@@ -4,7 +4,6 @@ Modes are words with "_" between them: `cl` is channels last, `bf16` autocast, `
 heads' networks under `torch.compile`, for inference with the weights as constants; `fp32` is none of them.
 """
 
-import argparse
 import contextlib
 import pathlib
 import sys
@@ -17,7 +16,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from answering import serve  # noqa: E402
+from answering import run_one, serve  # noqa: E402
 from drawn_masks import drawn_masks  # noqa: E402
 from peer_torchvision import build, calls_of, compile_networks, inputs, last_channels  # noqa: E402
 from scenes import make_scenes, make_weights  # noqa: E402
@@ -72,21 +71,5 @@ def masks(args):
     serve({"masks": call}, {"objects": args.objects}, 3)
 
 
-WHAT = {function.__name__: function for function in (inference, training, masks)}
-
-
-def main():
-    """One contestant."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=WHAT)
-    parser.add_argument("--mode", default="fp32")
-    parser.add_argument("--height", type=int, default=480)
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--objects", type=int, default=100)
-    args = parser.parse_args()
-    WHAT[args.what](args)
-
-
 if __name__ == "__main__":
-    main()
+    run_one((inference, training, masks), __doc__, mode="fp32")
