@@ -40,13 +40,18 @@ def check(truth: coco.COCO, iou_types: Sequence[str]):
 
 
 def _judge() -> Any:
+    return import_judge(
+        "package faster_coco_eval cannot be imported ({error}), and the ground truth is of LVIS (its images have "
+        f"{lvis.LISTS[0]}); allowed: `pip install mask_rcnn_tf[lvis]`."
+    )
+
+
+def import_judge(message: str) -> Any:
+    """The package faster_coco_eval. Raises ValueError: the message, its {error} filled in, where it is missing."""
     try:
         import faster_coco_eval
     except ImportError as error:
-        raise ValueError(
-            f"package faster_coco_eval cannot be imported ({error}), and the ground truth is of LVIS (its images have "
-            f"{lvis.LISTS[0]}); allowed: `pip install mask_rcnn_tf[lvis]`."
-        ) from None
+        raise ValueError(message.format(error=error)) from None
     return faster_coco_eval
 
 

@@ -28,14 +28,10 @@ def check(judge: str):
 
 
 def _faster() -> Any:
-    try:
-        import faster_coco_eval
-    except ImportError as error:
-        raise ValueError(
-            f"judge is {FASTER!r}, and its package cannot be imported ({error}); allowed: {PYCOCOTOOLS!r}, or "
-            "`pip install mask_rcnn_tf[scoring]`."
-        ) from None
-    return faster_coco_eval
+    return federated.import_judge(
+        f"judge is {FASTER!r}, and its package cannot be imported ({{error}}); allowed: {PYCOCOTOOLS!r}, or "
+        "`pip install mask_rcnn_tf[scoring]`."
+    )
 
 
 def evaluate(
