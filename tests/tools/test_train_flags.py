@@ -95,5 +95,5 @@ def test_tool_prints_no_traceback():
     command = [sys.executable, "tools/train.py", "--config=mask_rcnn_r50_fpn", "--config.train.lr=1", "--model_dir=x"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "config.train has no key 'lr'; known: adam_beta_2, base_batch_size" in done.stderr
+    assert "config.train has no key 'lr'; known: accumulation_steps, adam_beta_2" in done.stderr
     assert "Traceback" not in done.stderr
