@@ -25,14 +25,16 @@ LIMIT = flags.DEFINE_integer("limit", 8, "How many of the images are compared; c
 CANVAS = flags.DEFINE_list("canvas", None, "H,W of the fixed input (tflite, stablehlo; onnx: for TensorRT).")
 DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "saved_model: of weights and layers.")
 PASTED = flags.DEFINE_bool("pasted", False, "saved_model: masks as bitmaps of the whole image.")
-QUANTIZATION = flags.DEFINE_enum("quantization", "none", ["none", "float16", "dynamic", "int8"], "tflite: of weights.")
+QUANTIZATION = flags.DEFINE_enum(
+    "quantization", "none", ["none", "float16", "dynamic", "int8"], "tflite, onnx: of weights; onnx has none and int8."
+)
 HEADS_ONLY = flags.DEFINE_bool("heads_only", False, "tflite: the network without NMS, for delegates.")
 BATCH = flags.DEFINE_integer("batch", 1, "stablehlo: images a run.", 1)
 
 OPTIONS = {  # a format's own flags
     "saved_model": (DTYPE, PASTED),
     "tflite": (CANVAS, QUANTIZATION, HEADS_ONLY),
-    "onnx": (CANVAS,),
+    "onnx": (CANVAS, QUANTIZATION),
     "stablehlo": (CANVAS, BATCH),
 }
 
@@ -55,7 +57,7 @@ def export_model():
     images = None
     if IMAGES.value:
         images = check_images.read_folder(IMAGES.value, kind=model.config.preprocess.pixels)
-        if FORMAT.value == "tflite":
+        if QUANTIZATION.name in options:
             options["calibration"] = images
         images = images[: LIMIT.value]
     getattr(export, FORMAT.value)(model, OUTPUT.value, images, **options)

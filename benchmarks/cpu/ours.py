@@ -19,6 +19,9 @@ import mask_rcnn_tf as mrcnn  # noqa: E402
 from mask_rcnn_tf.benchmark import work  # noqa: E402
 from mask_rcnn_tf.coco.results import to_results  # noqa: E402
 from mask_rcnn_tf.evaluation.callback import predict_results  # noqa: E402
+from mask_rcnn_tf.export.folding import fold  # noqa: E402
+from mask_rcnn_tf.export.onnx_int8 import quantize_model  # noqa: E402
+from mask_rcnn_tf.export.to_onnx import convert_model  # noqa: E402
 from mask_rcnn_tf.ops.masks import paste_bitmap  # noqa: E402
 
 
@@ -58,6 +61,30 @@ def inference(args):
                 bitmap[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
 
     serve({"inference": call}, lambda: found | {"images": args.batch, "gflop": inference_gflop(args)})
+
+
+def detections(args):
+    """Images to detections, their masks as the network gives them: what an exported graph does."""
+    model, _ = build(make_config(args.dtype, args.height, args.width))
+    images, found = raw_images(args), {}
+    detect = tf.function(model.predict_step, autograph=False)
+
+    def call():
+        found["objects"] = arrays_of(detect(images))["num_detections"].tolist()
+
+    serve({"detections": call}, lambda: found | {"images": args.batch, "gflop": inference_gflop(args)})
+
+
+def onnx_file(args):
+    """Writes the same model as ONNX: float32, or int8 by the ranges of four other scenes. Random weights do not survive
+    int8, so that nothing is compared here."""
+    canvas = (args.height, args.width) if args.canvas else None
+    model, _ = build(make_config("float32", args.height, args.width))
+    proto = convert_model(fold(model, "onnx" if canvas is None else "tensorrt"), canvas)
+    if args.dtype == "int8":
+        scenes = make_scenes(5, args.height, args.width)["images"][1:]
+        proto = quantize_model(proto, model.config, canvas, scenes)
+    pathlib.Path(args.file).write_bytes(proto.SerializeToString())
 
 
 def ways(args):
@@ -126,4 +153,5 @@ def peak(args):
 
 
 if __name__ == "__main__":
-    run_one((inference, ways, training, masks, peak), __doc__, dtype="float32")
+    options = {"dtype": "float32", "file": "", "canvas": 0}
+    run_one((inference, detections, onnx_file, ways, training, masks, peak), __doc__, **options)

@@ -2,9 +2,10 @@
 
     python -m venv tv && tv/bin/pip install torch==2.14.1 torchvision==0.29.1 pycocotools
     python benchmarks/cpu/run.py --table inference --output runs/benchmarks --torch_python tv/bin/python
+    python benchmarks/cpu/run.py --table runtimes --output runs/benchmarks --openvino_python ov/bin/python
     python benchmarks/cpu/page.py runs/benchmarks --output runs/benchmarks
 
-Without --torch_python the peers are left out. Every contestant of a row is a process of its own, set up before the
+A peer whose Python is not given is left out. Every contestant of a row is a process of its own, set up before the
 first round; in each round every one runs once. A line has the seconds and CPU seconds of every round, so that a ratio
 is one of figures that were taken one after the other, and CPU use tells whether a program had the cores that it wanted.
 """
@@ -13,12 +14,13 @@ import argparse
 import json
 import os
 import pathlib
+import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from tables import TABLES  # noqa: E402
+from tables import TABLES, Peers  # noqa: E402
 from turns import machine, take_turns  # noqa: E402
 
 
@@ -29,13 +31,19 @@ def main():
     parser.add_argument("--rows", default="", help="run only rows whose name has this in it")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--torch_python", default="", help="Python with torch and torchvision")
+    parser.add_argument("--openvino_python", default="", help="Python with openvino and numpy")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/benchmarks"), help="a folder")
     args = parser.parse_args()
-    rows = [row for row in TABLES[args.table].rows(args.torch_python) if args.rows in row.name]
+    peers = Peers(args.torch_python, args.openvino_python)
+    rows = [row for row in TABLES[args.table].rows(peers, args.output) if args.rows in row.name]
     if not rows:
         parser.error(f"--rows {args.rows} is in no row's name.")
     for row in rows:
         print(f"{args.table}: {row.name}", file=sys.stderr, flush=True)
+        args.output.mkdir(parents=True, exist_ok=True)
+        for path, command in row.files.items():
+            if not path.exists():
+                subprocess.run(list(map(str, command)), check=True)
         lines = take_turns(row.contestants, args.rounds, args.output / "logs")
         common = {"table": args.table, "row": row.name} | machine()
         with open(args.output / f"{args.table}.jsonl", "a") as file:

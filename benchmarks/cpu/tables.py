@@ -17,13 +17,24 @@ class Row(NamedTuple):
 
     name: str
     contestants: list[Contestant]
+    files: dict[pathlib.Path, list[str]] = {}  # what they read, and the command that writes it where it is not there
+
+
+class Peers(NamedTuple):
+    """The Pythons of other programs; "" where there is none."""
+
+    torch: str = ""
+    openvino: str = ""
+
+
+Rows = Callable[[Peers, pathlib.Path], list[Row]]
 
 
 class Table(NamedTuple):
-    """Rows made from the two Pythons: ours and torchvision's ("" where there is none)."""
+    """Rows made for the peers that there are, and the folder of files that they read."""
 
     title: str
-    rows: Callable[[str], list[Row]]
+    rows: Rows
 
 
 def ours(name: str, what: str, **options) -> Contestant:
@@ -41,15 +52,15 @@ def flags(options: dict) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
 
-def _networks(what: str, sizes: list[dict], modes: dict[str, tuple[str, ...]]) -> Callable[[str], list[Row]]:
+def _networks(what: str, sizes: list[dict], modes: dict[str, tuple[str, ...]]) -> Rows:
     """Ours, torchvision in each mode of a precision, and the machine's peak, for each size and precision."""
 
-    def rows(python):
+    def rows(peers, folder):
         made = []
         for size in sizes:
             for dtype, theirs in modes.items():
                 others = [
-                    one for mode in theirs for one in peer(python, f"torchvision {mode}", what, mode=mode, **size)
+                    one for mode in theirs for one in peer(peers.torch, f"torchvision {mode}", what, mode=mode, **size)
                 ]
                 contestants = [
                     ours("mask_rcnn_tf", what, dtype=dtype, **size),
@@ -66,24 +77,24 @@ def _size(size: dict) -> str:
     return f"{size['height']} x {size['width']}, batch {size['batch']}"
 
 
-def _inference() -> Callable[[str], list[Row]]:
+def _inference() -> Rows:
     sizes = [{"height": height, "width": width, "batch": 1} for height, width in SIZES]
     modes = {"float32": ("fp32", "compiled", "compiled_cl"), BF16: ("bf16_cl", "compiled_bf16", "compiled_bf16_cl")}
     return _networks("inference", sizes, modes)
 
 
-def _batches() -> Callable[[str], list[Row]]:
+def _batches() -> Rows:
     sizes = [{"height": 480, "width": 640, "batch": batch} for batch in (1, 4, 8)]
     return _networks("inference", sizes, {"float32": (), BF16: ()})
 
 
-def _training() -> Callable[[str], list[Row]]:
+def _training() -> Rows:
     sizes = [(480, 640, 1), (256, 256, 2), (800, 1216, 2)]
     sizes = [dict(zip(("height", "width", "batch"), size, strict=True)) for size in sizes]
     return _networks("training", sizes, {"float32": ("fp32", "fp32_cl"), BF16: ("bf16", "bf16_cl")})
 
 
-def _ways(python: str) -> list[Row]:
+def _ways(peers: Peers, folder: pathlib.Path) -> list[Row]:
     rows = []
     for dtype in ("float32", BF16):
         size = {"height": 480, "width": 640, "batch": 1}
@@ -93,15 +104,35 @@ def _ways(python: str) -> list[Row]:
     return rows
 
 
-def _masks(python: str) -> list[Row]:
+def _runtimes(peers: Peers, folder: pathlib.Path) -> list[Row]:
+    """ONNX Runtime reads the form of any size, OpenVINO the one on a canvas."""
+    rows = []
+    for height, width in SIZES[:2]:
+        size, files = {"height": height, "width": width, "batch": 1}, {}
+        contestants = [ours("mask_rcnn_tf", "detections", **size)]
+        for runtime, python, canvas in (("ONNX Runtime", sys.executable, 0), ("OpenVINO", peers.openvino, 1)):
+            for dtype in ("float32", "int8") if python else ():
+                path = folder / f"r50_fpn_{height}x{width}_{'canvas' if canvas else 'any'}_{dtype}.onnx"
+                files[path] = ours("", "onnx_file", **size, dtype=dtype, canvas=canvas, file=path).command
+                what = [python, HERE / "onnx_peer.py", runtime.lower().replace(" ", ""), *flags(size | {"file": path})]
+                contestants.append(Contestant(f"{runtime} {dtype}", what))
+        rows.append(Row(_size(size), [*contestants, ours("peak", "peak")], files))
+    return rows
+
+
+def _masks(peers: Peers, folder: pathlib.Path) -> list[Row]:
     size = {"height": 800, "width": 1333, "objects": 100}
-    contestants = [ours("mask_rcnn_tf", "masks", **size), *peer(python, "torchvision and pycocotools", "masks", **size)]
+    contestants = [
+        ours("mask_rcnn_tf", "masks", **size),
+        *peer(peers.torch, "torchvision and pycocotools", "masks", **size),
+    ]
     return [Row("100 masks, 800 x 1333", contestants)]
 
 
 TABLES = {
     "inference": Table("Inference of one image, masks pasted", _inference()),
     "batches": Table("Inference of more images at once", _batches()),
+    "runtimes": Table("Detections of one image by other runtimes, of our ONNX files", _runtimes),
     "training": Table("Training steps", _training()),
     "ways": Table("Ways to predict and to evaluate, in one process", _ways),
     "masks": Table("Masks of detections to run lengths", _masks),

@@ -1,7 +1,7 @@
 """How far two programs find the same things, where numbers cannot be equal: weights in 16 or 8 bits."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -9,8 +9,25 @@ from pycocotools import mask as coco_mask
 from mask_rcnn_tf.evaluation.compare_results import compare_masks
 from mask_rcnn_tf.export.errors import ExportError
 
+# {quantization: least agreement of detections; None: the same detections}
+LEAST_AGREEMENT = {"none": None, "float16": 0.9, "dynamic": 0.8, "int8": 0.8}
 MIN_IOU = 0.5
 MAX_SHIFT = 0.1  # of a keypoint, as a share of the side of a square of the box's area
+
+
+def least_agreement(quantization: str, allowed: Iterable[str]) -> float | None:
+    """What an export of this quantization must reach to be written; None: the same detections.
+
+    Args:
+      quantization: as the caller has it.
+      allowed: those that the format has.
+
+    Raises:
+      ExportError: it is none of these.
+    """
+    if quantization not in allowed:
+        raise ExportError(f"quantization is {quantization!r}; allowed: {', '.join(map(repr, allowed))}.")
+    return LEAST_AGREEMENT[quantization]
 
 
 def agreement(results: Sequence[dict], reference: Sequence[dict]) -> float:

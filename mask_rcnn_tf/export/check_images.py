@@ -52,16 +52,27 @@ def images_to_compare(config: ModelConfig, images: Sequence[np.ndarray] | None) 
     Raises:
       ExportError: it is no list of such arrays, or an empty one.
     """
-    if images is None:
-        return drawn_scenes(config)
+    return drawn_scenes(config) if images is None else _checked(config, images, "images", "one or more, or None")
+
+
+def calibration_images(
+    config: ModelConfig, calibration: Sequence[np.ndarray] | None, images: list[np.ndarray]
+) -> list[np.ndarray]:
+    """The images whose activations give the ranges of int8, or those that are compared; see `images_to_compare`."""
+    if calibration is None:
+        return images
+    return _checked(config, calibration, "calibration", "at least one image, better some tens, or None")
+
+
+def _checked(config, images, name, allowed):
     kind = config.preprocess.pixels
-    check_kind("images", images, (list, tuple), f"a list of arrays {kind}, or None", ExportError)
+    check_kind(name, images, (list, tuple), f"a list of arrays {kind}, or None", ExportError)
     if not images:
-        raise ExportError("images is []; allowed: one or more, or None.")
+        raise ExportError(f"{name} is []; allowed: {allowed}.")
     for i, image in enumerate(images):
-        check_kind(f"images[{i}]", image, np.ndarray, f"an array {kind}", ExportError)
+        check_kind(f"{name}[{i}]", image, np.ndarray, f"an array {kind}", ExportError)
         if fault := kind.fault(image):
-            raise ExportError(f"images[{i}] is {fault}; allowed: {kind}.")
+            raise ExportError(f"{name}[{i}] is {fault}; allowed: {kind}.")
     return list(images)
 
 

@@ -1,4 +1,4 @@
-"""ONNX files for ONNX Runtime, and on a canvas for TensorRT."""
+"""ONNX files for ONNX Runtime, and on a canvas for TensorRT and OpenVINO; float32, or int8 networks."""
 
 import contextlib
 import importlib
@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from mask_rcnn_tf.config import to_dict
-from mask_rcnn_tf.export import signatures
+from mask_rcnn_tf.export import onnx_int8, signatures
+from mask_rcnn_tf.export.agreement import least_agreement
 from mask_rcnn_tf.export.canvas import Canvas, check_canvas, image_dtype
-from mask_rcnn_tf.export.check_images import images_to_compare
+from mask_rcnn_tf.export.check_images import calibration_images, images_to_compare
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.folding import fold
 from mask_rcnn_tf.export.labels import label_map
@@ -48,6 +49,9 @@ def onnx(
     path: str | os.PathLike,
     images: list[np.ndarray] | None = None,
     canvas: Canvas | None = None,
+    *,
+    quantization: str = "none",
+    calibration: list[np.ndarray] | None = None,
 ):
     """Writes a model as an ONNX file, once ONNX Runtime was seen to find in it the same as the model.
 
@@ -62,20 +66,29 @@ def onnx(
       path: file that is to be.
       images: uint8 [h, w, 3], RGB, to compare detections on; None: drawn scenes.
       canvas: (H, W), pixels, or None.
+      quantization: "none" (float32), or "int8" (weights and activations of backbone, pyramid and heads; predictors,
+        boxes, NMS, RoIAlign and scores stay float32), see `onnx_int8`.
+      calibration: uint8 [h, w, 3], RGB, whose activations give the ranges of "int8", some tens of images like those
+        that will come; None: `images`.
 
     Raises:
       ExportError: an argument is wrong, a package is missing, `path` exists or cannot be written, or the ONNX model
         finds something else.
     """
+    least = least_agreement(quantization, ("none", "int8"))
     _require("onnx", "tf2onnx", "onnxruntime")
     folded = fold(model, kernels="onnx" if canvas is None else "tensorrt")
     if canvas is not None:
         canvas = check_canvas(model.config, canvas)
     metadata = {"config": to_dict(model.config), "labels": label_map(model.config), "canvas": canvas}
     images = images_to_compare(model.config, images)
+    calibration = calibration_images(model.config, calibration, images)
     with written_whole(path, ".onnx") as place:
-        _write(_convert_model(folded, canvas), metadata, place)
-        verify(place, model, images)
+        proto = convert_model(folded, canvas)
+        if quantization == "int8":
+            proto = onnx_int8.quantize_model(proto, model.config, canvas, calibration)
+        _write(proto, metadata, place)
+        verify(place, model, images, least)
 
 
 def _require(*packages):
@@ -88,8 +101,8 @@ def _require(*packages):
             ) from None
 
 
-def _convert_model(folded, canvas):
-    """The ONNX model of a folded model."""
+def convert_model(folded: MaskRCNN, canvas: Canvas | None) -> Any:
+    """The `onnx.ModelProto` of a folded model, of kernels "onnx", or "tensorrt" with a canvas; see `onnx`."""
     for _, layer in sublayers(folded):
         if isinstance(layer, ConvNorm):
             layer.splits_groups = False
@@ -143,6 +156,7 @@ def convert(function: Callable[..., Any], specs: list[tf.TensorSpec]) -> Any:
             proto, _ = tf2onnx.convert.from_function(function, specs, opset=OPSET, custom_op_handlers=handlers)
     finally:
         logger.setLevel(level)
+    _drop_empty_unsqueezes(proto.graph)
     try:
         onnx_package.checker.check_model(proto, full_check=True)
     except (onnx_package.checker.ValidationError, onnx_package.shape_inference.InferenceError) as error:
@@ -164,6 +178,21 @@ def _written_once(graph: type) -> Iterator[None]:
 
     with mock.patch.object(graph, "update_proto", update_proto):
         yield
+
+
+def _drop_empty_unsqueezes(graph):
+    """tf2onnx writes an einsum with Unsqueezes of no axes: nothing, which OpenVINO takes for a tensor of any rank."""
+    constants = {item.name: item for item in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == "Unsqueeze"]:
+        axes = constants.get(node.input[1])
+        if axes is None or list(axes.dims) != [0]:
+            continue
+        graph.node.remove(node)
+        readers = [(other, i) for other in graph.node for i, name in enumerate(other.input) if name == node.output[0]]
+        for other, i in readers:
+            other.input[i] = node.input[0]
+        if not any(axes.name in other.input for other in graph.node):
+            graph.initializer.remove(axes)
 
 
 def _replace_place(graph, node, name, _):

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from mask_rcnn_tf.config import to_dict
 from mask_rcnn_tf.export import tflite_file, tflite_merge, tflite_metadata, tflite_stages
+from mask_rcnn_tf.export.agreement import LEAST_AGREEMENT, least_agreement
 from mask_rcnn_tf.export.canvas import Canvas, check_canvas, default_canvas
-from mask_rcnn_tf.export.check_images import images_to_compare
+from mask_rcnn_tf.export.check_images import calibration_images, images_to_compare
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.folding import fold
 from mask_rcnn_tf.export.labels import label_map
@@ -21,8 +22,6 @@ from mask_rcnn_tf.export.runners.tflite import TfliteNetworks
 from mask_rcnn_tf.export.verification import check_runner, verify
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 
-# {quantization: least agreement of detections; None: the same detections}
-LEAST_AGREEMENT = {"none": None, "float16": 0.9, "dynamic": 0.8, "int8": 0.8}
 MAX_CATEGORY_ID = 2**16 - 1  # labels.txt has a line for each number
 TENSORS = {  # what the metadata says of inputs and outputs
     "image": "{levels}, resized, in the upper left corner; 0 beyond it.",
@@ -101,8 +100,7 @@ def tflite(
     Raises:
       ExportError: an argument is wrong, `path` exists or cannot be written, or the file finds something else.
     """
-    if quantization not in LEAST_AGREEMENT:
-        raise ExportError(f"quantization is {quantization!r}; allowed: {', '.join(map(repr, LEAST_AGREEMENT))}.")
+    least = least_agreement(quantization, LEAST_AGREEMENT)
     tflite_file.schema()  # before minutes of work
     folded = fold(model, kernels="tflite")
     # Four dimensions instead of five, which delegates do not take; sides are even, so that it is the same.
@@ -111,9 +109,7 @@ def tflite(
     files = _files(model, check_canvas(model.config, default_canvas(model.config) if canvas is None else canvas))
     canvas = tuple(json.loads(files["canvas.json"]))
     images = images_to_compare(model.config, images)
-    calibration = images if calibration is None else calibration
-    if quantization == "int8" and not len(calibration):
-        raise ExportError("calibration is []; allowed: at least one image, better some tens.")
+    calibration = calibration_images(model.config, calibration, images)
     with written_whole(path, ".tflite") as place:
         if heads_only:
             graphs = tflite_stages.network_graphs(folded, canvas, True)
@@ -122,7 +118,6 @@ def tflite(
         else:
             converted = _whole(folded, canvas, quantization, calibration)
         _write(place, converted, files, model.config)
-        least = LEAST_AGREEMENT[quantization]
         if heads_only:
             check_runner(TfliteNetworks(place, folded), model, images, least)
         else:

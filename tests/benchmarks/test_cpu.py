@@ -17,6 +17,7 @@ CPU = ROOT / "benchmarks" / "cpu"
 sys.path.insert(0, str(CPU))
 
 import page  # noqa: E402
+import tables  # noqa: E402
 from turns import Contestant, machine, take_turns  # noqa: E402
 
 SERVER = """
@@ -68,15 +69,30 @@ def test_our_masks_answer():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "what, calls", [("inference", ["inference"]), ("training", ["step"]), ("peak", ["convolution"])]
+    "what, calls",
+    [("inference", ["inference"]), ("detections", ["detections"]), ("training", ["step"]), ("peak", ["convolution"])],
 )
 def test_our_networks_answer(what, calls):
     command = [sys.executable, CPU / "ours.py", what, "--height", "64", "--width", "96"]
     done = subprocess.run(list(map(str, command)), input=f"{calls[0]}\n", capture_output=True, text=True)
     ready, answer = map(json.loads, done.stdout.splitlines())
     assert ready["calls"] == calls and answer["seconds"] > 0, done.stderr
-    assert what != "inference" or ready["objects"] == [100] and ready["gflop"] > 100
+    assert what not in ("inference", "detections") or ready["objects"] == [100] and ready["gflop"] > 100
     assert what != "training" or ready["losses"]["loss"] == pytest.approx(sum(ready["losses"].values()) / 2, abs=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_onnx_files_answer(tmp_path, dtype):
+    pytest.importorskip("onnxruntime")
+    rows = {row.name: row for row in tables.TABLES["runtimes"].rows(tables.Peers(), tmp_path)}
+    row = rows["480 x 640, batch 1"]
+    (path,) = (path for path in row.files if dtype in path.name)
+    subprocess.run(list(map(str, row.files[path])), check=True)
+    (command,) = (one.command for one in row.contestants if one.name == f"ONNX Runtime {dtype}")
+    done = subprocess.run(list(map(str, command)), input="detections\n", capture_output=True, text=True)
+    ready, answer = map(json.loads, done.stdout.splitlines())
+    assert ready["objects"] == [100] and answer["seconds"] > 0, done.stderr
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import numpy as np
 
 from mask_rcnn_tf import strict_json
 from mask_rcnn_tf.config import ModelConfig, from_dict
-from mask_rcnn_tf.export.canvas import place_on_canvas
+from mask_rcnn_tf.export.canvas import Canvas, place_on_canvas
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.runners.outputs import to_detections
 
@@ -43,15 +43,24 @@ class OnnxRunner:
 
     def predict(self, images: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
         """Detections of uint8 [h, w, 3] images, one by one; see `mask_rcnn_tf.predict_images`."""
-        return [to_detections(self.config, self.run(self._inputs(image))) for image in images]
+        inputs = (graph_inputs(self.config, self.canvas, image) for image in images)
+        return [to_detections(self.config, self.run(each)) for each in inputs]
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The graph's outputs by name, of its inputs by name (`signatures` has both)."""
         return dict(zip(self._names, self.session.run(self._names, inputs), strict=True))
 
-    def _inputs(self, image):
-        if self.canvas is None:
-            return {"images": image[None]}
-        placed, image_shape = place_on_canvas(self.config, image, self.canvas)
-        original_shape = np.array([image.shape[:2]], np.int32)
-        return {"image": placed[None], "image_shape": image_shape[None], "original_shape": original_shape}
+
+def graph_inputs(config: ModelConfig, canvas: Canvas | None, image: np.ndarray) -> dict[str, np.ndarray]:
+    """What an ONNX file's graph is given for one image, by name.
+
+    Args:
+      config: the model's.
+      canvas: of the graph; None: one that takes any size.
+      image: uint8 [h, w, 3] RGB.
+    """
+    if canvas is None:
+        return {"images": image[None]}
+    placed, image_shape = place_on_canvas(config, image, canvas)
+    original_shape = np.array([image.shape[:2]], np.int32)
+    return {"image": placed[None], "image_shape": image_shape[None], "original_shape": original_shape}
