@@ -80,7 +80,7 @@ def onnx_file(args):
     int8, so that nothing is compared here."""
     canvas = (args.height, args.width) if args.canvas else None
     model, _ = build(make_config("float32", args.height, args.width))
-    proto = convert_model(fold(model, "onnx" if canvas is None else "tensorrt"), canvas)
+    proto = convert_model(fold(model, kernels="onnx" if canvas is None else "tensorrt"), canvas)
     if args.dtype == "int8":
         scenes = make_scenes(5, args.height, args.width)["images"][1:]
         proto = quantize_model(proto, model.config, canvas, scenes)

@@ -42,8 +42,8 @@ def main():
         print(f"{args.table}: {row.name}", file=sys.stderr, flush=True)
         args.output.mkdir(parents=True, exist_ok=True)
         for path, command in row.files.items():
-            if not path.exists():
-                subprocess.run(list(map(str, command)), check=True)
+            if not path.exists() and subprocess.run(list(map(str, command)), check=False).returncode:
+                raise RuntimeError(f"{path} was not written; the messages before this say why.")
         lines = take_turns(row.contestants, args.rounds, args.output / "logs")
         common = {"table": args.table, "row": row.name} | machine()
         with open(args.output / f"{args.table}.jsonl", "a") as file:
