@@ -32,7 +32,6 @@ the same rounds. Memory is the peak of a process while it ran, libraries include
 
 A GPU: [benchmarks/gpu](../benchmarks/gpu/README.md).
 """
-RUN = "```shell\npython benchmarks/cpu/run.py --table {table} --torch_python tv/bin/python\n```\n"
 
 
 def read(folder):
@@ -99,7 +98,8 @@ def page(lines, plots):
         of_table = [line for line in lines if line["table"] == table]
         if not of_table:
             continue
-        text += [f"## {described.title}\n", RUN.format(table=table)]
+        command = f"python benchmarks/cpu/run.py --table {table} {described.flags}".rstrip()
+        text += [f"## {described.title}\n", f"```shell\n{command}\n```\n"]
         for (date, cpu), of_machine in grouped(of_table, "date", "cpu").items():
             features = ", ".join(of_machine[0]["features"])
             text.append(f"{date}, {of_machine[0]['cores']} cores of {cpu} ({features}).\n")

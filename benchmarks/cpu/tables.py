@@ -35,6 +35,7 @@ class Table(NamedTuple):
 
     title: str
     rows: Rows
+    flags: str = "--torch_python tv/bin/python"  # of `run.py`, for all contestants
 
 
 def ours(name: str, what: str, **options) -> Contestant:
@@ -132,8 +133,10 @@ def _masks(peers: Peers, folder: pathlib.Path) -> list[Row]:
 TABLES = {
     "inference": Table("Inference of one image, masks pasted", _inference()),
     "batches": Table("Inference of more images at once", _batches()),
-    "runtimes": Table("Detections of one image by other runtimes, of our ONNX files", _runtimes),
+    "runtimes": Table(
+        "Detections of one image by other runtimes, of our ONNX files", _runtimes, "--openvino_python ov/bin/python"
+    ),
     "training": Table("Training steps", _training()),
-    "ways": Table("Ways to predict and to evaluate, in one process", _ways),
+    "ways": Table("Ways to predict and to evaluate, in one process", _ways, ""),
     "masks": Table("Masks of detections to run lengths", _masks),
 }
