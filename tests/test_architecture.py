@@ -64,7 +64,7 @@ IMPORTS = {
     "evaluation": ("ops", "coco", "config", "progress", "weights", "whole_files"),  # loads models
     "visualize": ("ops", "coco"),
     "report": ("coco", "config", "evaluation", "explained", "presets", "visualize", "whole_files"),
-    "export": ("models", "ops", "coco", "config", "strict_json", "whole_files", "evaluation", "data"),
+    "export": ("models", "ops", "coco", "config", "progress", "strict_json", "whole_files", "evaluation", "data"),
     "training": tuple(name for name in ALL if name not in ("training", "benchmark", "experiments")),
     "benchmark": ALL,
     "experiments": ("config", "whole_files", "visualize", "report", "training"),

@@ -5,9 +5,10 @@ a channel; the ranges of the activations are those of the images that are given.
 """
 
 import pathlib
+import re
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.export.canvas import Canvas
 from mask_rcnn_tf.export.runners.onnx import graph_inputs
+from mask_rcnn_tf.progress import Progress
 
 # Layers whose outputs are boxes, scores or masks (`predictor_dtype`) stay float32.
 PREDICTORS = {"objectness", "deltas", "class_logits", "box_deltas", "masks"}
@@ -24,7 +26,7 @@ BETWEEN = {"Relu", "Add", "Pad", "MaxPool"}  # behind these: in int8 too, or val
 PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
 
 
-def quantize_model(proto: Any, config: ModelConfig, canvas: Canvas | None, images: Iterable[np.ndarray]) -> Any:
+def quantize_model(proto: Any, config: ModelConfig, canvas: Canvas | None, images: Sequence[np.ndarray]) -> Any:
     """`quantize` of a model of `to_onnx.convert_model`: about 0 on a canvas, the form that TensorRT reads.
 
     Args:
@@ -33,8 +35,14 @@ def quantize_model(proto: Any, config: ModelConfig, canvas: Canvas | None, image
       canvas: (H, W), pixels, or None.
       images: uint8 [h, w, 3] RGB that give the ranges.
     """
-    inputs = (graph_inputs(config, canvas, image) for image in images)
-    return quantize(proto, inputs, symmetric=canvas is not None)
+    progress = Progress(len(images), "image")
+
+    def inputs():
+        for image in images:
+            yield graph_inputs(config, canvas, image)
+            progress.add()
+
+    return quantize(proto, inputs(), symmetric=canvas is not None)
 
 
 def quantize(proto: Any, inputs: Iterable[dict[str, np.ndarray]], symmetric: bool) -> Any:
@@ -48,7 +56,7 @@ def quantize(proto: Any, inputs: Iterable[dict[str, np.ndarray]], symmetric: boo
         which is finer behind a ReLU, and the faster on x86 processors in ONNX Runtime.
 
     Returns:
-      An `onnx.ModelProto`, without metadata.
+      An `onnx.ModelProto`.
     """
     import onnx
     from onnxruntime import quantization
@@ -91,7 +99,7 @@ def quantized_nodes(proto: Any) -> list[str]:
     for node in proto.graph.node:  # each behind those that it reads
         reads = set(node.input)
         if node.op_type in WEIGHTED and node.input[1] in weights:
-            takes = not _layers(node.name) & PREDICTORS
+            takes = not _is_predictor(node.name)
         else:
             is_bias = node.op_type == "Add" and reads & weights  # of a product, or a convolution would have it
             takes = node.op_type in BETWEEN and bool(reads & made) and not is_bias
@@ -102,9 +110,13 @@ def quantized_nodes(proto: Any) -> list[str]:
     return names
 
 
-def _layers(name):
-    """Of a node such as rpn_head_1/deltas_1/Conv2D: Keras numbers the calls of a layer."""
-    return {part.rpartition("_")[0] for part in name.split("/")}
+def _is_predictor(name):
+    """Whether a product is a predictor's, by its layers: rpn_head_1/deltas_1/Conv2D; Keras numbers their calls.
+
+    A head's own product, of no layer in it, is one too.
+    """
+    layers = [re.sub(r"_\d+$", "", part) for part in name.split("/")[:-1] if part != "einsum"]
+    return not layers or layers[-1].endswith("_head") or not PREDICTORS.isdisjoint(layers)
 
 
 def _reader(inputs):

@@ -11,7 +11,7 @@ from mask_rcnn_tf.export.agreement import agreement
 from mask_rcnn_tf.export.check_images import drawn_scenes
 from mask_rcnn_tf.export.errors import ExportError
 from mask_rcnn_tf.export.folding import fold
-from mask_rcnn_tf.export.onnx_int8 import PREDICTORS, quantize, quantize_model, quantized_nodes
+from mask_rcnn_tf.export.onnx_int8 import PREDICTORS, WEIGHTED, quantize, quantize_model, quantized_nodes
 from mask_rcnn_tf.export.runners.keras_model import KerasRunner
 from mask_rcnn_tf.export.runners.onnx import OnnxRunner
 from mask_rcnn_tf.export.to_onnx import convert, convert_model, onnx
@@ -49,7 +49,9 @@ def test_numbers_by_definition(symmetric):
     images = [random.normal(size=(1, 4, 4, 6)) * size for size in (1.0, 3.0)]
 
     def network(image):
-        return {"out": tf.nn.relu(tf.nn.conv2d(image, tf.constant(kernel[None, None], tf.float32), 1, "SAME") + bias)}
+        with tf.name_scope("layer_1"):
+            products = tf.nn.conv2d(image, tf.constant(kernel[None, None], tf.float32), 1, "SAME")
+            return {"out": tf.nn.relu(products + bias)}
 
     function = tf.function(lambda image: network(image), autograph=False)
     proto = convert(function, [tf.TensorSpec([1, 4, 4, 6], tf.float32, "image")])
@@ -62,6 +64,25 @@ def test_numbers_by_definition(symmetric):
     expected = np.maximum(rounded(images[0], steps_of(images, symmetric)) @ weights + bias, 0)
     np.testing.assert_allclose(found, rounded(expected, written), atol=1.01 * written[0], rtol=0)
     assert np.mean(np.abs(found - rounded(expected, written)) < 0.01 * written[0]) > 0.9
+
+
+def test_products_of_the_mask_head_itself_stay_float32():
+    """Its predictor is no layer, but a convolution with its own weights, or an einsum."""
+    random = np.random.default_rng(0)
+    kernels = [random.normal(size=(1, 1, 6, 6)).astype(np.float32) for _ in range(3)]  # equal ones would become one
+
+    def network(image):
+        with tf.name_scope("mask_head_1"):
+            with tf.name_scope("conv0_1"):
+                image = tf.nn.relu(tf.nn.conv2d(image, kernels[0], 1, "SAME"))
+            maps = tf.nn.conv2d(image, kernels[1], 1, "VALID")
+            return {"maps": maps, "others": tf.einsum("nhwc,ck->nhwk", image, kernels[2][0, 0])}
+
+    proto = convert(tf.function(network, autograph=False), [tf.TensorSpec([1, 4, 4, 6], tf.float32, "image")])
+    assert sum(node.op_type in WEIGHTED for node in proto.graph.node) == 3
+    products = {node.name for node in proto.graph.node if node.op_type in WEIGHTED}
+    (taken,) = products & set(quantized_nodes(proto))
+    assert "conv0_1" in taken
 
 
 @pytest.fixture(scope="module")
