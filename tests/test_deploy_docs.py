@@ -67,12 +67,14 @@ def test_commands_and_programs_as_printed(workplace, tmp_path):
     place(trained_model(tmp_path), workplace)
     printed = {line: run(shlex.split(line), workplace) for line in commands()}
     programs = blocks("python", TEXT)
-    assert len(printed) == 15 and len(programs) == 3
+    assert len(printed) == 16 and len(programs) == 3
     for program in programs:
         assert re.search(r"\d", run(["python", "-c", program], workplace))
     (table,) = (text for line, text in printed.items() if "compare_exports" in line)
-    assert all(name in table for name in ("mask_rcnn/1", "model.onnx", "float16.tflite", "int8.tflite"))
-    exported = "bfloat16 canvas.onnx dynamic.tflite float16.tflite heads.tflite hlo int8.tflite mask_rcnn model.onnx"
+    assert all(name in table for name in ("mask_rcnn/1", "model.onnx", "int8.onnx", "float16.tflite", "int8.tflite"))
+    exported = (
+        "bfloat16 canvas.onnx dynamic.tflite float16.tflite heads.tflite hlo int8.onnx int8.tflite mask_rcnn model.onnx"
+    )
     assert {path.name for path in (workplace / "export").iterdir()} == {*exported.split(), "model.tflite", "pasted"}
 
 
