@@ -12,13 +12,16 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
 from answering import run_one, serve  # noqa: E402
 from drawn_masks import drawn_masks  # noqa: E402
+from drawn_results import drawn_results  # noqa: E402
 from ours_model import build, make_batch, make_config  # noqa: E402
 from scenes import make_scenes  # noqa: E402
 
 import mask_rcnn_tf as mrcnn  # noqa: E402
 from mask_rcnn_tf.benchmark import work  # noqa: E402
 from mask_rcnn_tf.coco.results import to_results  # noqa: E402
+from mask_rcnn_tf.evaluation import coco_metrics  # noqa: E402
 from mask_rcnn_tf.evaluation.callback import predict_results  # noqa: E402
+from mask_rcnn_tf.evaluation.judges import JUDGES  # noqa: E402
 from mask_rcnn_tf.export.folding import fold  # noqa: E402
 from mask_rcnn_tf.export.onnx_int8 import quantize_model  # noqa: E402
 from mask_rcnn_tf.export.to_onnx import convert_model  # noqa: E402
@@ -141,6 +144,21 @@ def masks(args):
     serve({"masks": lambda: to_results(detections, 1, (args.height, args.width), [1])}, {"objects": args.objects}, 3)
 
 
+def scoring(args):
+    """Drawn results by each judge, and how far their figures are apart."""
+    truth, results = drawn_results(args.images)
+    tables = {}
+
+    def scored_by(judge):
+        return lambda: tables.update({judge: coco_metrics.score(truth, results, [args.kind], judge=judge)[args.kind]})
+
+    def about():
+        apart = max(abs(tables[JUDGES[1]][name] - value) for name, value in tables[JUDGES[0]].items())
+        return {"images": args.images, "results": len(results), "figures_apart": apart}
+
+    serve({judge: scored_by(judge) for judge in JUDGES}, about, 1)
+
+
 def peak(args):
     """The convolution that detectors do most of: 3 x 3, 256 channels in and out, 200 x 304."""
     dtype = tf.bfloat16 if "bfloat16" in args.dtype else tf.float32
@@ -153,5 +171,5 @@ def peak(args):
 
 
 if __name__ == "__main__":
-    options = {"dtype": "float32", "file": "", "canvas": 0}
-    run_one((inference, detections, onnx_file, ways, training, masks, peak), __doc__, **options)
+    options = {"dtype": "float32", "file": "", "canvas": 0, "images": 5000, "kind": "bbox"}
+    run_one((inference, detections, onnx_file, ways, training, masks, scoring, peak), __doc__, **options)

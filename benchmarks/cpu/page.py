@@ -56,7 +56,8 @@ def row_table(lines):
     rates = [line["gflop"] / statistics.median(line["seconds"]) for line in lines if line["contestant"] == PEAK]
     lines = [line for line in lines if line["contestant"] != PEAK]
     first, many = lines[0], len(lines) == 1 or any(line["call"] != lines[0]["call"] for line in lines)
-    columns = ["call" if many else "program", "seconds", "cores", "peak memory", "times ours"]
+    names = ("call", "times the first") if many else ("program", "times ours")
+    columns = [names[0], "seconds", "cores", "peak memory", names[1]]
     rows = [columns, ["---"] * len(columns)]
     for line in lines:
         seconds = line["seconds"]
@@ -74,6 +75,8 @@ def row_table(lines):
             f"\n\n{first['gflop']:.0f} GFLOP at {rates[0]:.0f} GFLOP/s: a floor of {digits(floor)} s, "
             f"{statistics.median(first['seconds']) / floor:.2f} times of which {first['contestant']} takes."
         )
+    if "figures_apart" in first:
+        text += f"\n\nTheir figures are {first['figures_apart']:.1g} apart at most."
     return text + f"\n\nLoad of the machine: {max(max(line['load']) for line in lines):.1f} at most.\n"
 
 

@@ -121,6 +121,14 @@ def _runtimes(peers: Peers, folder: pathlib.Path) -> list[Row]:
     return rows
 
 
+def _scoring(peers: Peers, folder: pathlib.Path) -> list[Row]:
+    kinds = {"boxes": "bbox", "masks": "segm"}
+    return [
+        Row(f"{name} of 5000 images, 50 of each", [ours("mask_rcnn_tf", "scoring", images=5000, kind=kind)])
+        for name, kind in kinds.items()
+    ]
+
+
 def _masks(peers: Peers, folder: pathlib.Path) -> list[Row]:
     size = {"height": 800, "width": 1333, "objects": 100}
     contestants = [
@@ -138,5 +146,6 @@ TABLES = {
     ),
     "training": Table("Training steps", _training()),
     "ways": Table("Ways to predict and to evaluate, in one process", _ways, ""),
+    "scoring": Table("Scoring of results, by pycocotools and by faster-coco-eval", _scoring, ""),
     "masks": Table("Masks of detections to run lengths", _masks),
 }

@@ -67,6 +67,16 @@ def test_our_masks_answer():
     assert ready["calls"] == ["masks"] and ready["objects"] == 3 and answer["seconds"] > 0, done.stderr
 
 
+def test_judges_answer():
+    pytest.importorskip("faster_coco_eval")
+    command = [sys.executable, CPU / "ours.py", "scoring", "--images", "3", "--kind", "segm"]
+    asked = "pycocotools\nfaster_coco_eval\n"
+    done = subprocess.run(list(map(str, command)), input=asked, capture_output=True, text=True)
+    ready, *answers = map(json.loads, done.stdout.splitlines())
+    assert ready["calls"] == asked.split() and ready["results"] == 150 and len(answers) == 2, done.stderr
+    assert 0 <= ready["figures_apart"] < 1e-12
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "what, calls",
