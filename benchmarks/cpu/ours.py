@@ -10,6 +10,7 @@ import tensorflow as tf
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
+import drawn_folder  # noqa: E402
 from answering import run_one, serve  # noqa: E402
 from drawn_masks import drawn_masks  # noqa: E402
 from drawn_results import drawn_results  # noqa: E402
@@ -19,6 +20,7 @@ from scenes import make_scenes  # noqa: E402
 import mask_rcnn_tf as mrcnn  # noqa: E402
 from mask_rcnn_tf.benchmark import work  # noqa: E402
 from mask_rcnn_tf.coco.results import to_results  # noqa: E402
+from mask_rcnn_tf.data.pipeline import train_dataset  # noqa: E402
 from mask_rcnn_tf.evaluation import coco_metrics  # noqa: E402
 from mask_rcnn_tf.evaluation.callback import predict_results  # noqa: E402
 from mask_rcnn_tf.evaluation.judges import JUDGES  # noqa: E402
@@ -26,6 +28,7 @@ from mask_rcnn_tf.export.folding import fold  # noqa: E402
 from mask_rcnn_tf.export.onnx_int8 import quantize_model  # noqa: E402
 from mask_rcnn_tf.export.to_onnx import convert_model  # noqa: E402
 from mask_rcnn_tf.ops.masks import paste_bitmap  # noqa: E402
+from mask_rcnn_tf.presets import load_config  # noqa: E402
 
 
 def arrays_of(tensors):
@@ -88,6 +91,28 @@ def onnx_file(args):
         scenes = make_scenes(5, args.height, args.width)["images"][1:]
         proto = quantize_model(proto, model.config, canvas, scenes)
     pathlib.Path(args.file).write_bytes(proto.SerializeToString())
+
+
+def reading(args):
+    """Batches to train on, from JPEG files and polygons, by an iterator of its own each time: nothing is read ahead.
+
+    Resized to 800 or 1333, flipped or not, masks in the frames of their boxes or of the canvas.
+    """
+    config = load_config("mask_rcnn_r50_fpn")
+    config.model.num_classes, config.model.mask_head.mask_frame = drawn_folder.CLASSES, args.frame
+    config.data.train_short_sides, config.train.batch_size = (800,), args.batch
+    with tempfile.TemporaryDirectory() as folder:
+        drawn_folder.write_folder(f"{folder}/drawn", args.images)
+        config.data.data_dir = f"{folder}/prepared"
+        config.data.train_images = f"{folder}/drawn/images"
+        config.data.train_annotations = f"{folder}/drawn/annotations.json"
+        data = train_dataset(config)
+
+        def call():
+            for _ in zip(range(args.images // args.batch), data, strict=False):
+                pass
+
+        serve({"reading": call}, {"images": args.images})
 
 
 def ways(args):
@@ -171,5 +196,5 @@ def peak(args):
 
 
 if __name__ == "__main__":
-    options = {"dtype": "float32", "file": "", "canvas": 0, "images": 5000, "kind": "bbox"}
-    run_one((inference, detections, onnx_file, ways, training, masks, scoring, peak), __doc__, **options)
+    options = {"dtype": "float32", "file": "", "canvas": 0, "images": 5000, "kind": "bbox", "frame": "box"}
+    run_one((inference, detections, onnx_file, reading, ways, training, masks, scoring, peak), __doc__, **options)

@@ -121,6 +121,16 @@ def _runtimes(peers: Peers, folder: pathlib.Path) -> list[Row]:
     return rows
 
 
+def _reading(peers: Peers, folder: pathlib.Path) -> list[Row]:
+    files = {"images": 64, "batch": 2}
+    contestants = [
+        ours("mask_rcnn_tf, masks in boxes", "reading", **files),
+        *peer(peers.torch, "torchvision CocoDetection, transforms v2", "reading", **files),
+        ours("mask_rcnn_tf, masks on the canvas", "reading", frame="canvas", **files),
+    ]
+    return [Row("64 images of 480 x 640 to 800 x 1067, 7 masks each", contestants)]
+
+
 def _scoring(peers: Peers, folder: pathlib.Path) -> list[Row]:
     kinds = {"boxes": "bbox", "masks": "segm"}
     return [
@@ -146,6 +156,7 @@ TABLES = {
     ),
     "training": Table("Training steps", _training()),
     "ways": Table("Ways to predict and to evaluate, in one process", _ways, ""),
+    "reading": Table("Images and masks from files to batches", _reading),
     "scoring": Table("Scoring of results, by pycocotools and by faster-coco-eval", _scoring, ""),
     "masks": Table("Masks of detections to run lengths", _masks),
 }

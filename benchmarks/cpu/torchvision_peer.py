@@ -7,15 +7,19 @@ heads' networks under `torch.compile`, for inference with the weights as constan
 import contextlib
 import pathlib
 import sys
+import tempfile
 
 import numpy as np
 import torch
 from pycocotools import mask as coco_mask
+from torchvision.datasets import CocoDetection, wrap_dataset_for_transforms_v2
 from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.transforms import v2 as transforms
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+import drawn_folder  # noqa: E402
 from answering import run_one, serve  # noqa: E402
 from drawn_masks import drawn_masks  # noqa: E402
 from peer_torchvision import build, calls_of, compile_networks, inputs, last_channels  # noqa: E402
@@ -58,6 +62,29 @@ def training(args):
     serve({"step": kept}, lambda: {"images": args.batch, "losses": dict(losses)})
 
 
+def reading(args):
+    """Batches to train on, from the same files: `CocoDetection` and the transforms, resized and flipped with masks."""
+    with tempfile.TemporaryDirectory() as folder:
+        drawn_folder.write_folder(f"{folder}/drawn", args.images)
+        steps = [
+            transforms.ToImage(),
+            transforms.RandomHorizontalFlip(),
+            transforms.Resize(800, max_size=1333, antialias=True),
+            transforms.ToDtype(torch.float32, scale=True),
+        ]
+        data = CocoDetection(
+            f"{folder}/drawn/images", f"{folder}/drawn/annotations.json", transforms=transforms.Compose(steps)
+        )
+        data = wrap_dataset_for_transforms_v2(data, target_keys=("boxes", "labels", "masks"))
+        loader = torch.utils.data.DataLoader(data, args.batch, shuffle=True, collate_fn=lambda batch: batch)
+
+        def call():
+            for _ in loader:
+                pass
+
+        serve({"reading": call}, {"images": args.images})
+
+
 def masks(args):
     """Masks of detections to run lengths by way of bitmaps of the whole image."""
     probabilities, boxes = drawn_masks(args.objects, args.height, args.width)
@@ -72,4 +99,4 @@ def masks(args):
 
 
 if __name__ == "__main__":
-    run_one((inference, training, masks), __doc__, mode="fp32")
+    run_one((inference, training, reading, masks), __doc__, mode="fp32", images=64)

@@ -77,6 +77,14 @@ def test_judges_answer():
     assert 0 <= ready["figures_apart"] < 1e-12
 
 
+@pytest.mark.parametrize("frame", ["box", "canvas"])
+def test_reading_answers(frame):
+    command = [sys.executable, CPU / "ours.py", "reading", "--images", "4", "--batch", "2", "--frame", frame]
+    done = subprocess.run(list(map(str, command)), input="reading\n", capture_output=True, text=True)
+    ready, answer = map(json.loads, done.stdout.splitlines())
+    assert ready["images"] == 4 and answer["seconds"] > 0, done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "what, calls",
