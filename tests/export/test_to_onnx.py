@@ -268,3 +268,16 @@ def test_grouped_convolutions_stay_whole(tmp_path):
         if node.op_type == "Conv"
     ]
     assert groups.count(4) == 4
+
+
+def test_an_einsum_has_no_unsqueeze_of_no_axes():
+    """The mask head's product; OpenVINO takes such a node's output for a tensor of any rank, and refuses the file."""
+    specs = [tf.TensorSpec([None, 3, 4, 5], tf.float32, "maps"), tf.TensorSpec([None, 5], tf.float32, "kernel")]
+    proto = convert(tf.function(lambda maps, kernel: tf.einsum("nhwc,nc->nhw", maps, kernel), autograph=False), specs)
+    empty = {tensor.name for tensor in proto.graph.initializer if list(tensor.dims) == [0]}
+    assert not [node.name for node in nodes(proto.graph) if empty & set(node.input)]
+    random = np.random.default_rng(0)
+    maps, kernel = random.normal(size=(2, 3, 4, 5)), random.normal(size=(2, 5))
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"maps": maps.astype(np.float32), "kernel": kernel.astype(np.float32)})
+    np.testing.assert_allclose(found, np.einsum("nhwc,nc->nhw", maps, kernel), atol=1e-5)
