@@ -24,7 +24,6 @@ from mask_rcnn_tf.data.pipeline import train_dataset  # noqa: E402
 from mask_rcnn_tf.evaluation import coco_metrics  # noqa: E402
 from mask_rcnn_tf.evaluation.callback import predict_results  # noqa: E402
 from mask_rcnn_tf.evaluation.judges import JUDGES  # noqa: E402
-from mask_rcnn_tf.export.folding import fold  # noqa: E402
 from mask_rcnn_tf.export.onnx_int8 import quantize_model  # noqa: E402
 from mask_rcnn_tf.export.to_onnx import convert_model  # noqa: E402
 from mask_rcnn_tf.ops.masks import paste_bitmap  # noqa: E402
@@ -86,7 +85,7 @@ def onnx_file(args):
     int8, so that nothing is compared here."""
     canvas = (args.height, args.width) if args.canvas else None
     model, _ = build(make_config("float32", args.height, args.width))
-    proto = convert_model(fold(model, kernels="onnx" if canvas is None else "tensorrt"), canvas)
+    proto = convert_model(model, canvas)
     if args.dtype == "int8":
         scenes = make_scenes(5, args.height, args.width)["images"][1:]
         proto = quantize_model(proto, model.config, canvas, scenes)

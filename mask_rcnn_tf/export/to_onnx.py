@@ -77,14 +77,13 @@ def onnx(
     """
     least = least_agreement(quantization, ("none", "int8"))
     _require("onnx", "tf2onnx", "onnxruntime")
-    folded = fold(model, kernels="onnx" if canvas is None else "tensorrt")
     if canvas is not None:
         canvas = check_canvas(model.config, canvas)
     metadata = {"config": to_dict(model.config), "labels": label_map(model.config), "canvas": canvas}
     images = images_to_compare(model.config, images)
     calibration = calibration_images(model.config, calibration, images)
     with written_whole(path, ".onnx") as place:
-        proto = convert_model(folded, canvas)
+        proto = convert_model(model, canvas)
         if quantization == "int8":
             proto = onnx_int8.quantize_model(proto, model.config, canvas, calibration)
         _write(proto, metadata, place)
@@ -101,8 +100,9 @@ def _require(*packages):
             ) from None
 
 
-def convert_model(folded: MaskRCNN, canvas: Canvas | None) -> Any:
-    """The `onnx.ModelProto` of a folded model, of kernels "onnx", or "tensorrt" with a canvas; see `onnx`."""
+def convert_model(model: MaskRCNN, canvas: Canvas | None) -> Any:
+    """The `onnx.ModelProto` of a model, in float32, its batch norms folded; see `onnx`."""
+    folded = fold(model, kernels="onnx" if canvas is None else "tensorrt")
     for _, layer in sublayers(folded):
         if isinstance(layer, ConvNorm):
             layer.splits_groups = False

@@ -10,7 +10,6 @@ import mask_rcnn_tf as mrcnn
 from mask_rcnn_tf.export.agreement import agreement
 from mask_rcnn_tf.export.check_images import drawn_scenes
 from mask_rcnn_tf.export.errors import ExportError
-from mask_rcnn_tf.export.folding import fold
 from mask_rcnn_tf.export.onnx_int8 import PREDICTORS, WEIGHTED, quantize, quantize_model, quantized_nodes
 from mask_rcnn_tf.export.runners.keras_model import KerasRunner
 from mask_rcnn_tf.export.runners.onnx import OnnxRunner
@@ -53,7 +52,7 @@ def test_numbers_by_definition(symmetric):
             products = tf.nn.conv2d(image, tf.constant(kernel[None, None], tf.float32), 1, "SAME")
             return {"out": tf.nn.relu(products + bias)}
 
-    function = tf.function(lambda image: network(image), autograph=False)
+    function = tf.function(network, autograph=False)
     proto = convert(function, [tf.TensorSpec([1, 4, 4, 6], tf.float32, "image")])
     made = quantize(proto, [{"image": image.astype(np.float32)} for image in images], symmetric)
     session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -88,16 +87,11 @@ def test_products_of_the_mask_head_itself_stay_float32():
 @pytest.fixture(scope="module")
 def protos():
     """{form: (model with float32 networks, with int8 ones)} on scenes of a tiny model."""
-    model = finding_model(score_threshold=0.5)
-    made = {}
+    model, made = finding_model(score_threshold=0.5), {}
     for form, canvas in (("any size", None), ("canvas", (96, 128))):
-        made[form] = both(model, canvas)
+        proto = convert_model(model, canvas)
+        made[form] = proto, quantize_model(proto, model.config, canvas, drawn_scenes(model.config, 2))
     return made
-
-
-def both(model, canvas):
-    proto = convert_model(fold(model, kernels="onnx" if canvas is None else "tensorrt"), canvas)
-    return proto, quantize_model(proto, model.config, canvas, drawn_scenes(model.config, 2))
 
 
 @pytest.mark.parametrize("form", ["any size", "canvas"])
@@ -154,7 +148,7 @@ def test_predictors_are_the_layers_that_stay_float32(name):
 
 
 def test_errors(tmp_path):
-    model = finding_model(config=None)
+    model = finding_model()
     with pytest.raises(ExportError, match="quantization is 'float16'; allowed: 'none', 'int8'"):
         onnx(model, tmp_path / "a.onnx", quantization="float16")
     with pytest.raises(ExportError, match=r"calibration is \[\]; allowed: at least one image"):
@@ -167,7 +161,7 @@ def test_errors(tmp_path):
 @pytest.mark.slow  # a model is trained for a minute: rounding does not leave random weights alone
 @pytest.mark.parametrize("canvas", [None, (96, 96)])
 def test_trained_model(tmp_path, canvas):
-    """Found on scenes that gave no range; written in a third of the space; ranges do not die of an empty picture."""
+    """Found on scenes that gave no range; written in less space; ranges do not die of an empty picture."""
     model = trained_model(tmp_path / "scenes")
     scenes = drawn_scenes(model.config, 24)
     empty = np.zeros((SIDE, SIDE, 3), np.uint8)
