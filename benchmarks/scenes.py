@@ -23,6 +23,12 @@ def make_scenes(batch, height, width):
     return {"images": np.stack([scene["image"] for scene in drawn]), **scenes}
 
 
+def normalized(images):
+    """torchvision's network input, float32, of images uint8 [B, H, W, 3] in RGB."""
+    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    return (images.astype(np.float32) / np.float32(255) - mean) / std
+
+
 def make_weights():
     """torchvision's tensors by name, a formula of their names (`tests/golden/recipe.py`)."""
     return torchvision_tensors(CLASSES)

@@ -28,7 +28,7 @@ import jaxlib._jax as jaxlib_core  # noqa: E402
 from jax._src.interpreters import mlir as jax_mlir  # noqa: E402
 from jax._src.lib import xla_client  # noqa: E402
 from jaxlib.mlir import ir  # noqa: E402
-from scenes import make_weights  # noqa: E402
+from scenes import make_scenes, make_weights, normalized  # noqa: E402
 
 NAMES = {"i64": "int64", "i32": "int32", "ui8": "uint8", "i1": "bool", "f32": "float32", "bf16": "bfloat16"}
 
@@ -59,10 +59,12 @@ def drop_copies(operation):
 
 
 def parameter(described, number, kind, tensors):
-    """The value of a parameter: given, or a rearrangement of one of the recipe's tensors."""
+    """The value of a parameter: given, the scenes' images, or a rearrangement of one of the recipe's tensors."""
     shape, dtype = kind
     if f"p{number}" in described:
         value = described[f"p{number}"]
+    elif f"p{number}/images" in described:
+        value = normalized(make_scenes(*described[f"p{number}/images"][:3].tolist())["images"])
     else:
         offsets = [described[f"p{number}/{axis}"] for axis in range(len(shape))]
         value = tensors[str(described[f"p{number}/source"])].ravel()[sum(np.ix_(*offsets))]

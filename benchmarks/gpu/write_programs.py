@@ -3,8 +3,8 @@
     python benchmarks/gpu/write_programs.py --output runs/gpu --height 800 --width 1344 --batches 1,2
 
 For each program the folder gets `NAME.hlo.pb.gz`, the module, and `NAME.npz`, what its parameters are. The weights are
-a formula of torchvision's names (`tests/golden/recipe.py`): `run_programs.py` and `torchvision_times.py` make the
-same ones where they run, nothing large travels.
+a formula of torchvision's names (`tests/golden/recipe.py`), the images one of their number: `run_programs.py` and
+`torchvision_times.py` make the same ones where they run, nothing large travels.
 
 The programs are those of `MaskRCNN.detect` and `MaskRCNN.train_step` with `kernels="xla"` under torchvision's
 conventions.
@@ -21,7 +21,7 @@ import tensorflow as tf
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from ours_model import build, make_batch, make_config
-from scenes import make_scenes
+from scenes import make_scenes, normalized
 
 
 def separable_index(entry):
@@ -52,7 +52,18 @@ def describe(concrete, entries):
     return described
 
 
-def write(folder, name, function, arguments, entries):
+def describe_arguments(flat, images):
+    """{"p3/images": their shape} of the scenes' normalised images, {"p4": value} of all others."""
+    described, images = {}, normalized(images)
+    for number, value in enumerate(flat):
+        if value.shape == images.shape and np.allclose(value, images, rtol=0, atol=1e-6):
+            described[f"p{number}/images"] = np.int32(images.shape)
+        else:
+            described[f"p{number}"] = value.numpy()
+    return described
+
+
+def write(folder, name, function, arguments, entries, images):
     """Lowers one program, and says what its parameters and results are."""
     flat = tf.nest.flatten(arguments)
 
@@ -63,9 +74,8 @@ def write(folder, name, function, arguments, entries):
     concrete = compiled.get_concrete_function(*flat)
     module = compiled.experimental_get_compiler_ir(*flat)(stage="hlo_serialized")
     (folder / f"{name}.hlo.pb.gz").write_bytes(gzip.compress(module))
-    values = {f"p{i}": value.numpy() for i, value in enumerate(flat)}
-    results = sorted(concrete.structured_outputs)
-    np.savez_compressed(folder / f"{name}.npz", results=results, **values, **describe(concrete, entries))
+    described = describe_arguments(flat, images) | describe(concrete, entries)
+    np.savez_compressed(folder / f"{name}.npz", results=sorted(concrete.structured_outputs), **described)
     print(f"{name}: {len(module) / 2**20:.1f} MiB, {len(concrete.inputs)} parameters", flush=True)
 
 
@@ -89,9 +99,9 @@ def main():
             suffix = f"{ {'float32': 'fp32', 'mixed_bfloat16': 'bf16'}[dtype] }_b{batch}".replace(" ", "")
             if "inference" in args.what:
                 images = data["image"], data["image_shape"]
-                write(args.output, f"inference_{suffix}", model.detect, images, entries)
+                write(args.output, f"inference_{suffix}", model.detect, images, entries, scenes["images"])
             if "training" in args.what:
-                write(args.output, f"training_{suffix}", model.train_step, (data,), entries)
+                write(args.output, f"training_{suffix}", model.train_step, (data,), entries, scenes["images"])
 
 
 if __name__ == "__main__":

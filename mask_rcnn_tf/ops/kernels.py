@@ -3,6 +3,7 @@
 This table is the only place that knows what a set's name means; everything else reads the properties of a set.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -64,7 +65,7 @@ XLA = Kernels(
     resize=images.MATRIX_RESIZE,
     nms=nms.nms_xla,
     class_nms=nms.class_nms_xla,
-    roi_align=Pooling(roi_gather.prepare, roi_gather.pool),
+    roi_align=Pooling(roi_gather.prepare, functools.partial(roi_gather.pool, wide=True)),
     canvas_targets=canvas_targets.canvas_targets_xla,
     keypoint_peaks=keypoints.find_peaks_grid,
 )
@@ -83,7 +84,12 @@ KERNELS = {
     "tensorrt": ONNX._replace(
         static=True, resize=images.MATRIX_RESIZE, roi_align=Pooling(roi_onnx.prepare, roi_onnx.pool_all)
     ),
-    "tflite": XLA._replace(compiled=False, nms=nms.nms_tflite, class_nms=nms.class_nms_tflite),
+    "tflite": XLA._replace(
+        compiled=False,
+        nms=nms.nms_tflite,
+        class_nms=nms.class_nms_tflite,
+        roi_align=Pooling(roi_gather.prepare, roi_gather.pool),
+    ),
 }
 
 

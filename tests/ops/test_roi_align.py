@@ -143,17 +143,20 @@ def test_large_map(kernels, aligned, ratio):
 
 
 @pytest.mark.parametrize("ratio", [2, 0])
-def test_kernels_agree_on_a_pyramid_with_rois_outside(ratio):
+@pytest.mark.parametrize(("channels", "dtype"), [(3, "float32"), (4, "float32"), (8, "bfloat16"), (6, "bfloat16")])
+def test_kernels_agree_on_a_pyramid_with_rois_outside(ratio, channels, dtype):
+    """Channels that 64 bits hold a whole number of times are gathered together under XLA, others are not."""
     rng = np.random.default_rng(1)
     shapes = [(30, 20), (15, 40), (1, 1)]  # the second is wider than the first, the last has one pixel
-    features = [rng.standard_normal((2, *shape, 3)).astype(np.float32) for shape in shapes]
+    features = [tf.cast(rng.standard_normal((2, *shape, channels)), dtype) for shape in shapes]
     rois = (random_rois(rng, 60, 120, 100) + rng.uniform(-30, 30, (60, 1))).astype(np.float32)
     images, levels = (rng.integers(0, high, 60).astype(np.int32) for high in (2, 3))
     args = ([4, 8, 16], rois, images, levels, (3, 5), ratio, True)
     native, xla = (call(kernels, features, *args, max_sampling=12).numpy() for kernels in ("native", "xla"))
     np.testing.assert_allclose(native, xla, rtol=0, atol=2e-5)
     for found, level, image, roi in zip(native, levels, images, rois, strict=True):
-        exact = define(features[level][image], roi, 4 * 2**level, (3, 5), ratio, True)
+        pixels = tf.cast(features[level][image], tf.float32).numpy()
+        exact = define(pixels, roi, 4 * 2**level, (3, 5), ratio, True)
         np.testing.assert_allclose(found, exact, rtol=0, atol=2e-5)
 
 
