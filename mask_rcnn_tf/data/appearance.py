@@ -64,6 +64,11 @@ def _whole(number):
     return tf.cast(tf.round(number), tf.int32)
 
 
+def is_varied(draws: dict[str, tf.Tensor]) -> bool:
+    """Whether `varied` changes anything."""
+    return any(name in draws for name in (*COLOURS, "grey", "blur", "noise", "jpeg_quality"))
+
+
 def varied(config: Config, image: tf.Tensor, draws: dict[str, tf.Tensor]) -> tf.Tensor:
     """An image as it was drawn to look.
 

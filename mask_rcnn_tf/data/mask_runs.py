@@ -19,12 +19,18 @@ def decode_columns(counts: tf.Tensor, height: tf.Tensor, first: tf.Tensor, end: 
 
     Source: pycocotools `maskApi.c`, rleDecode.
     """
-    # Every run's end toggles the value. tf.repeat would build a table of runs times the longest run.
+    # Only what is 1 is written: most is not. tf.repeat would build a table of runs times the longest run.
     area = (end - first) * height
-    toggles = tf.clip_by_value(tf.cumsum(counts) - first * height, 0, area)
-    at_pixel = tf.scatter_nd(toggles[:, tf.newaxis], tf.ones_like(toggles), [area + 1])
-    flat = tf.cast(tf.cumsum(at_pixel[:area]) % 2, tf.uint8)
+    starts, ends = (tf.clip_by_value(side - first * height, 0, area) for side in _ones(counts))
+    ones = tf.ragged.range(starts, ends).flat_values[:, tf.newaxis]
+    flat = tf.scatter_nd(ones, tf.ones_like(ones[:, 0], tf.uint8), [area])
     return tf.transpose(tf.reshape(flat, [end - first, height]))
+
+
+def _ones(counts):
+    """Where runs of ones start and end."""
+    ends = tf.cumsum(counts)
+    return ends[: tf.size(ends) // 2 * 2 : 2], ends[1::2]
 
 
 def columns(counts: tf.Tensor, height: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -37,8 +43,7 @@ def columns(counts: tf.Tensor, height: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     Returns:
       The first one, and the one after the last, int32 []; (0, 0) of an empty mask.
     """
-    ends = tf.cumsum(counts)
-    starts, ends = ends[: tf.size(ends) // 2 * 2 : 2], ends[1::2]
+    starts, ends = _ones(counts)
     first = tf.reduce_min(tf.concat([starts // height, [tf.int32.max]], 0))
     end = tf.reduce_max(tf.concat([(ends + height - 1) // height, [0]], 0))
     return tf.minimum(first, end), end

@@ -135,8 +135,8 @@ class MrcnnShapes(tfds.core.GeneratorBasedBuilder):
             counts = [run_lengths(mask) for mask in scene.pop("masks")]
             scene["mask_counts"] = np.concatenate(counts)
             scene["mask_lengths"] = np.array([len(item) for item in counts], np.int32)
-            # level 1 is three times as fast as TFDS's own encoding; noise does not compress anyway
-            scene["image"] = io.BytesIO(tf.io.encode_png(scene["image"], compression=1).numpy())
+            # noise hardly compresses: level 1 saves 29 % of the file, for three times the time to write and to read it
+            scene["image"] = io.BytesIO(tf.io.encode_png(scene["image"], compression=0).numpy())
             if not options.num_keypoints:
                 del scene["keypoints"]
             yield index, scene

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import mask_runs, records, views
-from mask_rcnn_tf.data.appearance import appearance_draws, varied
+from mask_rcnn_tf.data.appearance import appearance_draws, is_varied, varied
 from mask_rcnn_tf.data.placement import Placement, jittered_shape, random_window
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops import images as image_ops
@@ -255,20 +255,19 @@ def placed_image(
     config: Config, image: tf.Tensor, placement: Placement, draws: dict[str, tf.Tensor], canvas: tuple
 ) -> tf.Tensor:
     """An image [h, w, C] where it lies on its canvas, looking as drawn, normalised and padded, f32 [H, W, C]."""
-    preprocess, shape = config.model.preprocess, placement.resized
+    preprocess, shape, changes = config.model.preprocess, placement.resized, is_varied(draws)
+    if not changes:  # the file has fewer pixels to put in order than the network
+        image = image_ops.ordered(image, preprocess.channel_order)
     resized = tf.cond(
         tf.reduce_all(tf.shape(image)[:2] == shape),
-        lambda: tf.cast(image, tf.float32),  # resizing to the same size changes nothing but takes time
+        # resizing to the same size changes nothing but takes time
+        lambda: image if preprocess.round_resized else tf.cast(image, tf.float32),
         lambda: image_ops.resize(image, shape, preprocess.antialias, preprocess.round_resized),
     )
-    flipped = placement.mirrored(placement.cut(resized), rows=0, columns=1)
-    normalized = image_ops.normalize(
-        varied(config, flipped, draws),
-        preprocess.channel_order,
-        preprocess.pixel_scale,
-        preprocess.mean,
-        preprocess.std,
-    )
+    shown = placement.mirrored(placement.cut(resized), rows=0, columns=1)
+    if changes:
+        shown = image_ops.ordered(varied(config, tf.cast(shown, tf.float32), draws), preprocess.channel_order)
+    normalized = image_ops.normalize_rows(shown, preprocess.pixel_scale, preprocess.mean, preprocess.std)
     return image_ops.pad_to(normalized, canvas[0], canvas[1])
 
 

@@ -37,7 +37,7 @@ def network_input(
     if mirrored is not None:
         image = tf.where(mirrored, tf.reverse(image, [2]), image)
     image = image_ops.normalize(
-        image, preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
+        tf.cast(image, tf.float32), preprocess.channel_order, preprocess.pixel_scale, preprocess.mean, preprocess.std
     )
     canvas = image_ops.canvas_shape(shape, preprocess.size_divisor)
     image = image_ops.pad_to(image, canvas[0], canvas[1])

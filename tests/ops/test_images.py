@@ -86,6 +86,7 @@ def test_transform_golden_boxes_and_masks(golden, case):
         ((90, 200), (77, 171)),
         ((64, 80), (80, 100)),
         ((300, 200), (24, 16)),
+        ((240, 320), (400, 533)),  # in strips
     ],
 )
 @pytest.mark.parametrize("smooth", [True, False])
@@ -95,11 +96,13 @@ def test_resize_equals_pillow(from_shape, to_shape, smooth, kernels):
     image = np.random.default_rng(0).integers(0, 256, [*from_shape, 3]).astype(np.uint8)
     if smooth:
         image = np.asarray(Image.fromarray(image).resize((13, 11)).resize(from_shape[::-1], Image.Resampling.BICUBIC))
-    expected = np.asarray(Image.fromarray(image).resize(to_shape[::-1], Image.Resampling.BILINEAR)).astype(np.float32)
+    expected = np.asarray(Image.fromarray(image).resize(to_shape[::-1], Image.Resampling.BILINEAR))
     resize = tf.function(
         lambda image: kernel_resize(image, to_shape, True, True, kernels), jit_compile=kernels == "xla", autograph=False
     )
-    np.testing.assert_array_equal(resize(tf.constant(image)), expected)
+    resized = resize(tf.constant(image))
+    assert resized.dtype == tf.uint8
+    np.testing.assert_array_equal(resized, expected)
 
 
 def test_rounded_resize_wants_levels():
@@ -119,6 +122,16 @@ def test_resize_takes_batches_of_unknown_size():
     np.testing.assert_array_equal(result[1, :20, :30], images.resize(batch[1], [20, 30], True, True))
     np.testing.assert_array_equal(result[:, 20:], 0)
     np.testing.assert_array_equal(result[:, :, 30:], 0)
+    assert function(batch[:0]).shape == (0, 32, 32, 3)
+
+
+@pytest.mark.parametrize("dtype", [tf.uint8, tf.float32])
+@pytest.mark.parametrize("scale,std", [(1.0, (1.0, 1.0, 1.0)), (1 / 255, (0.229, 0.224, 0.225))])
+def test_normalize_rows_is_normalize_bit_for_bit(dtype, scale, std):
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, [7, 11, 3]), dtype)
+    numbers = scale, (103.53, 116.28, 123.675), std
+    expected = images.normalize(tf.cast(image, tf.float32), "BGR", *numbers)
+    np.testing.assert_array_equal(images.normalize_rows(images.ordered(image, "BGR"), *numbers), expected)
 
 
 def test_normalize_orders_channels():
