@@ -106,7 +106,6 @@ def _total(pixels, shapes, grid, *regions, output_size, options, wide):
     """
     regions = Regions(*regions)
     corner, over_samples = _corner_indices(shapes, regions), _samples(regions, grid, output_size, options)
-
     channels = pixels.shape[1]
     words, parts = _pack(pixels) if wide else (pixels, 1)
 
