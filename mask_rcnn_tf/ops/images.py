@@ -97,9 +97,9 @@ def _smooth_native(image, shape, antialias):
 
 
 def _smooth_onnx(image, shape, antialias):
-    resize_axis = _widened_axis if antialias else _lerp_axis
+    smooth_axis = _widened_axis if antialias else _lerp_axis
     for axis in EQUATIONS:
-        image = resize_axis(image, shape[axis + 3], axis)
+        image = smooth_axis(image, shape[axis + 3], axis)
     return image
 
 
