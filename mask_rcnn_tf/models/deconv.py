@@ -5,13 +5,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.shapes import sizes
+
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
 class Deconv(keras.layers.Layer):
     """2x2 transposed convolution of stride 2, bias, ReLU.
 
-    Its windows do not overlap, so that it is a 1x1 convolution to four times the channels, then depth to space: the
-    form in which every runtime is fast.
+    Its windows do not overlap, so that it is a 1x1 convolution to four times the channels, the four pixels of a cell
+    side by side. What reads one pixel at a time, as the mask predictor does, may read them so; `in_places` puts the
+    few channels that come out of it where they belong, in place of these, the largest tensor of an inference.
 
     Args:
       filters: output channels.
@@ -34,21 +37,26 @@ class Deconv(keras.layers.Layer):
         # One bias for the four positions, as in a deconvolution: four of them would drift apart in training.
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias", autocast=False)
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """[n, h, w, c] -> [n, 2h, 2w, filters], the same with and without training."""
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[n, h, w, c] -> [n, h, 4w, filters]: the pixels (dy, dx) of a cell, 00, 01, 10, 11, side by side."""
         kernel = tf.cast(tf.convert_to_tensor(self.kernel), inputs.dtype)
         bias = tf.cast(tf.tile(tf.convert_to_tensor(self.bias), [4]), inputs.dtype)
-        outputs = tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, 1, "VALID"), bias)
-        if training:  # a gradient needs the result alone; the other way round both are kept for it
-            return tf.nn.relu(tf.nn.depth_to_space(outputs, 2))
-        return tf.nn.depth_to_space(tf.nn.relu(outputs), 2)  # convolution, bias and ReLU become one operation
+        outputs = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, 1, "VALID"), bias))
+        _, height, width, _ = sizes(inputs)
+        return tf.reshape(outputs, [-1, height, 4 * width, self.filters])
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """Twice the sides."""
-        batch, *sides, _ = input_shape
-        return (batch, *(None if side is None else 2 * side for side in sides), self.filters)
+        """Four times as many columns."""
+        batch, height, width, _ = input_shape
+        return (batch, height, None if width is None else 4 * width, self.filters)
 
     def get_config(self) -> dict[str, Any]:
         """Keras's configuration."""
         initializer = keras.initializers.serialize(self.kernel_initializer)
         return {**super().get_config(), "filters": self.filters, "kernel_initializer": initializer}
+
+
+def in_places(pixels: tf.Tensor) -> tf.Tensor:
+    """What was computed of each pixel of `Deconv`, [n, h, 4w, k], as an image, [n, 2h, 2w, k]."""
+    _, height, width, channels = sizes(pixels)
+    return tf.nn.depth_to_space(tf.reshape(pixels, [-1, height, width // 4, 4 * channels]), 2)

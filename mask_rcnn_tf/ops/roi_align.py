@@ -11,6 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from mask_rcnn_tf.ops.crop_and_resize import crop_and_resize, mean_of_crops, zero_outside
+from mask_rcnn_tf.ops.gradients import with_gradient
 from mask_rcnn_tf.ops.roi_regions import Regions, RoiAlignOptions, adaptive_grid, level_limits, to_regions
 from mask_rcnn_tf.ops.shapes import sizes
 
@@ -34,21 +35,21 @@ def prepare(features: Sequence[tf.Tensor]) -> Canvas:
     Args:
       features: levels, float32, bfloat16 or uint8 [B, Hl, Wl, C], finest first.
     """
-    ring = [[0, 0], [1, 1], [1, 1], [0, 0]]
     levels = [level if level.dtype == tf.uint8 else tf.cast(level, tf.float32) for level in features]
-    levels = [tf.pad(level, ring, "SYMMETRIC") for level in levels]
-    if len(levels) == 1:
-        return Canvas(tf.pad(levels[0], ring), tf.constant([[2.0, 2.0]]), level_limits(features))
+    origins, size = _layout(levels)
+    canvas = with_gradient(_laid_out, tuple(levels))
+    known = [side if isinstance(side, int) else None for side in size]
+    canvas = tf.ensure_shape(canvas, [features[0].shape[0], *known, features[0].shape[3]])
+    return Canvas(canvas, tf.cast(tf.stack(origins), tf.float32), level_limits(features))
+
+
+def _layout(levels):
+    """(y, x) of each level's first pixel, and (height, width) of the canvas; Python integers where they are known."""
     heights, widths = zip(*(sizes(level)[1:3] for level in levels), strict=True)
-    below_height = _largest(heights[1:])
-    below = tf.concat([_pad_to(level, (0, 0), below_height, sizes(level)[2]) for level in levels[1:]], axis=2)
-    width = _largest([widths[0], sum(widths[1:])]) + 2
-    above = _pad_to(levels[0], (1, 1), heights[0] + 1, width)
-    canvas = tf.concat([above, _pad_to(below, (0, 1), below_height + 1, width)], axis=1)
-    canvas = tf.ensure_shape(canvas, [features[0].shape[0], None, None, features[0].shape[3]])
-    lefts = [2 + left for left in itertools.accumulate(widths[1:-1], initial=0)]
-    origins = tf.stack([[2, 2], *([heights[0] + 2, left] for left in lefts)])
-    return Canvas(canvas, tf.cast(origins, tf.float32), level_limits(features))
+    lefts = itertools.accumulate([width + 2 for width in widths[1:-1]], initial=2)
+    origins = [(2, 2), *((heights[0] + 4, left) for left in lefts)][: len(levels)]
+    lowest = 2 + _largest(heights[1:]) if len(levels) > 1 else 0
+    return origins, (heights[0] + 4 + lowest, 2 + _largest([widths[0] + 2, sum(width + 2 for width in widths[1:])]))
 
 
 def _largest(values):
@@ -56,11 +57,53 @@ def _largest(values):
     return max(values) if all(isinstance(value, int) for value in values) else tf.reduce_max(tf.stack(values))
 
 
-def _pad_to(image, corner: tuple[int, int], height, width) -> tf.Tensor:
+def _laid_out(*levels):
+    """The canvas of `prepare`; rings are written into it in place, which `tf.pad` takes several times as long for."""
+    first, *others = levels
+    origins, (height, width) = _layout(levels)
+    batch, rows, _, channels = sizes(first)
+    parts = [_placed(first, rows + (4 if not others else 3), (2, 2), width)]
+    if others:
+        side_by_side = [_placed(level, height - rows - 3, (1, 1), sizes(level)[2] + 2) for level in others]
+        below = tf.concat(side_by_side, 2)
+        parts.append(_placed(below, height - rows - 3, (0, 1), width))
+    canvas = tf.concat(parts, 1)
+    shapes = [sizes(level) for level in levels]  # here, not in the gradient, which would keep the levels for it
+    ring, border = _rings(origins, shapes, batch, height, width)
+    pixels = tf.reshape(canvas, [-1, channels])
+    pixels = tf.tensor_scatter_nd_update(pixels, ring[:, None], tf.gather(pixels, border))
+
+    def gradient(upstream):
+        flat = tf.reshape(upstream, [-1, channels])
+        flat = tf.tensor_scatter_nd_add(flat, border[:, None], tf.gather(flat, ring))
+        flat = tf.reshape(flat, [batch, height, width, channels])
+        return tuple(
+            flat[:, top : top + shape[1], left : left + shape[2]]
+            for (top, left), shape in zip(origins, shapes, strict=True)
+        )
+
+    return tf.reshape(pixels, [batch, height, width, channels]), gradient
+
+
+def _placed(image, height, corner: tuple[int, int], width) -> tf.Tensor:
     """Pads with zeros to height x width, the image starting at `corner` (y, x)."""
     top, left = corner
     _, rows, columns, _ = sizes(image)
     return tf.pad(image, [[0, 0], [top, height - rows - top], [left, width - columns - left], [0, 0]])
+
+
+def _rings(origins, shapes, batch, height, width) -> tuple[tf.Tensor, tf.Tensor]:
+    """The rings' pixels on the canvases, int32 [n], counted over all of a batch, and those that each replicates."""
+    found = []
+    for (top, left), (_, rows, columns, _) in zip(origins, shapes, strict=True):
+        across, down = tf.range(-1, columns + 1), tf.range(rows)
+        y = tf.concat([tf.fill([columns + 2], -1), tf.fill([columns + 2], rows), down, down], 0)
+        x = tf.concat([across, across, tf.fill([rows], -1), tf.fill([rows], columns)], 0)
+        of_border = (top + tf.clip_by_value(y, 0, rows - 1)) * width + left + tf.clip_by_value(x, 0, columns - 1)
+        found.append(tf.stack([(top + y) * width + left + x, of_border]))
+    of_image = tf.concat(found, 1)
+    of_batch = tf.range(batch)[:, None] * (height * width) + of_image[:, None]
+    return tuple(tf.unstack(tf.reshape(of_batch, [2, -1])))
 
 
 def pool(

@@ -66,7 +66,7 @@ class TorchSGD(keras.optimizers.Optimizer):
         self.momentum, self.l2_coefficient, self.clip_norm = float(momentum), float(weight_decay), float(clip_norm)
         self._excluded = set(excluded)
         self._exclude = []  # variables, by identity
-        self._places = {}  # id of a variable, and of each of its parts on the replicas -> position
+        self._places = {}
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[keras.Variable] | None = None, var_names: Sequence[str] | None = None
@@ -92,10 +92,7 @@ class TorchSGD(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self.velocities = self.add_optimizer_variables(variables, "velocity")
-        strategy = tf.distribute.get_strategy()
-        for position, variable in enumerate(variables):
-            parts = (variable, variable.value, *strategy.experimental_local_results(variable.value))
-            self._places |= {id(part): position for part in parts}
+        self._places = places(variables)
         self._find_excluded()
 
     def _find_excluded(self):
@@ -127,13 +124,16 @@ class TorchSGD(keras.optimizers.Optimizer):
         """Applies the summed `gradient` to one variable and its velocity."""
         index = self._places[id(variable)]
         gradient, velocity = tf.cast(gradient, variable.dtype), self.velocities[index]
-        # Nothing here but the gradient waits for the step: two products a weight would be made at its start and kept.
-        with tf.control_dependencies([gradient]):
-            if self.l2_coefficient and index not in self._excluded:
+        if self.l2_coefficient and index not in self._excluded:
+            with tf.control_dependencies([gradient]):  # or the product is made when a step starts, and kept to its end
                 gradient += self.l2_coefficient * tf.convert_to_tensor(variable)
-            gradient += self.momentum * tf.convert_to_tensor(velocity)
-        self.assign(velocity, gradient)
-        self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * gradient)
+        tf.raw_ops.ResourceApplyMomentum(  # one pass over the weight and its velocity
+            var=variable.handle,
+            accum=velocity.value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=gradient,
+            momentum=tf.cast(self.momentum, variable.dtype),
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Keras's configuration.
@@ -153,6 +153,15 @@ class TorchSGD(keras.optimizers.Optimizer):
             "clip_norm": self.clip_norm,
             "excluded": sorted(self._excluded),
         }
+
+
+def places(variables: Sequence[keras.Variable]) -> dict[int, int]:
+    """From the id of each variable, and of each of its parts on the replicas, to its position."""
+    found, strategy = {}, tf.distribute.get_strategy()
+    for position, variable in enumerate(variables):
+        parts = (variable, variable.value, *strategy.experimental_local_results(variable.value))
+        found |= {id(part): position for part in parts}
+    return found
 
 
 def norm_variables(model: keras.layers.Layer) -> list[keras.Variable]:

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.config import Config, TrainConfig
+from mask_rcnn_tf.training.adam import FusedAdam
 from mask_rcnn_tf.training.optimizer import TorchSGD, norm_variables
 
 LOG = logging.getLogger("mask_rcnn_tf")
@@ -144,7 +145,7 @@ def make_optimizer(config: Config, model: keras.Model) -> keras.optimizers.Optim
     schedule = make_schedule(train)
     averages = {"use_ema": True, "ema_momentum": train.ema_momentum} if train.ema_momentum else {}
     if train.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(
+        optimizer = FusedAdam(
             schedule,
             beta_2=train.adam_beta_2,
             weight_decay=train.weight_decay or None,

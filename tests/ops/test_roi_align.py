@@ -6,6 +6,7 @@ import tensorflow as tf
 from kernel_calls import roi_align
 from samples_of_rois import axis_weights, samples_of
 
+from mask_rcnn_tf.ops import roi_align as native
 from mask_rcnn_tf.ops.roi_regions import assign_levels
 
 CASES = [
@@ -250,3 +251,34 @@ def test_gradients_of_many_rois_are_added_in_float32(reduction):
     found = gradient(level)
     assert found.dtype == tf.bfloat16
     np.testing.assert_allclose(tf.reduce_sum(tf.cast(found, tf.float32)), count, rtol=1e-2)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("shapes", [[(5, 7)], [(6, 5), (3, 3)], [(8, 12), (4, 6), (2, 3), (1, 2)], [(1, 1), (1, 1)]])
+def test_canvas_and_its_gradient(shapes, known):
+    """Each level with a ring of its border, as `numpy.pad` has it, zeros elsewhere; and the transpose of that."""
+    rng = np.random.default_rng(len(shapes))
+    levels = [rng.normal(size=(2, *shape, 3)).astype(np.float32) for shape in shapes]
+    signature = [tf.TensorSpec(level.shape if known else [None, None, None, 3]) for level in levels]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def lay_out(*levels):
+        with tf.GradientTape() as tape:
+            tape.watch(levels)
+            canvas = native.prepare(levels)
+            weights = tf.reshape(tf.range(tf.cast(tf.size(canvas.pixels), tf.float32)), tf.shape(canvas.pixels)) % 17.0
+            total = tf.reduce_sum(weights * canvas.pixels)
+        return canvas, weights, tape.gradient(total, levels)
+
+    canvas, weights, gradients = lay_out(*map(tf.constant, levels))
+    rest, weights = canvas.pixels.numpy().copy(), weights.numpy().astype(np.float64)
+    for level, gradient, (top, left) in zip(levels, gradients, canvas.origins.numpy().astype(int), strict=True):
+        height, width = level.shape[1:3]
+        framed = np.s_[:, top - 1 : top + height + 1, left - 1 : left + width + 1]
+        np.testing.assert_array_equal(rest[framed], np.pad(level, [(0, 0), (1, 1), (1, 1), (0, 0)], "edge"))
+        rest[framed] = 0
+        rows, columns = (np.clip(np.arange(-1, side + 1), 0, side - 1) for side in (height, width))
+        expected = np.zeros(level.shape)
+        np.add.at(expected, np.s_[:, rows[:, None], columns], weights[framed])
+        np.testing.assert_array_equal(gradient.numpy(), expected)
+    assert not rest.any()

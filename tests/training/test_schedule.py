@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mask_rcnn_tf.config import Config
+from mask_rcnn_tf.training.adam import FusedAdam
 from mask_rcnn_tf.training.optimizer import TorchSGD
 from mask_rcnn_tf.training.schedule import WarmupSchedule, make_optimizer, make_schedule, scaled_learning_rate
 
@@ -58,7 +59,7 @@ def test_linear_scaling():
     assert scaled_learning_rate(train) == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("torch_sgd", TorchSGD), ("adam", keras.optimizers.Adam)])
+@pytest.mark.parametrize(("name", "kind"), [("torch_sgd", TorchSGD), ("adam", FusedAdam)])
 def test_make_optimizer(name, kind, caplog):
     config = Config()
     config.train.optimizer = name

@@ -10,7 +10,7 @@ from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models import losses as loss_ops
 from mask_rcnn_tf.models import targets as target_ops
 from mask_rcnn_tf.models.conv_norm import ConvNorm
-from mask_rcnn_tf.models.deconv import Deconv
+from mask_rcnn_tf.models.deconv import Deconv, in_places
 from mask_rcnn_tf.models.dtypes import predictor_dtype
 from mask_rcnn_tf.models.heads.base import LossSums, Pool, RoiHead
 from mask_rcnn_tf.models.pooler import Pooler
@@ -134,7 +134,7 @@ class MaskHead(RoiHead):
         kernel = tf.cast(tf.gather(tf.convert_to_tensor(self.kernel), index), dtype)
         bias = tf.cast(tf.gather(tf.convert_to_tensor(self.bias), index), tf.float32)
         logits = tf.einsum("nhwc,nc->nhw", tf.cast(outputs, dtype), kernel)
-        return tf.cast(logits, tf.float32) + bias[:, None, None]
+        return in_places((tf.cast(logits, tf.float32) + bias[:, None, None])[..., None])[..., 0]
 
     def all_logits(self, pooled: tf.Tensor) -> tf.Tensor:
         """mask_logits float32 [n, 2 * side, 2 * side, C] of every class, for runtimes that gather nothing.
@@ -163,7 +163,8 @@ class MaskHead(RoiHead):
             return tf.cast(tf.reshape(outputs, [-1, 2 * side, 2 * side, self._background + self.num_masks]), tf.float32)
         outputs = tf.cast(self._upsample(pooled, training, valid), tf.float32)
         kernel = tf.cast(tf.transpose(tf.convert_to_tensor(self.kernel))[None, None], tf.float32)
-        return tf.nn.conv2d(outputs, kernel, 1, "VALID") + tf.cast(tf.convert_to_tensor(self.bias), tf.float32)
+        bias = tf.cast(tf.convert_to_tensor(self.bias), tf.float32)
+        return in_places(tf.nn.conv2d(outputs, kernel, 1, "VALID") + bias)
 
     def _odds(self, channels):
         """Logits whose sigmoid is the probability of each mask, [n, M, M, masks]."""
@@ -175,7 +176,7 @@ class MaskHead(RoiHead):
     def _upsample(self, pooled, training, valid):
         for conv in self.convs:
             pooled = conv(pooled, training=training, valid=valid)
-        return self.deconv(pooled, training=training)
+        return self.deconv(pooled)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape of the logits."""
