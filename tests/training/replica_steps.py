@@ -28,6 +28,7 @@ CASES = {
     "frozen": ("frozen_batch_norm", "none", 0.0),
     "frozen_clipped": ("frozen_batch_norm", "none", 0.5),
     "frozen_averaged": ("frozen_batch_norm", "none", 0.0),
+    "frozen_adam": ("frozen_batch_norm", "none", 0.0),
     "frozen_accumulated": ("frozen_batch_norm", "none", 0.5),  # each replica's images one by one
     "sync": ("sync_batch_norm", "sync_batch_norm", 0.0),
     "sync_clipped": ("sync_batch_norm", "sync_batch_norm", 0.5),
@@ -80,6 +81,8 @@ def trained(config, strategy):
         fill_frozen_norms(model)
         model.accumulation_steps = config.train.accumulation_steps
         model.compile(optimizer=make_optimizer(config, model), jit_compile=False)
+        if config.train.optimizer == "adam":
+            model.optimizer.epsilon = 0.1  # or the sign alone counts, of gradients that are rounding errors as well
     before = [variable.numpy() for variable in model.weights]
     batches = [batch(step) for step in range(STEPS)]
     stacked = {name: np.stack([item[name] for item in batches]) for name in batches[0]}
@@ -98,6 +101,7 @@ def main(replicas, output, names):
         config = configured(*CASES[name])
         config.train.ema_momentum = 0.5 if name.endswith("_averaged") else 0.0  # `fit` ends with the averages
         config.train.accumulation_steps = BATCH // replicas if name.endswith("_accumulated") else 1
+        config.train.optimizer = "adam" if name.endswith("_adam") else "torch_sgd"
         before, after, losses = trained(config, strategy)
         arrays |= {f"{name}/before/{i}": value for i, value in enumerate(before)}
         arrays |= {f"{name}/after/{i}": value for i, value in enumerate(after)}

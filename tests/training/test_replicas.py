@@ -34,8 +34,8 @@ def check_equal(one, two, case):
 
 def test_frozen_norm_with_clipping_and_synchronised_norm_without(tmp_path):
     """Clipped also image by image, as the whole batch at once."""
-    one, two = run_both(tmp_path, "frozen_clipped", "sync", "frozen_accumulated")
-    for case in ("frozen_clipped", "sync", "frozen_accumulated"):
+    one, two = run_both(tmp_path, "frozen_clipped", "sync", "frozen_accumulated", "frozen_adam")
+    for case in ("frozen_clipped", "sync", "frozen_accumulated", "frozen_adam"):
         check_equal(one, two, case)
     for name in [name for name in one.files if name.startswith("frozen_accumulated/")]:
         np.testing.assert_allclose(
