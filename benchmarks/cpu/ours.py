@@ -1,5 +1,6 @@
 """Our contestants: `python benchmarks/cpu/ours.py WHAT ...`, asked by `run.py`."""
 
+import functools
 import pathlib
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from ours_model import build, make_batch, make_config  # noqa: E402
 from scenes import make_scenes  # noqa: E402
 
 import mask_rcnn_tf as mrcnn  # noqa: E402
-from mask_rcnn_tf.benchmark import work  # noqa: E402
+from mask_rcnn_tf.benchmark import scenes, work  # noqa: E402
 from mask_rcnn_tf.coco.results import to_results  # noqa: E402
 from mask_rcnn_tf.data.pipeline import train_dataset  # noqa: E402
 from mask_rcnn_tf.evaluation import coco_metrics  # noqa: E402
@@ -28,6 +29,7 @@ from mask_rcnn_tf.export.onnx_int8 import quantize_model  # noqa: E402
 from mask_rcnn_tf.export.to_onnx import convert_model  # noqa: E402
 from mask_rcnn_tf.ops.masks import paste_bitmap  # noqa: E402
 from mask_rcnn_tf.presets import load_config  # noqa: E402
+from mask_rcnn_tf.training.schedule import make_optimizer  # noqa: E402
 
 
 def arrays_of(tensors):
@@ -159,6 +161,32 @@ def training(args):
     serve({"step": call}, lambda: {"images": args.batch, "losses": dict(losses)})
 
 
+def growing(args):
+    """Detections or a training step of a model with random weights, for one value of what grows, `args.axis`."""
+    config = load_config("mask_rcnn_r50_fpn")
+    config.model.num_classes = args.classes
+    config.model.preprocess.short_side, config.model.preprocess.max_side = sorted((args.height, args.width))
+    config.train.learning_rate, config.data.max_gt = 1e-6, max(args.objects, config.data.max_gt)
+    model = mrcnn.MaskRCNN(config.model)
+    model.compile(optimizer=make_optimizer(config, model))
+    batch = scenes.labelled_batch(model, args.batch, args.height, args.width, objects=args.objects)
+    scenes.spread_predictions(model, batch["image"][:1], batch["image_shape"][:1])
+    if args.work == "detections":
+        images = scenes.random_images(args.batch, args.height, args.width)
+        function = tf.function(model.predict_step, autograph=False)
+        call = functools.partial(function, tf.constant(images))
+    else:
+        call = functools.partial(tf.function(model.train_step, autograph=False), batch)
+    values = {
+        "megapixels": args.height * args.width / 1e6,
+        "images": args.batch,
+        "objects": args.objects,
+        "classes": args.classes,
+    }
+    about = {"work": args.work, "axis": args.axis, "value": values[args.axis]}
+    serve({args.work: lambda: arrays_of(call())}, about, 1)
+
+
 def masks(args):
     """Masks of detections to COCO results, their run lengths from the crops."""
     probabilities, boxes = drawn_masks(args.objects, args.height, args.width)
@@ -196,4 +224,6 @@ def peak(args):
 
 if __name__ == "__main__":
     options = {"dtype": "float32", "file": "", "canvas": 0, "images": 5000, "kind": "bbox", "frame": "box"}
-    run_one((inference, detections, onnx_file, reading, ways, training, masks, scoring, peak), __doc__, **options)
+    options |= {"work": "detections", "axis": "megapixels", "classes": 80}
+    all_work = (inference, detections, onnx_file, reading, ways, training, growing, masks, scoring, peak)
+    run_one(all_work, __doc__, **options)

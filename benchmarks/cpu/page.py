@@ -14,6 +14,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE)]
 
+import growth  # noqa: E402
 from tables import TABLES  # noqa: E402
 
 from mask_rcnn_tf.experiments.chart import chart  # noqa: E402
@@ -106,6 +107,9 @@ def page(lines, plots):
         for (date, cpu), of_machine in grouped(of_table, "date", "cpu").items():
             features = ", ".join(of_machine[0]["features"])
             text.append(f"{date}, {of_machine[0]['cores']} cores of {cpu} ({features}).\n")
+            if "axis" in of_machine[0]:
+                text += growing(of_machine, plots)
+                continue
             for (row,), of_row in grouped(of_machine, "row").items():
                 text.append(f"### {described.title}: {row}\n")
                 if plots:
@@ -113,6 +117,21 @@ def page(lines, plots):
                     plot(of_row, plots / f"{slug(table, row, date)}.png")
                 text.append(row_table(of_row))
     return "\n".join(text)
+
+
+def growing(lines, plots):
+    """Markdown of what grows with each axis."""
+    text = []
+    for (work, axis), of_axis in grouped(lines, "work", "axis").items():
+        of_axis = sorted(of_axis, key=lambda line: line["value"])
+        text.append(f"### {work.capitalize()}: {growth.NAMES[axis]}\n")
+        if plots:
+            name = f"{slug('scale', work, axis, of_axis[0]['date'])}.png"
+            text.append(f"![seconds and memory]({plots.name}/{name})\n")
+            plots.mkdir(parents=True, exist_ok=True)
+            write_image(growth.plot(of_axis), plots / name)
+        text.append(growth.table(of_axis))
+    return text
 
 
 def slug(*names):

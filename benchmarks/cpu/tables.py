@@ -121,6 +121,30 @@ def _runtimes(peers: Peers, folder: pathlib.Path) -> list[Row]:
     return rows
 
 
+GROWTH = {  # options of `growing` that grow together, and what they are then
+    "megapixels": [{"height": side, "width": side} for side in (320, 480, 640, 800, 1024, 1440, 2048)],
+    "images": [{"batch": batch} for batch in (1, 2, 4, 8, 16)],
+    "objects": [{"objects": objects} for objects in (1, 10, 50, 100, 200, 500)],
+    "classes": [{"classes": classes} for classes in (1, 20, 80, 365, 1203)],
+}
+GROWING = {"detections": ("megapixels", "images", "classes"), "training step": tuple(GROWTH)}
+LEAST = {"height": 320, "width": 320, "batch": 1, "objects": 10, "classes": 80}
+
+
+def _scale(peers: Peers, folder: pathlib.Path) -> list[Row]:
+    """A row for each value, or the largest would be in memory together."""
+    rows = []
+    for work, axes in GROWING.items():
+        for axis in axes:
+            for values in GROWTH[axis]:
+                size = LEAST | values
+                if work == "training step" and size["height"] * size["width"] * size["batch"] > 1.1e6:
+                    continue  # more than this machine's memory
+                name = f"{work}, {axis}: {' x '.join(map(str, values.values()))}"
+                rows.append(Row(name, [ours("mask_rcnn_tf", "growing", work=work, axis=axis, **size)]))
+    return rows
+
+
 def _reading(peers: Peers, folder: pathlib.Path) -> list[Row]:
     files = {"images": 64, "batch": 2}
     contestants = [
@@ -155,6 +179,7 @@ TABLES = {
         "Detections of one image by other runtimes, of our ONNX files", _runtimes, "--openvino_python ov/bin/python"
     ),
     "training": Table("Training steps", _training()),
+    "scale": Table("What grows with what", _scale, ""),
     "ways": Table("Ways to predict and to evaluate, in one process", _ways, ""),
     "reading": Table("Images and masks from files to batches", _reading),
     "scoring": Table("Scoring of results, by pycocotools and by faster-coco-eval", _scoring, ""),

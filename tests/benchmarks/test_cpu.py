@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CPU = ROOT / "benchmarks" / "cpu"
 sys.path.insert(0, str(CPU))
 
+import growth  # noqa: E402
 import page  # noqa: E402
 import tables  # noqa: E402
 from turns import Contestant, machine, take_turns  # noqa: E402
@@ -100,6 +101,18 @@ def test_our_networks_answer(what, calls):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("work, axis", [("detections", "megapixels"), ("training step", "objects")])
+def test_what_grows_answers(work, axis):
+    rows = tables.TABLES["scale"].rows(tables.Peers(), pathlib.Path())
+    (one,) = next(row for row in rows if row.name.startswith(f"{work}, {axis}: ")).contestants
+    command = [*map(str, one.command), "--height", "64", "--width", "96", "--classes", "3", "--objects", "4"]
+    done = subprocess.run(command, input=f"{work}\n", capture_output=True, text=True)
+    ready, answer = map(json.loads, done.stdout.splitlines())
+    assert ready["calls"] == [work] and answer["seconds"] > 0, done.stderr
+    assert (ready["work"], ready["axis"], ready["value"]) == (work, axis, {"megapixels": 0.006144, "objects": 4}[axis])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_onnx_files_answer(tmp_path, dtype):
     pytest.importorskip("onnxruntime")
@@ -178,6 +191,27 @@ def test_page_has_paired_ratios_and_the_floor(tmp_path):
     assert "| theirs | 4 (3 to 5) | 2.0 | 1.5 GB | 2.75 |" in text and "| peak |" not in text  # (3/1 + 5/2) / 2
     assert "100 GFLOP at 100 GFLOP/s: a floor of 1 s, 1.50 times of which ours takes." in text
     assert len(list((tmp_path / "plots").glob("inference_small_*.png"))) == 1 and "Load of the machine: 1.5" in text
+
+
+def test_growth_has_its_law_and_a_plot(tmp_path):
+    """Two seconds and three for each object, 0.5 GB and 0.01 GB; one figure in five is a tenth off."""
+    made = []
+    for objects in (50, 1, 10, 100, 500):
+        about = {"table": "scale", "row": f"training step, objects: {objects}", "call": "training step"}
+        about |= {"work": "training step", "axis": "objects", "value": objects}
+        seconds = [2.0 + 3.0 * objects] * 3
+        made.append(lines(ours=seconds)[0] | about | {"peak_mb": 500 + 10 * objects})
+    rows = tables.TABLES["scale"].rows(tables.Peers(), tmp_path)
+    assert {line["row"] for line in made} < {row.name for row in rows} and len({row.name for row in rows}) == len(rows)
+    (tmp_path / "scale.jsonl").write_text("".join(json.dumps(line) + "\n" for line in made))
+    text = page.page(page.read(tmp_path), tmp_path / "plots")
+    assert "### Training step: labelled objects of an image" in text
+    assert "| 1 | 5 (5 to 5) | 2.0 | 0.51 GB |\n| 10 | 32 (32 to 32) | 2.0 | 0.60 GB |" in text  # in their order
+    assert "2 s and 3 s for each of the objects, 0% off at most." in text
+    assert "0.5 GB and 0.01 GB for each of the objects, 0% off at most." in text
+    assert len(list((tmp_path / "plots").glob("scale_training_step_objects_*.png"))) == 1
+    start, slope, off = growth.law([0, 0, 1, 1], [1, 3, 2, 6])  # y times 1/3 too much and as little, wherever it is
+    assert (start, slope, off) == pytest.approx((1.2, 1.2, 0.6))
 
 
 def test_kept_page_is_made_of_the_kept_figures(tmp_path):
