@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, make_norm, scale_and_shift
+from mask_rcnn_tf.ops.scaled_conv import scaled_conv2d
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -84,7 +85,7 @@ class ConvNorm(keras.layers.Layer):
             outputs = self._convolve(inputs, kernel, dilation, self.bias)
         elif self._folds(training):
             scale, shift = scale_and_shift(self.norm)
-            outputs = self._convolve(inputs, kernel * scale, dilation, shift)
+            outputs = self._convolve(inputs, kernel, dilation, shift, scale, training)
         else:
             outputs = self._convolve(inputs, kernel, dilation)
             if isinstance(self.norm, keras.layers.GroupNormalization):
@@ -98,7 +99,7 @@ class ConvNorm(keras.layers.Layer):
             return False
         return isinstance(self.norm, FrozenBatchNorm) or not (training and self.norm.trainable)
 
-    def _convolve(self, inputs, kernel, dilation, bias=None):
+    def _convolve(self, inputs, kernel, dilation, bias=None, scale=None, training=False):
         pad, stride = self.kernel_size // 2, self.stride
         if stride > 1 and pad:
             # Not as the convolution's own explicit padding: its gradient is not oneDNN's then, and adds in bfloat16
@@ -111,7 +112,10 @@ class ConvNorm(keras.layers.Layer):
             inputs, stride = inputs[:, ::stride, ::stride], 1
         # Stride 1 with an odd kernel: SAME is symmetric, and spares a copy.
         padding = "SAME" if stride == 1 else "VALID"
-        kernel = tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
+        if scale is not None and training and self.trainable and self.groups == dilation == 1:
+            outputs = scaled_conv2d(inputs, tf.convert_to_tensor(kernel), scale, stride=stride, padding=padding)
+            return tf.nn.bias_add(outputs, tf.cast(bias, inputs.dtype))
+        kernel = tf.cast(tf.convert_to_tensor(kernel if scale is None else kernel * scale), inputs.dtype)
         if self.groups == 1 or not self.splits_groups:
             outputs = tf.nn.conv2d(inputs, kernel, stride, padding, dilations=dilation)
         else:
