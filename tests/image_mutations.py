@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 
 import numpy as np
 from malformed_images import encode, pixels, png_of_16_bits
@@ -61,10 +62,12 @@ def _band_file(random, form, mode, options):
         first, *others = (Image.fromarray(np.ascontiguousarray(page)) for page in np.moveaxis(levels, -1, 0))
         first.save(buffer, "TIFF", save_all=True, append_images=others, **options)
     else:
+        import rasterio.errors
         import rasterio.io
 
         profile = {"driver": "GTiff", "dtype": "uint16", "count": CHANNELS, "height": SHAPE[0], "width": SHAPE[1]}
-        with rasterio.io.MemoryFile() as memory:
+        with rasterio.io.MemoryFile() as memory, warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # as an image of a camera is
             with memory.open(**profile, **options) as file:
                 file.write(np.moveaxis(levels, -1, 0))
             return memory.read()
