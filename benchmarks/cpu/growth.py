@@ -3,6 +3,7 @@
 import statistics
 
 import numpy as np
+from cells import digits, load, seconds_and_cores
 from PIL import Image, ImageDraw, ImageFont
 
 from mask_rcnn_tf.report.axes import ticks
@@ -29,16 +30,13 @@ def table(lines) -> str:
     axis = lines[0]["axis"]
     rows = [[NAMES[axis], "seconds", "cores", "peak memory"], ["---"] * 4]
     for line in lines:
-        seconds, cpu = line["seconds"], line["cpu_seconds"]
-        cores = statistics.median(used / wall for used, wall in zip(cpu, seconds, strict=True))
-        times = f"{statistics.median(seconds):.3g} ({min(seconds):.3g} to {max(seconds):.3g})"
-        rows.append([f"{line['value']:.3g}" if axis == "megapixels" else f"{line['value']}", times])
-        rows[-1] += [f"{cores:.1f}", f"{line['peak_mb'] / 1000:.2f} GB"]
+        value = digits(line["value"]) if axis == "megapixels" else f"{line['value']}"
+        rows.append([value, *seconds_and_cores(line), f"{line['peak_mb'] / 1000:.2f} GB"])
     text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     for values, unit in ((seconds_of(lines), "s"), (memory_of(lines), "GB")):
         start, slope, off = law([line["value"] for line in lines], values)
-        text += f"\n\n{start:.3g} {unit} and {slope:.3g} {unit} for each of the {axis}, {off:.0%} off at most."
-    return text + f" Load of the machine: {max(max(line['load']) for line in lines):.1f} at most.\n"
+        text += f"\n\n{digits(start)} {unit} and {digits(slope)} {unit} for each of the {axis}, {off:.0%} off at most."
+    return f"{text}\n\n{load(lines)}"
 
 
 def seconds_of(lines) -> list[float]:

@@ -19,7 +19,8 @@ from ours_model import build, make_batch, make_config  # noqa: E402
 from scenes import make_scenes  # noqa: E402
 
 import mask_rcnn_tf as mrcnn  # noqa: E402
-from mask_rcnn_tf.benchmark import scenes, work  # noqa: E402
+from mask_rcnn_tf.benchmark import work  # noqa: E402
+from mask_rcnn_tf.benchmark.scenes import labelled_batch, random_images, spread_predictions  # noqa: E402
 from mask_rcnn_tf.coco.results import to_results  # noqa: E402
 from mask_rcnn_tf.data.pipeline import train_dataset  # noqa: E402
 from mask_rcnn_tf.evaluation import coco_metrics  # noqa: E402
@@ -166,16 +167,15 @@ def growing(args):
     config = load_config("mask_rcnn_r50_fpn")
     config.model.num_classes = args.classes
     config.model.preprocess.short_side, config.model.preprocess.max_side = sorted((args.height, args.width))
-    config.train.learning_rate, config.data.max_gt = 1e-6, max(args.objects, config.data.max_gt)
+    config.train.learning_rate = 1e-6
     model = mrcnn.MaskRCNN(config.model)
-    model.compile(optimizer=make_optimizer(config, model))
-    batch = scenes.labelled_batch(model, args.batch, args.height, args.width, objects=args.objects)
-    scenes.spread_predictions(model, batch["image"][:1], batch["image_shape"][:1])
+    images = tf.constant(random_images(args.batch, args.height, args.width))
+    spread_predictions(model, *model.preprocess(images[:1]))
     if args.work == "detections":
-        images = scenes.random_images(args.batch, args.height, args.width)
-        function = tf.function(model.predict_step, autograph=False)
-        call = functools.partial(function, tf.constant(images))
+        call = functools.partial(tf.function(model.predict_step, autograph=False), images)
     else:
+        model.compile(optimizer=make_optimizer(config, model))
+        batch = labelled_batch(model, args.batch, args.height, args.width, objects=args.objects)
         call = functools.partial(tf.function(model.train_step, autograph=False), batch)
     values = {
         "megapixels": args.height * args.width / 1e6,
@@ -184,7 +184,7 @@ def growing(args):
         "classes": args.classes,
     }
     about = {"work": args.work, "axis": args.axis, "value": values[args.axis]}
-    serve({args.work: lambda: arrays_of(call())}, about, 1)
+    serve({args.work: lambda: arrays_of(call())}, about)
 
 
 def masks(args):

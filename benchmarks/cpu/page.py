@@ -15,6 +15,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 import growth  # noqa: E402
+from cells import digits, load, seconds_and_cores  # noqa: E402
 from tables import TABLES  # noqa: E402
 
 from mask_rcnn_tf.experiments.chart import chart  # noqa: E402
@@ -61,13 +62,11 @@ def row_table(lines):
     columns = [names[0], "seconds", "cores", "peak memory", names[1]]
     rows = [columns, ["---"] * len(columns)]
     for line in lines:
-        seconds = line["seconds"]
-        cores = statistics.median(cpu / wall for cpu, wall in zip(line["cpu_seconds"], seconds, strict=True))
-        ratio = statistics.median(theirs / ours for theirs, ours in zip(seconds, first["seconds"], strict=True))
-        times = f"{digits(statistics.median(seconds))} ({digits(min(seconds))} to {digits(max(seconds))})"
+        pairs = zip(line["seconds"], first["seconds"], strict=True)
+        ratio = statistics.median(theirs / ours for theirs, ours in pairs)
         name = line["call"] if many else line["contestant"]
         rows.append(
-            [name, times, f"{cores:.1f}", f"{line['peak_mb'] / 1000:.1f} GB", f"{ratio:.2f}" * (line is not first)]
+            [name, *seconds_and_cores(line), f"{line['peak_mb'] / 1000:.1f} GB", f"{ratio:.2f}" * (line is not first)]
         )
     text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     if rates and "gflop" in first:
@@ -78,12 +77,7 @@ def row_table(lines):
         )
     if "figures_apart" in first:
         text += f"\n\nTheir figures are {first['figures_apart']:.1g} apart at most."
-    return text + f"\n\nLoad of the machine: {max(max(line['load']) for line in lines):.1f} at most.\n"
-
-
-def digits(seconds):
-    """Three digits that count."""
-    return f"{seconds:.3g}"
+    return f"{text}\n\n{load(lines)}"
 
 
 def plot(lines, path):
