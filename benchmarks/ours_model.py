@@ -1,4 +1,4 @@
-"""Our Mask R-CNN R50-FPN under torchvision's conventions, with the weights and scenes that torchvision's has too."""
+"""Our Mask or Keypoint R-CNN R50-FPN under torchvision's conventions, with the weights and scenes that theirs has."""
 
 import tensorflow as tf
 from scenes import make_weights
@@ -9,10 +9,12 @@ from mask_rcnn_tf.training.schedule import make_optimizer
 from mask_rcnn_tf.weights.mapping import assign
 from mask_rcnn_tf.weights.projects.torchvision import PROJECT
 
+PRESETS = {"masks": "torchvision_mask_rcnn_r50_fpn", "keypoints": "torchvision_keypoint_rcnn_r50_fpn"}
 
-def make_config(dtype, height, width, kernels="native"):
+
+def make_config(dtype, height, width, kernels="native", heads="masks"):
     """torchvision's conventions, with the epsilon of a backbone whose batch norm is frozen without COCO's weights."""
-    config = load_config("torchvision_mask_rcnn_r50_fpn")
+    config = load_config(PRESETS[heads])
     model = config.model
     model.kernels, model.dtype, model.backbone.norm_epsilon = kernels, dtype, 1e-5
     model.preprocess.short_side, model.preprocess.max_side = sorted((height, width))
@@ -22,7 +24,8 @@ def make_config(dtype, height, width, kernels="native"):
 
 def build(config):
     """The compiled model of a `Config`, and where each of its variables came from."""
-    model, tensors = mask_rcnn_tf.MaskRCNN(config.model), make_weights()
+    heads = "keypoints" if config.model.keypoint_head.enabled else "masks"
+    model, tensors = mask_rcnn_tf.MaskRCNN(config.model), make_weights(heads)
     entries = PROJECT.make_entries(model, tensors)
     assign(model, entries, tensors, PROJECT.ignored)
     model.compile(optimizer=make_optimizer(config, model))

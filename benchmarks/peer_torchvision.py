@@ -1,15 +1,16 @@
-"""torchvision's Mask R-CNN R50-FPN, its stock parts, with our weights and scenes."""
+"""torchvision's Mask or Keypoint R-CNN R50-FPN, its stock parts, with our weights and scenes."""
 
 import torch
 from scenes import CLASSES
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import KeypointRCNN, MaskRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 
-def build(size, tensors):
+def build(size, tensors, heads="masks"):
     """torchvision's builder with frozen batch norm, epsilon 1e-5, three trainable stages."""
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3)
-    model = MaskRCNN(backbone, CLASSES + 1, min_size=min(size), max_size=max(size))
+    kind = {"masks": MaskRCNN, "keypoints": KeypointRCNN}[heads]
+    model = kind(backbone, CLASSES[heads] + 1, min_size=min(size), max_size=max(size))
     model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
     return model
 
@@ -20,8 +21,11 @@ def compile_networks(model, compiler):
     model.backbone = compiler(model.backbone)
     model.rpn.head = compiler(model.rpn.head)
     heads.box_head = compiler(heads.box_head, dynamic=True)
-    heads.mask_head = compiler(torch.nn.Sequential(heads.mask_head, heads.mask_predictor), dynamic=True)
-    heads.mask_predictor = torch.nn.Identity()
+    for head in ("mask", "keypoint"):
+        networks = [getattr(heads, f"{head}_{part}") for part in ("head", "predictor")]
+        if None not in networks:
+            setattr(heads, f"{head}_head", compiler(torch.nn.Sequential(*networks), dynamic=True))
+            setattr(heads, f"{head}_predictor", torch.nn.Identity())
 
 
 def inputs(scenes, device):

@@ -45,22 +45,22 @@ def raw_images(args):
 
 def inference_gflop(args):
     """Of the network's convolutions and products, as many RoIs as there may be."""
-    model, _ = build(make_config("float32", args.height, args.width, kernels="xla"))
+    model, _ = build(make_config("float32", args.height, args.width, "xla", args.heads))
     image = tf.TensorSpec((args.batch, args.height, args.width, 3))
     function = tf.function(lambda image, shape: model({"image": image, "image_shape": shape}), autograph=False)
     return work.gflop(function.get_concrete_function(image, tf.TensorSpec((args.batch, 2), tf.int32)).graph)
 
 
 def inference(args):
-    """Images to masks of the whole image: a function of the model, and pasting."""
-    model, _ = build(make_config(args.dtype, args.height, args.width))
+    """Images to masks of the whole image: a function of the model, and pasting. Keypoints come from the model."""
+    model, _ = build(make_config(args.dtype, args.height, args.width, heads=args.heads))
     images, found, detection = raw_images(args), {}, model.config.detection
     detect = tf.function(model.predict_step, autograph=False)
 
     def call():
         arrays = arrays_of(detect(images))
         found["objects"] = arrays["num_detections"].tolist()
-        for row, count in enumerate(found["objects"]):
+        for row, count in enumerate(found["objects"]) if "detection_masks" in arrays else ():
             whole = np.zeros((count, *images.shape[1:3]), np.uint8)
             for bitmap, mask, box in zip(
                 whole, arrays["detection_masks"][row], arrays["detection_boxes"][row], strict=False
@@ -224,6 +224,6 @@ def peak(args):
 
 if __name__ == "__main__":
     options = {"dtype": "float32", "file": "", "canvas": 0, "images": 5000, "kind": "bbox", "frame": "box"}
-    options |= {"work": "detections", "axis": "megapixels", "classes": 80}
+    options |= {"work": "detections", "axis": "megapixels", "classes": 80, "heads": "masks"}
     all_work = (inference, detections, onnx_file, reading, ways, training, growing, masks, scoring, peak)
     run_one(all_work, __doc__, **options)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from turns import Contestant
+from turns import Contestant, machine
 
 HERE = pathlib.Path(__file__).resolve().parent
 BF16 = "mixed_bfloat16"
@@ -54,7 +54,10 @@ def flags(options: dict) -> list[str]:
 
 
 def _networks(what: str, sizes: list[dict], modes: dict[str, tuple[str, ...]]) -> Rows:
-    """Ours, torchvision in each mode of a precision, and the machine's peak, for each size and precision."""
+    """Ours, torchvision in each mode of a precision, and the machine's peak, for each size and precision.
+
+    A size has "height", "width", "batch", and "heads" where they are not masks.
+    """
 
     def rows(peers, folder):
         made = []
@@ -75,11 +78,13 @@ def _networks(what: str, sizes: list[dict], modes: dict[str, tuple[str, ...]]) -
 
 
 def _size(size: dict) -> str:
-    return f"{size['height']} x {size['width']}, batch {size['batch']}"
+    words = [f"{size['height']} x {size['width']}", f"batch {size['batch']}"]
+    return ", ".join([*words, size["heads"]] if "heads" in size else words)
 
 
 def _inference() -> Rows:
     sizes = [{"height": height, "width": width, "batch": 1} for height, width in SIZES]
+    sizes += [size | {"heads": "keypoints"} for size in sizes]
     modes = {"float32": ("fp32", "compiled", "compiled_cl"), BF16: ("bf16_cl", "compiled_bf16", "compiled_bf16_cl")}
     return _networks("inference", sizes, modes)
 
@@ -106,16 +111,27 @@ def _ways(peers: Peers, folder: pathlib.Path) -> list[Row]:
 
 
 def _runtimes(peers: Peers, folder: pathlib.Path) -> list[Row]:
-    """ONNX Runtime reads the form of any size, OpenVINO the one on a canvas."""
+    """ONNX Runtime reads the form of any size, OpenVINO the one on a canvas; bfloat16 where the processor has it.
+
+    OpenVINO makes bfloat16 of the float32 file itself; what is not int8 in an int8 one is float32.
+    """
+    half = ("bfloat16",) if {"avx512_bf16", "amx_bf16"} & set(machine()["features"]) else ()
+    runtimes = (
+        ("ONNX Runtime", sys.executable, 0, ("float32", "int8")),
+        ("OpenVINO", peers.openvino, 1, ("float32", *half, "int8")),
+    )
     rows = []
     for height, width in SIZES[:2]:
         size, files = {"height": height, "width": width, "batch": 1}, {}
         contestants = [ours("mask_rcnn_tf", "detections", **size)]
-        for runtime, python, canvas in (("ONNX Runtime", sys.executable, 0), ("OpenVINO", peers.openvino, 1)):
-            for dtype in ("float32", "int8") if python else ():
-                path = folder / f"r50_fpn_{height}x{width}_{'canvas' if canvas else 'any'}_{dtype}.onnx"
-                files[path] = ours("", "onnx_file", **size, dtype=dtype, canvas=canvas, file=path).command
-                what = [python, HERE / "onnx_peer.py", runtime.lower().replace(" ", ""), *flags(size | {"file": path})]
+        contestants += [ours(f"mask_rcnn_tf {dtype}", "detections", dtype=f"mixed_{dtype}", **size) for dtype in half]
+        for runtime, python, canvas, dtypes in runtimes:
+            for dtype in dtypes if python else ():
+                written, rest = ("int8", "float32") if dtype == "int8" else ("float32", dtype)
+                path = folder / f"r50_fpn_{height}x{width}_{'canvas' if canvas else 'any'}_{written}.onnx"
+                files[path] = ours("", "onnx_file", **size, dtype=written, canvas=canvas, file=path).command
+                options = flags(size | {"file": path, "dtype": rest})
+                what = [python, HERE / "onnx_peer.py", runtime.lower().replace(" ", ""), *options]
                 contestants.append(Contestant(f"{runtime} {dtype}", what))
         rows.append(Row(_size(size), [*contestants, ours("peak", "peak")], files))
     return rows

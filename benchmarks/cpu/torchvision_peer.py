@@ -29,7 +29,7 @@ from scenes import make_scenes, make_weights  # noqa: E402
 def network(args, task):
     """The call of a task, on the scenes that ours sees, and what is known of it."""
     scenes = make_scenes(args.batch, args.height, args.width)
-    model = build((args.height, args.width), make_weights()).train(task == "training")
+    model = build((args.height, args.width), make_weights(args.heads), args.heads).train(task == "training")
     if "cl" in args.mode.split("_"):
         model = last_channels(model)
     if "compiled" in args.mode:
@@ -43,7 +43,7 @@ def network(args, task):
 
 
 def inference(args):
-    """Images to masks of the whole image."""
+    """Images to masks of the whole image, or to keypoints."""
     call, found = network(args, "inference"), {}
 
     def counted():
@@ -99,4 +99,4 @@ def masks(args):
 
 
 if __name__ == "__main__":
-    run_one((inference, training, reading, masks), __doc__, mode="fp32", images=64)
+    run_one((inference, training, reading, masks), __doc__, mode="fp32", images=64, heads="masks")

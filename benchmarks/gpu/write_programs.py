@@ -36,11 +36,13 @@ def separable_index(entry):
     return offsets
 
 
-def describe(concrete, entries):
-    """{"p3/source": name, "p3/0": offsets, ...} or {"p3": value} of each variable that a program reads."""
+def describe(concrete, entries, variables):
+    """{"p3/source": name, "p3/0": offsets, ...} or {"p3": value} of each of `variables` that a program reads."""
     arguments = len(concrete.inputs) - len(concrete.captured_inputs)
     entry_of = {entry.variable.value.handle.ref(): entry for entry in entries}
-    variable_of = {variable.handle.ref(): variable for variable in concrete.graph.variables}
+    # An optimizer's operators take handles, which the graph's list of what is read lacks.
+    known = [*concrete.graph.variables, *(variable.value for variable in variables)]
+    variable_of = {variable.handle.ref(): variable for variable in known}
     described = {}
     for number, captured in enumerate(concrete.captured_inputs, start=arguments):
         if captured.ref() in entry_of:
@@ -63,8 +65,9 @@ def describe_arguments(flat, images):
     return described
 
 
-def write(folder, name, function, arguments, entries, images):
-    """Lowers one program, and says what its parameters and results are."""
+def write(path, function, arguments, model, entries, images):
+    """Lowers one program to `path`.hlo.pb.gz and .npz, and says what its parameters and results are."""
+    variables = [*model.variables, *model.optimizer.variables]
     flat = tf.nest.flatten(arguments)
 
     def program(*flat):
@@ -73,10 +76,10 @@ def write(folder, name, function, arguments, entries, images):
     compiled = tf.function(program, jit_compile=True, autograph=False)
     concrete = compiled.get_concrete_function(*flat)
     module = compiled.experimental_get_compiler_ir(*flat)(stage="hlo_serialized")
-    (folder / f"{name}.hlo.pb.gz").write_bytes(gzip.compress(module))
-    described = describe_arguments(flat, images) | describe(concrete, entries)
-    np.savez_compressed(folder / f"{name}.npz", results=sorted(concrete.structured_outputs), **described)
-    print(f"{name}: {len(module) / 2**20:.1f} MiB, {len(concrete.inputs)} parameters", flush=True)
+    path.with_name(f"{path.name}.hlo.pb.gz").write_bytes(gzip.compress(module))
+    described = describe_arguments(flat, images) | describe(concrete, entries, variables)
+    np.savez_compressed(path.with_name(f"{path.name}.npz"), results=sorted(concrete.structured_outputs), **described)
+    print(f"{path.name}: {len(module) / 2**20:.1f} MiB, {len(concrete.inputs)} parameters", flush=True)
 
 
 def main():
@@ -99,9 +102,9 @@ def main():
             suffix = f"{ {'float32': 'fp32', 'mixed_bfloat16': 'bf16'}[dtype] }_b{batch}".replace(" ", "")
             if "inference" in args.what:
                 images = data["image"], data["image_shape"]
-                write(args.output, f"inference_{suffix}", model.detect, images, entries, scenes["images"])
+                write(args.output / f"inference_{suffix}", model.detect, images, model, entries, scenes["images"])
             if "training" in args.what:
-                write(args.output, f"training_{suffix}", model.train_step, (data,), entries, scenes["images"])
+                write(args.output / f"training_{suffix}", model.train_step, (data,), model, entries, scenes["images"])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The model under XLA. Compiling takes half a minute, so that the tests share one step and one prediction."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -59,7 +61,7 @@ def test_raw_images(runs):
 
 def test_other_values_are_no_other_program():
     """XLA takes an index of a slice for a constant, and compiles again for each batch where it comes from the data."""
-    config = tiny_config(kernels="xla")
+    config = tiny_config("frozen_batch_norm", kernels="xla")
     config.mask_head.mask_frame = "canvas"
     model, batch = mrcnn.MaskRCNN(config), tiny_batch()
     batch["gt_masks"] = tf.zeros([2, 5, 96, 96], tf.uint8)
@@ -77,3 +79,5 @@ def test_other_values_are_no_other_program():
     assert text == program(batch["image"] + 1.0, batch["gt_boxes"] * 0.9)
     kernel = model.rpn_head.convs[0].kernel.shape
     assert f"f32[{','.join(map(str, kernel))}]" in text and "f32[<=" not in text  # no size that depends on the data
+    kernels = {",".join(map(str, variable.shape)) for variable in model.trainable_variables if variable.ndim == 4}
+    assert [shape for shape in kernels if re.search(rf"f32\[{shape}\]\S* constant", text)] == []  # none holds a weight

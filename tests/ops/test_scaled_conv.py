@@ -1,5 +1,7 @@
 """Values and gradients of `scaled_conv2d` against float64, and against TensorFlow's own of the same product."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -50,3 +52,19 @@ def test_sizes_may_be_unknown():
         outputs, to_inputs, to_kernel = run(tf.ones((rows, 5, 7, 4)), tf.ones((3, 3, 4, 4)), tf.ones((rows, 5, 7, 4)))
         assert outputs.shape == to_inputs.shape == (rows, 5, 7, 4)
         assert float(tf.reduce_max(to_kernel)) == rows * 5 * 7 * 2
+
+
+def test_a_weight_is_no_constant_of_a_compiled_program():
+    """XLA wants the shapes of a gradient as constants. Those must not come by way of a weight's values: a program would
+    hold the weights, and be compiled again when they change."""
+    kernel = tf.Variable(np.random.default_rng(0).normal(size=(3, 3, 6, 5)), dtype=tf.float32)
+
+    def step(inputs):
+        convolve = lambda *given: scaled_conv2d(*given, tf.fill([5], 2.0), stride=1, padding="SAME")  # noqa: E731
+        outputs, to_inputs, to_kernel = gradients(convolve, inputs, tf.identity(kernel), tf.ones((2, 8, 8, 5)))
+        kernel.assign_sub(to_kernel)
+        return outputs, to_inputs
+
+    function = tf.function(step, jit_compile=True, autograph=False)
+    program = function.experimental_get_compiler_ir(tf.ones((2, 8, 8, 6)))(stage="hlo")
+    assert re.search(r"f32\[3,3,6,5\]\S* parameter", program) and not re.search(r"f32\[3,3,6,5\]\S* constant", program)
