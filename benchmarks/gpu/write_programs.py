@@ -91,10 +91,14 @@ def main():
     parser.add_argument("--batches", default="1,2", help="Images at a time, with commas.")
     parser.add_argument("--dtypes", default="float32,mixed_bfloat16")
     parser.add_argument("--what", default="inference,training")
+    frames = {"choices": ("canvas", "box"), "default": "canvas"}
+    parser.add_argument("--mask_frame", **frames, help="of labels: torchvision's is the canvas, ours the box")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     for dtype in args.dtypes.split(","):
-        model, entries = build(make_config(dtype, args.height, args.width, kernels="xla"))
+        config = make_config(dtype, args.height, args.width, kernels="xla")
+        config.model.mask_head.mask_frame = args.mask_frame
+        model, entries = build(config)
         model.optimizer.build(model.trainable_variables)
         for batch in map(int, args.batches.split(",")):
             scenes = make_scenes(batch, args.height, args.width)
