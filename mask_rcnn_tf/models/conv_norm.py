@@ -114,17 +114,19 @@ class ConvNorm(keras.layers.Layer):
         padding = "SAME" if stride == 1 else "VALID"
         if scale is not None and training and self.trainable and self.groups == dilation == 1:
             outputs = scaled_conv2d(inputs, tf.convert_to_tensor(kernel), scale, stride=stride, padding=padding)
-            return tf.nn.bias_add(outputs, tf.cast(bias, inputs.dtype))
-        kernel = tf.cast(tf.convert_to_tensor(kernel if scale is None else kernel * scale), inputs.dtype)
-        if self.groups == 1 or not self.splits_groups:
-            outputs = tf.nn.conv2d(inputs, kernel, stride, padding, dilations=dilation)
         else:
-            # On a CPU TensorFlow's own grouped convolution has no gradient, and is three times slower than its parts.
-            parts = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
-            outputs = tf.concat(
-                [tf.nn.conv2d(part, weights, stride, padding, dilations=dilation) for part, weights in parts], -1
-            )
+            kernel = tf.cast(tf.convert_to_tensor(kernel if scale is None else kernel * scale), inputs.dtype)
+            outputs = self._convolve_groups(inputs, kernel, stride, padding, dilation)
         return outputs if bias is None else tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(bias), inputs.dtype))
+
+    def _convolve_groups(self, inputs, kernel, stride, padding, dilation):
+        if self.groups == 1 or not self.splits_groups:
+            return tf.nn.conv2d(inputs, kernel, stride, padding, dilations=dilation)
+        # On a CPU TensorFlow's own grouped convolution has no gradient, and is three times slower than its parts.
+        parts = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
+        return tf.concat(
+            [tf.nn.conv2d(part, weights, stride, padding, dilations=dilation) for part, weights in parts], -1
+        )
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape after padding, kernel and stride."""

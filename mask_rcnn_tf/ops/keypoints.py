@@ -6,7 +6,7 @@ import tensorflow as tf
 
 CUBIC = -0.75  # the free coefficient of cubic convolution, as in torch.nn.functional.interpolate(mode="bicubic")
 AROUND = 8  # pixels on every side of the best of a grid that are looked at
-SIZES = 32  # the sides of interpolated heat maps are multiples of it
+SIDE_STEP = 32  # the sides of interpolated heat maps are multiples of it
 TAPS = (-1.0, 0.0, 1.0, 2.0)  # of a cubic interpolation, from the cell below its place
 
 
@@ -87,7 +87,7 @@ def find_peaks_native(maps: tf.Tensor, rois: tf.Tensor, grid: int) -> Peaks:
         heat, start, side = inputs
         pixels = tf.math.ceil(side)
         # oneDNN compiles a product for each size it meets: few sizes, and what is beyond the RoI is cut off.
-        looked_at = tf.math.ceil(pixels / SIZES) * SIZES
+        looked_at = tf.math.ceil(pixels / SIDE_STEP) * SIDE_STEP
         matrices = [cubic_matrix(_places(tf.range(looked_at[axis]), pixels[axis], size), size) for axis in (0, 1)]
         full = tf.einsum("yh,hwj,xw->jyx", matrices[0], heat, matrices[1])
         height, width = tf.unstack(tf.cast(pixels, tf.int32))
