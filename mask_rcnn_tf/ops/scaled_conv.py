@@ -31,8 +31,8 @@ def _convolved(inputs, kernel, scale, stride, padding):
         with tf.control_dependencies([upstream]):  # or TensorFlow takes the two products for one, and keeps it
             scaled = tf.cast(kernel * scale, inputs.dtype)
         options = {"strides": [1, stride, stride, 1], "padding": padding}
-        # Not in the forward pass: XLA wants shapes as constants, and all that the function was given that hands them over.
-        # Every weight became a constant of the program, which each step would compile anew.
+        # Not asked for in the forward pass: XLA wants shapes as constants, and then all that the function was given
+        # that hands them over. Every weight became a constant of the program, which each step would compile anew.
         input_shape, kernel_shape = tf.shape(inputs), tf.shape(kernel)
         to_inputs = tf.raw_ops.Conv2DBackpropInput(
             input_sizes=input_shape, filter=scaled, out_backprop=upstream, **options
