@@ -1,7 +1,7 @@
 """Exports of a cascade, whose box heads are three networks: every exporter compares its detections with the model's."""
 
 import pytest
-import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from export_writers import WRITERS, two_images
 from tiny import finding_config, finding_model
 
@@ -24,6 +24,6 @@ def test_exports(model, tmp_path, name):
     images = two_images()
     WRITERS[name](model, tmp_path / name, images)
     if name == "heads.tflite":
-        assert set(tf.lite.Interpreter(str(tmp_path / name)).get_signature_list()) == NETWORKS
+        assert set(Interpreter(str(tmp_path / name)).get_signature_list()) == NETWORKS
     elif name != "program":  # the program runs where jax is
         assert len(runners.load(tmp_path / name).predict(images[:1])[0]["detection_boxes"])
