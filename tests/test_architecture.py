@@ -26,6 +26,7 @@ ALL = (
     "explained",
     "progress",
     "starting",
+    "untuned",
     "presets",
     "configs",
     "ops",
@@ -43,7 +44,7 @@ ALL = (
     "experiments",
 )
 
-EVERYWHERE = ("arguments", "pixels")  # each folder may import these, and they import nothing
+EVERYWHERE = ("arguments", "pixels", "untuned")  # each folder may import these, and they import nothing
 # What a part of the package may import besides itself. The longest key that fits a module counts.
 IMPORTS = {
     **dict.fromkeys((*EVERYWHERE, "applications", "command", "fields", "ops", "progress"), ()),

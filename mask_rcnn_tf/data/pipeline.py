@@ -16,6 +16,9 @@ from mask_rcnn_tf.arguments import check_kind
 from mask_rcnn_tf.config import Config
 from mask_rcnn_tf.data import copy_paste, proposals, records, sources, transforms, viewing, views
 from mask_rcnn_tf.data.repeats import Epochs, epochs_of
+from mask_rcnn_tf.untuned import untuned
+
+AHEAD = 2  # batches that wait for the model; with masks on the canvas one may take a hundred megabytes
 
 # `Dataset.map` has AutoGraph rewrite what it is given and all that this calls, which takes each process three seconds;
 # nothing here has a Python `if` or loop over tensors.
@@ -48,7 +51,7 @@ def train_dataset(config: Config, start_step: int = 0) -> tf.data.Dataset:
     epochs = epochs_of(config, num_images)
     first_epoch, surplus = _position(config, stored, epochs, start_step)
     examples = _stream(config, stored, epochs, first_epoch, surplus)
-    return _batched(config, examples, config.train.batch_size, endless=True).prefetch(tf.data.AUTOTUNE)
+    return untuned(_batched(config, examples, config.train.batch_size, endless=True).prefetch(AHEAD))
 
 
 @_AS_WRITTEN
@@ -75,7 +78,7 @@ def val_dataset(config: Config) -> tf.data.Dataset:
         return proposals.limited(config, "val", example)
 
     examples = sources.dataset(config, "val").map(build, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _batched(config, examples, config.eval.batch_size, endless=False).prefetch(tf.data.AUTOTUNE)
+    return untuned(_batched(config, examples, config.eval.batch_size, endless=False).prefetch(AHEAD))
 
 
 @_AS_WRITTEN
@@ -100,7 +103,7 @@ def train_examples(config: Config, image_ids: Sequence[int], epochs: int) -> tf.
     order = _order(config, stored, epochs_of(config, int(stored.cardinality())))
     stream = tf.data.Dataset.range(epochs).flat_map(order)
     chosen = stream.filter(lambda record: tf.reduce_any(record["image_id"] == tf.constant(image_ids, tf.int64)))
-    return chosen.map(_builder(config), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return untuned(chosen.map(_builder(config), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
 
 @_AS_WRITTEN
@@ -122,7 +125,7 @@ def val_images(config: Config) -> tf.data.Dataset:
         decoded = records.decoded(record, config.model.preprocess.pixels)
         return {name: decoded[name] for name in ("image", "image_id")}
 
-    return sources.dataset(config, "val").map(build)
+    return untuned(sources.dataset(config, "val").map(build))
 
 
 def _check(config: Config):

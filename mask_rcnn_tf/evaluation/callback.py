@@ -17,6 +17,7 @@ from mask_rcnn_tf.coco import results as coco_results
 from mask_rcnn_tf.evaluation import coco_metrics, equal_scores, judges
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.progress import Progress
+from mask_rcnn_tf.untuned import untuned
 
 LOG = logging.getLogger("mask_rcnn_tf")
 DATASET = "a tf.data.Dataset, such as val_dataset(config)"
@@ -53,7 +54,7 @@ def predict_results(
     detection = model.config.detection
     progress = Progress(cardinality if cardinality > 0 else None, "batch", verbose=verbose)
     results = []
-    for batch in dataset:
+    for batch in untuned(dataset):
         found = _predict_batch(model, batch) if predict is None else [_predict_image(predict, batch)]
         for image_id, original_shape, detections in found:
             results += coco_results.to_results(

@@ -21,12 +21,13 @@ from mask_rcnn_tf.models.rpn import select_proposals
 from mask_rcnn_tf.models.stages import HEADS, Stages, make_stages
 from mask_rcnn_tf.models.steps import Step, Tensors, run_steps
 from mask_rcnn_tf.models.sublayers import sublayers
+from mask_rcnn_tf.models.untuned_model import UntunedModel
 from mask_rcnn_tf.ops import images as image_ops
 from mask_rcnn_tf.ops.kernels import get_kernels
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
-class MaskRCNN(keras.Model):
+class MaskRCNN(UntunedModel):
     """Mask R-CNN (He et al., arXiv:1703.06870).
 
     `fit` and `evaluate` take datasets of dicts (see `mask_rcnn_tf.data.pipeline`); the losses are the model's own:
