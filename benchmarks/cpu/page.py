@@ -107,8 +107,8 @@ def page(lines, plots):
             for (row,), of_row in grouped(of_machine, "row").items():
                 text.append(f"### {described.title}: {row}\n")
                 if plots:
-                    text.append(f"![seconds of every round]({plots.name}/{slug(table, row, date)}.png)\n")
-                    plot(of_row, plots / f"{slug(table, row, date)}.png")
+                    text.append(f"![seconds of every round]({plots.name}/{slug(table, row, date, cpu)}.png)\n")
+                    plot(of_row, plots / f"{slug(table, row, date, cpu)}.png")
                 text.append(row_table(of_row))
     return "\n".join(text)
 
@@ -120,7 +120,7 @@ def growing(lines, plots):
         of_axis = sorted(of_axis, key=lambda line: line["value"])
         text.append(f"### {work.capitalize()}: {growth.NAMES[axis]}\n")
         if plots:
-            name = f"{slug('scale', work, axis, of_axis[0]['date'])}.png"
+            name = f"{slug('scale', work, axis, of_axis[0]['date'], of_axis[0]['cpu'])}.png"
             text.append(f"![seconds and memory]({plots.name}/{name})\n")
             plots.mkdir(parents=True, exist_ok=True)
             write_image(growth.plot(of_axis), plots / name)
