@@ -97,7 +97,9 @@ def _batches() -> Rows:
 def _training() -> Rows:
     sizes = [(480, 640, 1), (256, 256, 2), (800, 1216, 2)]
     sizes = [dict(zip(("height", "width", "batch"), size, strict=True)) for size in sizes]
-    return _networks("training", sizes, {"float32": ("fp32", "fp32_cl"), BF16: ("bf16", "bf16_cl")})
+    return _networks(
+        "training", sizes, {"float32": ("fp32", "fp32_cl", "compiled"), BF16: ("bf16", "bf16_cl", "compiled_bf16")}
+    )
 
 
 def _ways(peers: Peers, folder: pathlib.Path) -> list[Row]:
