@@ -25,7 +25,8 @@ class UntunedModel(keras.Model):
     ) -> Any:
         """As `keras.Model.predict`, whose arguments these are."""
         if _is_arrays(x):
-            x, batch_size = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or BATCH_SIZE), None
+            size = BATCH_SIZE if batch_size is None else batch_size
+            x, batch_size = tf.data.Dataset.from_tensor_slices(x).batch(size), None
         return super().predict(_untuned(x), batch_size, verbose, steps, callbacks)
 
     def evaluate(self, x: Any = None, *args: Any, **options: Any) -> Any:
