@@ -46,6 +46,9 @@ def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> Ma
         if getattr(section, "norm", None) in BATCH_NORMS and section is not kept:
             section.norm = "none"
     folded = model.copied(config)
+    for _, layer in sublayers(folded):
+        if isinstance(layer, ConvNorm):
+            layer.thins_inputs = kernels == "native"
     own = {id(variable) for part in folded.own_parts() for variable in part.weights}
     values = _folded_values(model)
     for variable, path in zip(folded.weights, stable_paths(folded.weights), strict=True):

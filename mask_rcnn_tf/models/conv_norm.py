@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, make_norm, scale_and_shift
 from mask_rcnn_tf.ops.scaled_conv import scaled_conv2d
+from mask_rcnn_tf.ops.thinning import every_nth
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -49,7 +50,8 @@ class ConvNorm(keras.layers.Layer):
         self.norm_name, self.norm_epsilon, self.norm_momentum = norm, norm_epsilon, norm_momentum
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.norm = None
-        self.splits_groups = True  # False for exports: their runtimes have a grouped convolution that is worth having
+        # What TensorFlow is bad at on a CPU is done in other ways; an export says False for a runtime that has it.
+        self.splits_groups = self.thins_inputs = True
         self.supports_jit = True
 
     def build(self, input_shape: tuple):
@@ -105,11 +107,11 @@ class ConvNorm(keras.layers.Layer):
             # Not as the convolution's own explicit padding: its gradient is not oneDNN's then, and adds in bfloat16
             # (TensorFlow 2.21; 9 % off float64 for 0.4 %).
             inputs = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
-        elif stride > 1:
+        elif stride > 1 and self.thins_inputs:
             # The same result as a strided 1x1 convolution, whose gradient writes outside its memory in oneDNN, in
             # bfloat16 and in float32 (TensorFlow 2.21; random shapes under glibc's malloc check: a segmentation fault).
             # That would take half the time.
-            inputs, stride = inputs[:, ::stride, ::stride], 1
+            inputs, stride = every_nth(inputs, stride), 1
         # Stride 1 with an odd kernel: SAME is symmetric, and spares a copy.
         padding = "SAME" if stride == 1 else "VALID"
         if scale is not None and training and self.trainable and self.groups == dilation == 1:

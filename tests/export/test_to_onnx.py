@@ -255,19 +255,21 @@ def test_gelu_is_that_of_float64():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_grouped_convolutions_stay_whole(tmp_path):
+def test_grouped_and_strided_convolutions_stay_whole(tmp_path):
     model = finding_model()
     config = mrcnn.ModelConfig(**vars(model.config))
     config.backbone.block, config.backbone.groups, config.backbone.width_per_group = "bottleneck", 4, 32
     config.backbone.stage_channels = (16, 16, 16, 16)
     grouped = mrcnn.MaskRCNN(config)
     onnx(grouped, tmp_path / "m.onnx")
-    groups = [
-        {item.name: item for item in node.attribute}["group"].i
+    attributes = [
+        {item.name: item for item in node.attribute}
         for node in nodes(onnx_package.load(tmp_path / "m.onnx").graph)
         if node.op_type == "Conv"
     ]
-    assert groups.count(4) == 4
+    assert [of_node["group"].i for of_node in attributes].count(4) == 4
+    shortcuts = [of_node for of_node in attributes if [1, 1] == of_node["kernel_shape"].ints]
+    assert [list(of_node["strides"].ints) for of_node in shortcuts].count([2, 2]) == 3
 
 
 def test_an_einsum_has_no_unsqueeze_of_no_axes():
