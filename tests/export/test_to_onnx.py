@@ -268,8 +268,9 @@ def test_grouped_and_strided_convolutions_stay_whole(tmp_path):
         if node.op_type == "Conv"
     ]
     assert [of_node["group"].i for of_node in attributes].count(4) == 4
-    shortcuts = [of_node for of_node in attributes if [1, 1] == of_node["kernel_shape"].ints]
-    assert [list(of_node["strides"].ints) for of_node in shortcuts].count([2, 2]) == 3
+    pointwise = [of_node for of_node in attributes if [1, 1] == of_node["kernel_shape"].ints]
+    # Three stages halve their inputs, in the shortcut and in the block's first convolution.
+    assert [list(of_node["strides"].ints) for of_node in pointwise].count([2, 2]) == 6
 
 
 def test_an_einsum_has_no_unsqueeze_of_no_axes():
