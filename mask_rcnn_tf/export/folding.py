@@ -25,7 +25,7 @@ def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> Ma
     Args:
       model: any `MaskRCNN`; it stays as it is.
       dtype: "float32", or "bfloat16" for weights and layers in bfloat16 (geometry stays float32).
-      kernels: of the copy, "native" or "xla".
+      kernels: of the copy, a set of `ops.kernels`.
 
     Returns:
       A `MaskRCNN` with the same detections in float32, whose configuration says norm "none" where there was a batch
@@ -46,9 +46,6 @@ def fold(model: MaskRCNN, dtype: str = "float32", kernels: str = "native") -> Ma
         if getattr(section, "norm", None) in BATCH_NORMS and section is not kept:
             section.norm = "none"
     folded = model.copied(config)
-    for _, layer in sublayers(folded):
-        if isinstance(layer, ConvNorm):
-            layer.thins_inputs = kernels == "native"
     own = {id(variable) for part in folded.own_parts() for variable in part.weights}
     values = _folded_values(model)
     for variable, path in zip(folded.weights, stable_paths(folded.weights), strict=True):

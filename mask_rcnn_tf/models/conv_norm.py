@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, make_norm, scale_and_shift
+from mask_rcnn_tf.ops import conv_forms
 from mask_rcnn_tf.ops.scaled_conv import scaled_conv2d
-from mask_rcnn_tf.ops.thinning import every_nth
+from mask_rcnn_tf.ops.wide_conv import is_wide, wide_conv2d
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -50,8 +51,7 @@ class ConvNorm(keras.layers.Layer):
         self.norm_name, self.norm_epsilon, self.norm_momentum = norm, norm_epsilon, norm_momentum
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.norm = None
-        # What TensorFlow is bad at on a CPU is done in other ways; an export says False for a runtime that has it.
-        self.splits_groups = self.thins_inputs = True
+        self.form = conv_forms.NATIVE  # a model sets that of its kernels
         self.supports_jit = True
 
     def build(self, input_shape: tuple):
@@ -80,16 +80,16 @@ class ConvNorm(keras.layers.Layer):
           [n, ceil(h / stride), ceil(w / stride), filters].
         """
         kernel, dilation = self.kernel, self.dilation
-        if training and dilation > 1 and not tf.config.get_visible_devices("GPU"):
+        if training and dilation > 1 and not has_gpu():
             # On a CPU TensorFlow's dilated convolution has no gradient.
             kernel, dilation = with_holes(tf.convert_to_tensor(kernel), dilation), 1
         if self.norm is None:
-            outputs = self._convolve(inputs, kernel, dilation, self.bias)
+            outputs = self._convolve(inputs, kernel, dilation, self.bias, training=training)
         elif self._folds(training):
             scale, shift = scale_and_shift(self.norm)
             outputs = self._convolve(inputs, kernel, dilation, shift, scale, training)
         else:
-            outputs = self._convolve(inputs, kernel, dilation)
+            outputs = self._convolve(inputs, kernel, dilation, training=training)
             if isinstance(self.norm, keras.layers.GroupNormalization):
                 outputs = self.norm(outputs)
             else:
@@ -107,24 +107,24 @@ class ConvNorm(keras.layers.Layer):
             # Not as the convolution's own explicit padding: its gradient is not oneDNN's then, and adds in bfloat16
             # (TensorFlow 2.21; 9 % off float64 for 0.4 %).
             inputs = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
-        elif stride > 1 and self.thins_inputs:
-            # The same result as a strided 1x1 convolution, whose gradient writes outside its memory in oneDNN, in
-            # bfloat16 and in float32 (TensorFlow 2.21; random shapes under glibc's malloc check: a segmentation fault).
-            # That would take half the time.
-            inputs, stride = every_nth(inputs, stride), 1
+        elif stride > 1 and self.form.thin is not None:
+            inputs, stride = self.form.thin(inputs, stride), 1
         # Stride 1 with an odd kernel: SAME is symmetric, and spares a copy.
         padding = "SAME" if stride == 1 else "VALID"
-        if scale is not None and training and self.trainable and self.groups == dilation == 1:
+        plain = training and self.trainable and self.groups == dilation == 1
+        if scale is not None and plain:
             outputs = scaled_conv2d(inputs, tf.convert_to_tensor(kernel), scale, stride=stride, padding=padding)
         else:
             kernel = tf.cast(tf.convert_to_tensor(kernel if scale is None else kernel * scale), inputs.dtype)
-            outputs = self._convolve_groups(inputs, kernel, stride, padding, dilation)
+            if plain and stride == 1 and self.form.wide and is_wide(kernel) and not has_gpu():
+                outputs = wide_conv2d(inputs, kernel)
+            else:
+                outputs = self._convolve_groups(inputs, kernel, stride, padding, dilation)
         return outputs if bias is None else tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(bias), inputs.dtype))
 
     def _convolve_groups(self, inputs, kernel, stride, padding, dilation):
-        if self.groups == 1 or not self.splits_groups:
+        if self.groups == 1 or not self.form.splits_groups:
             return tf.nn.conv2d(inputs, kernel, stride, padding, dilations=dilation)
-        # On a CPU TensorFlow's own grouped convolution has no gradient, and is three times slower than its parts.
         parts = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
         return tf.concat(
             [tf.nn.conv2d(part, weights, stride, padding, dilations=dilation) for part, weights in parts], -1
@@ -151,6 +151,11 @@ class ConvNorm(keras.layers.Layer):
             "dilation": self.dilation,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow may use one."""
+    return bool(tf.config.get_visible_devices("GPU"))
 
 
 def with_holes(kernel: tf.Tensor, dilation: int) -> tf.Tensor:

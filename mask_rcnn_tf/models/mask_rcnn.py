@@ -285,7 +285,7 @@ class MaskRCNN(UntunedModel):
         """As `compute_losses`, before each sum of this replica is divided by its count: {name: (sum, count)}."""
         criterion.check_labelled(batch, self.roi_heads, self.rpn_head is not None)
         features = self.extract_features(batch["image"], training)
-        levels = self._rpn_levels(features, batch["image"])
+        levels = self._rpn_levels(features, batch["image"], training)
         sums = criterion.rpn_loss_sums(self._config, batch, step, levels) if levels else {}
         if any(head.loss_names for head in self.roi_heads):
             sampled = self._sample_rois(batch, step, levels)
@@ -299,12 +299,12 @@ class MaskRCNN(UntunedModel):
         features = self.extract_features(batch["image"])
         return self._sample_rois(batch, step, self._rpn_levels(features, batch["image"]))
 
-    def _rpn_levels(self, features, image):
+    def _rpn_levels(self, features, image, training=False):
         """(objectness_logits, anchor_deltas, anchors) of each level of the RPN; none without one."""
         if self.rpn_head is None:
             return []
         anchors = inference.anchors_of(self._config, self.stages, image)
-        outputs = [self.rpn_head(features[name]) for name in self._config.rpn.levels]
+        outputs = [self.rpn_head(features[name], training=training) for name in self._config.rpn.levels]
         return [(*output, boxes) for output, boxes in zip(outputs, anchors, strict=True)]
 
     def _sample_rois(self, batch, step, levels):

@@ -49,11 +49,12 @@ class RpnHead(keras.layers.Layer):
         self.objectness.build(shape)
         self.deltas.build(shape)
 
-    def call(self, level: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, level: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Runs the head on one level.
 
         Args:
           level: [B, h, w, c].
+          training: Python bool.
 
         Returns:
           objectness_logits float32 [B, h * w * A] and anchor_deltas float32 [B, h * w * A, 4], in (row, column, anchor)
@@ -61,7 +62,7 @@ class RpnHead(keras.layers.Layer):
         """
         outputs = level
         for conv in self.convs:
-            outputs = conv(outputs)
+            outputs = conv(outputs, training=training)
         logits, deltas = self.objectness(outputs), self.deltas(outputs)
         batch, height, width, _ = sizes(level)
         count = height * width * self.num_anchors  # xla kernels need it static

@@ -11,6 +11,7 @@ from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
 from mask_rcnn_tf.models.backbones.keras_levels import KerasLevels
 from mask_rcnn_tf.models.backbones.resnet import ResNet, RoiBody
+from mask_rcnn_tf.models.conv_norm import ConvNorm
 from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.heads.base import RoiHead
 from mask_rcnn_tf.models.heads.box import BoxHead
@@ -19,6 +20,8 @@ from mask_rcnn_tf.models.heads.keypoint import KeypointHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.heads.proposals import ProposalHead
 from mask_rcnn_tf.models.rpn import RpnHead
+from mask_rcnn_tf.models.sublayers import sublayers
+from mask_rcnn_tf.ops.kernels import get_kernels
 
 # Among the backbone's fields.
 OF_KERAS = ("keras_application", "keras_layers")
@@ -93,6 +96,9 @@ def make_stages(
         raise ValueError(f"heads have the names {', '.join(names)}; allowed: a name of its own for each.")
     _build(config, stages)
     _freeze(config, stages)
+    form = get_kernels(config.kernels).convolution
+    for layer in (layer for part in stages.layers for _, layer in sublayers(part) if isinstance(layer, ConvNorm)):
+        layer.form = form
     return stages
 
 

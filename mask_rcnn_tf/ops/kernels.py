@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from mask_rcnn_tf.ops import canvas_targets, images, keypoints, nms, roi_align, roi_gather, roi_onnx
+from mask_rcnn_tf.ops import canvas_targets, conv_forms, images, keypoints, nms, roi_align, roi_gather, roi_onnx
 
 
 class Pooling(NamedTuple):
@@ -31,6 +31,7 @@ class Kernels(NamedTuple):
     Attributes:
       static: shapes are constant: padded rows stay, and a model compiles under XLA.
       compiled: made for `jit_compile`.
+      convolution: see `ConvForm`.
       resize: form of `images.resize`.
       nms: see `nms.nms_native`.
       class_nms: see `nms.class_nms_native`.
@@ -41,6 +42,7 @@ class Kernels(NamedTuple):
 
     static: bool
     compiled: bool
+    convolution: conv_forms.ConvForm
     resize: images.ResizeForm
     nms: Callable[..., tuple[tf.Tensor, tf.Tensor]]
     class_nms: Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]
@@ -52,6 +54,7 @@ class Kernels(NamedTuple):
 NATIVE = Kernels(
     static=False,
     compiled=False,
+    convolution=conv_forms.NATIVE,
     resize=images.NATIVE_RESIZE,
     nms=nms.nms_native,
     class_nms=nms.class_nms_native,
@@ -62,6 +65,7 @@ NATIVE = Kernels(
 XLA = Kernels(
     static=True,
     compiled=True,
+    convolution=conv_forms.COMPILED,
     resize=images.MATRIX_RESIZE,
     nms=nms.nms_xla,
     class_nms=nms.class_nms_xla,
@@ -70,6 +74,7 @@ XLA = Kernels(
     keypoint_peaks=keypoints.find_peaks_grid,
 )
 ONNX = NATIVE._replace(
+    convolution=conv_forms.WHOLE,
     resize=images.ONNX_RESIZE,
     nms=nms.nms_onnx,
     class_nms=nms.class_nms_onnx,
@@ -86,6 +91,7 @@ KERNELS = {
     ),
     "tflite": XLA._replace(
         compiled=False,
+        convolution=conv_forms.STRIDED,
         nms=nms.nms_tflite,
         class_nms=nms.class_nms_tflite,
         roi_align=Pooling(roi_gather.prepare, roi_gather.pool),

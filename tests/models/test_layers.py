@@ -4,13 +4,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny import tiny_config
 
 from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
 from mask_rcnn_tf.models.backbones.resnet import ResidualBlock
 from mask_rcnn_tf.models.conv_norm import ConvNorm
 from mask_rcnn_tf.models.heads.mask import MaskHead
+from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, RowBatchNorm
 from mask_rcnn_tf.models.roi_rows import RoiRows
+from mask_rcnn_tf.models.sublayers import sublayers
+from mask_rcnn_tf.ops import conv_forms
+from mask_rcnn_tf.ops.kernels import KERNELS
 from mask_rcnn_tf.weights.projects.torch_layouts import conv_norm
 
 
@@ -114,6 +119,38 @@ def test_strided_1x1_is_the_product_of_every_other_pixel(dtype):
     bound = 1e-5 if dtype == "float32" else 2.0**-7
     np.testing.assert_allclose(tf.cast(outputs, tf.float64), given[:, ::2, ::2] @ kernel, rtol=bound, atol=bound)
     np.testing.assert_allclose(tf.cast(gradient, tf.float64), expected, rtol=bound, atol=bound)
+
+
+@pytest.mark.parametrize(
+    "training, trainable, form, products",
+    [
+        (True, True, conv_forms.NATIVE, 9),
+        (False, True, conv_forms.NATIVE, 0),
+        (True, False, conv_forms.NATIVE, 0),
+        (True, True, conv_forms.COMPILED, 0),
+    ],
+)
+def test_a_wide_convolution_trains_by_products_of_matrices(training, trainable, form, products):
+    layer = ConvNorm(256, 3)
+    layer.build((None, None, None, 256))
+    layer.form, layer.trainable = form, trainable
+
+    def gradient(inputs):
+        with tf.GradientTape() as tape:
+            tape.watch((inputs, layer.kernel.value))
+            outputs = layer(inputs, training=training)
+        return tape.gradient(outputs, (inputs, layer.kernel.value))
+
+    graph = tf.function(gradient, autograph=False).get_concrete_function(tf.TensorSpec([1, 64, 64, 256])).graph
+    bodies = [graph.as_graph_def().node, *(body.node_def for body in graph.as_graph_def().library.function)]
+    assert [node.op for body in bodies for node in body].count("MatMul") == products
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_all_convolutions_of_a_model_have_the_form_of_its_kernels(kernels):
+    model = MaskRCNN(tiny_config(kernels=kernels))
+    forms = {layer.form for _, layer in sublayers(model) if isinstance(layer, ConvNorm)}
+    assert forms == {KERNELS[kernels].convolution}
 
 
 def test_frozen_norm_survives_model_trainable():
