@@ -29,6 +29,7 @@ SIZES_OF_STRIDE = 2.0, 8.0  # sides of a level's anchors, in strides of the leve
 RATIOS = ((1.0,), (0.5, 1.0, 2.0), (0.25, 0.5, 1.0, 2.0, 4.0))
 FITTING_IOU = 0.6  # of a box and the anchor of the best shape around its centre
 TURNS, FEWEST_IMAGES, MOST_IMAGES = 60, 8000, 24_000  # times an image is seen; images that are seen in a run
+REPEATED = 20  # times an image is seen, from where on it is shown in several sizes
 SIGMA = 0.05  # of keypoints, where nothing says
 IN_MEMORY = 1e9  # bytes of decoded images
 
@@ -59,7 +60,7 @@ def suggest(
     base = load_config(BASE)
     mixed = _mixed(statistics, any_direction)
     short_side, max_side, settings = _sizes(statistics, pixels, square=mixed)
-    settings += _canvases(short_side, max_side, mixed)
+    settings += _canvases(short_side, max_side, mixed, _seen(statistics) / statistics.num_images)
     settings += _anchors(statistics.boxes_at(short_side, max_side))
     settings += _counts(statistics)
     settings += _schedule(statistics, max_side**2 if mixed else short_side * max_side, levels)
@@ -144,9 +145,18 @@ def _sizes(statistics: Statistics, pixels: int, square: bool) -> tuple[int, int,
     return short_side, max_side, settings
 
 
-def _canvases(short_side: int, max_side: int, mixed: bool) -> list[Setting]:
+def _seen(statistics: Statistics) -> int:
+    """Images of a run."""
+    return min(max(TURNS * statistics.num_images, FEWEST_IMAGES), MOST_IMAGES)
+
+
+def _canvases(short_side: int, max_side: int, mixed: bool, turns: float) -> list[Setting]:
     """A batch has images of one canvas. Where these are of one kind, as of one camera, batch norm learns each alone."""
-    smaller = tuple(8 * round(share * short_side / 8) for share in (5 / 6, 11 / 12))
+    if turns >= REPEATED:
+        sides = tuple(8 * round(share * short_side / 8) for share in (5 / 6, 11 / 12, 1))
+        why_sides = f"an image is seen {turns:.0f} times, so in several sizes"
+    else:
+        sides, why_sides = (short_side,), f"an image is seen {turns:.0f} times, so in the size in which it is predicted"
     if mixed:
         canvases = ((max_side, max_side),)
         why = "lying, standing and square images are mixed in every batch: batch norm learns what it will be used on"
@@ -156,7 +166,7 @@ def _canvases(short_side: int, max_side: int, mixed: bool) -> list[Setting]:
         canvases = ((short_side, max_side), (max_side, short_side))
         why = "nearly all images lie, or stand: there is little padding"
     return [
-        Setting("data.train_short_sides", (*smaller, short_side), "objects are seen in several sizes"),
+        Setting("data.train_short_sides", sides, why_sides),
         Setting("data.canvases", canvases, why),
     ]
 
@@ -214,8 +224,7 @@ def _counts(statistics: Statistics) -> list[Setting]:
 
 def _schedule(statistics: Statistics, pixels: int, levels: PixelStatistics | None) -> list[Setting]:
     batch = 8 if pixels <= 1.5 * 192**2 else 4
-    seen = min(max(TURNS * statistics.num_images, FEWEST_IMAGES), MOST_IMAGES)
-    steps = _up(seen / batch, 100)
+    steps = _up(_seen(statistics) / batch, 100)
     turns = steps * batch / statistics.num_images
     why = f"{statistics.num_images} training images are seen {turns:.0f} times"
     settings = [
