@@ -93,7 +93,7 @@ def test_length_of_a_run(num_images, seen):
     assert train.evaluate_every <= train.steps and train.checkpoint_every <= train.evaluate_every
 
 
-@pytest.mark.parametrize(("num_images", "sides"), [(1200, (208, 232, 256)), (1201, (256,))])
+@pytest.mark.parametrize(("num_images", "sides"), [(1200, (216, 232, 256)), (1201, (256,))])
 def test_sizes_vary_where_images_are_seen_again_and_again(num_images, sides):
     assert config_of(statistics(((256, 256),), num_images=num_images)).data.train_short_sides == sides
 
