@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.config import ModelConfig
 from mask_rcnn_tf.models.pooler import Pooler
-from mask_rcnn_tf.models.rpn import pyramid_anchors, scored_proposals
+from mask_rcnn_tf.models.rpn import pyramid_anchors, run_levels, scored_proposals
 from mask_rcnn_tf.models.stages import Stages
 from mask_rcnn_tf.models.steps import Step, Tensors
 
@@ -30,10 +30,10 @@ def inference_steps(config: ModelConfig, stages: Stages, pooler: Pooler) -> list
         return extract_features(stages, tensors["normalized"])
 
     def rpn_head(tensors: Tensors) -> Tensors:
-        outputs = {}
-        for name in config.rpn.levels:
-            outputs[f"objectness_{name}"], outputs[f"deltas_{name}"] = stages.rpn_head(tensors[name])
-        return outputs
+        names = config.rpn.levels
+        outputs = run_levels(stages.rpn_head, [tensors[name] for name in names])
+        kinds = ("objectness", "deltas")
+        return {f"{kinds[i]}_{name}": output[i] for name, output in zip(names, outputs, strict=True) for i in (0, 1)}
 
     def proposals(tensors: Tensors) -> Tensors:
         logits, deltas = (

@@ -17,7 +17,7 @@ from mask_rcnn_tf.models.dtypes import resolve_dtype
 from mask_rcnn_tf.models.heads.base import LossSums, RoiHead
 from mask_rcnn_tf.models.pooler import Pool, Pooler, RoiOperator
 from mask_rcnn_tf.models.preprocessing import network_input
-from mask_rcnn_tf.models.rpn import select_proposals
+from mask_rcnn_tf.models.rpn import run_levels, select_proposals
 from mask_rcnn_tf.models.stages import HEADS, Stages, make_stages
 from mask_rcnn_tf.models.steps import Step, Tensors, run_steps
 from mask_rcnn_tf.models.sublayers import sublayers
@@ -304,7 +304,7 @@ class MaskRCNN(UntunedModel):
         if self.rpn_head is None:
             return []
         anchors = inference.anchors_of(self._config, self.stages, image)
-        outputs = [self.rpn_head(features[name], training=training) for name in self._config.rpn.levels]
+        outputs = run_levels(self.rpn_head, [features[name] for name in self._config.rpn.levels], training)
         return [(*output, boxes) for output, boxes in zip(outputs, anchors, strict=True)]
 
     def _sample_rois(self, batch, step, levels):

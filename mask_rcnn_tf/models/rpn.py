@@ -14,6 +14,7 @@ from mask_rcnn_tf.ops import anchors as anchor_ops
 from mask_rcnn_tf.ops import boxes as box_ops
 from mask_rcnn_tf.ops.kernels import Kernels
 from mask_rcnn_tf.ops.shapes import sizes
+from mask_rcnn_tf.ops.turns import after
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -73,6 +74,15 @@ class RpnHead(keras.layers.Layer):
         """Shapes of the logits and of the deltas of one level."""
         count = None if None in input_shape[1:3] else input_shape[1] * input_shape[2] * self.num_anchors
         return (input_shape[0], count), (input_shape[0], count, 4)
+
+
+def run_levels(head: RpnHead, levels: Sequence[tf.Tensor], training: bool = False) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """What the head gives for each level, see `RpnHead.call`; the levels in turn, once all are there."""
+    outputs, earlier = [], levels
+    for level in levels:
+        earlier = head(after(level, *earlier), training=training)
+        outputs.append(earlier)
+    return outputs
 
 
 def pyramid_anchors(

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.models.conv_norm import ConvNorm
 from mask_rcnn_tf.ops.shapes import sizes
+from mask_rcnn_tf.ops.turns import after
 
 
 @keras.saving.register_keras_serializable("mask_rcnn_tf")
@@ -78,14 +79,14 @@ class FeaturePyramid(keras.layers.Layer):
           {level of `spec`: [B, h, w, channels]}; sizes are those of the features, the last half of that before it,
           rounded up.
         """
-        pyramid, above = {}, None
-        levels = list(zip(self.inputs_, self.names, self.laterals, self.outputs_, strict=True))
-        for source, name, lateral, output in reversed(levels):
+        sums, pyramid = [], {}
+        for source, lateral in reversed(list(zip(self.inputs_, self.laterals, strict=True))):
             inner = lateral(features[source], training=training)
-            if above is not None:
-                inner += self.upsample(above, sizes(inner)[1:3])
-            above = inner
-            pyramid[name] = output(inner, training=training)
+            if sums:
+                inner += self.upsample(sums[-1], sizes(inner)[1:3])
+            sums.append(inner)
+        for name, inner, output in zip(self.names, reversed(sums), self.outputs_, strict=True):
+            pyramid[name] = output(after(inner, *pyramid.values()), training=training)
         pyramid[self.last] = pyramid[self.names[-1]][:, ::2, ::2]  # what a 1x1 max-pool of stride 2 keeps
         return {name: pyramid[name] for name in self.spec}
 
