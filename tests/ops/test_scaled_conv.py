@@ -5,17 +5,11 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
+from convolving import gradients
 
 from mask_rcnn_tf.ops.scaled_conv import scaled_conv2d
 
 CASES = [(3, 1, "SAME"), (1, 1, "SAME"), (3, 2, "VALID"), (7, 2, "VALID")]
-
-
-def gradients(convolve, inputs, kernel, weights):
-    with tf.GradientTape() as tape:
-        tape.watch((inputs, kernel))
-        outputs = convolve(inputs, kernel)
-    return outputs, *tape.gradient(outputs, (inputs, kernel), tf.cast(weights, outputs.dtype))
 
 
 @pytest.mark.parametrize("jit", [None, False, True])

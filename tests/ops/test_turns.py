@@ -19,6 +19,7 @@ def test_a_value_waits_for_others():
         with tf.control_dependencies([first]):
             slow = tf.identity(slow)
         waited = after(value, slow)
+        assert waited.op.control_inputs == [slow.op]  # what ran first may be chance
         with tf.control_dependencies([waited]):
             second = note("second")
         with tf.control_dependencies([second]):

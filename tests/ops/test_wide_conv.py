@@ -3,22 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from convolving import gradients, operations
 
 from mask_rcnn_tf.ops import wide_conv
 from mask_rcnn_tf.ops.wide_conv import is_wide, wide_conv2d
-
-
-def gradients(convolve, inputs, kernel, weights):
-    with tf.GradientTape() as tape:
-        tape.watch((inputs, kernel))
-        outputs = convolve(inputs, kernel)
-    return outputs, *tape.gradient(outputs, (inputs, kernel), tf.cast(weights, outputs.dtype))
-
-
-def operations(function, *specs):
-    graph = function.get_concrete_function(*specs).graph
-    bodies = [graph.as_graph_def().node, *(body.node_def for body in graph.as_graph_def().library.function)]
-    return [node.op for body in bodies for node in body]
 
 
 @pytest.mark.parametrize("known", [None, True, False], ids=["eager", "known sizes", "unknown sizes"])
@@ -45,6 +33,12 @@ def test_values_and_gradients(size, dtype, known):
     for one, right in zip(found, exact, strict=True):
         assert one.dtype == dtype
         np.testing.assert_allclose(tf.cast(one, tf.float64), right, rtol=0, atol=relative * np.abs(right).max())
+
+
+def test_a_batch_may_be_empty():
+    arguments = tf.ones((0, 64, 64, 4)), tf.ones((3, 3, 4, 4)), tf.ones((0, 64, 64, 4))
+    outputs, to_inputs, to_kernel = gradients(wide_conv2d, *arguments)
+    assert outputs.shape == to_inputs.shape == (0, 64, 64, 4) and not to_kernel.numpy().any()
 
 
 def test_which_form_a_graph_has():
