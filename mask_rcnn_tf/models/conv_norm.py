@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, make_norm, scale_and_shift
 from mask_rcnn_tf.ops import conv_forms
+from mask_rcnn_tf.ops.devices import has_gpu
 from mask_rcnn_tf.ops.scaled_conv import scaled_conv2d
 from mask_rcnn_tf.ops.wide_conv import is_wide, wide_conv2d
 
@@ -151,11 +152,6 @@ class ConvNorm(keras.layers.Layer):
             "dilation": self.dilation,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
-
-
-def has_gpu() -> bool:
-    """Whether TensorFlow may use one."""
-    return bool(tf.config.get_visible_devices("GPU"))
 
 
 def with_holes(kernel: tf.Tensor, dilation: int) -> tf.Tensor:

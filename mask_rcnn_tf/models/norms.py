@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mask_rcnn_tf.ops.batch_norm import batch_norm
+from mask_rcnn_tf.ops.devices import has_gpu
 
 GROUPS = 32  # of group norm (Wu and He, arXiv:1803.08494); fewer where the channels do not divide
 
@@ -62,7 +63,7 @@ class RowBatchNorm(keras.layers.BatchNormalization):
     def call(self, inputs: tf.Tensor, training: bool | None = None, valid: tf.Tensor | None = None) -> tf.Tensor:
         """Normalises [n, h, w, channels]; `valid` is bool [n], or None for all rows."""
         trains = training and self.trainable
-        if not trains or (valid is None and (self.synchronized or tf.config.get_visible_devices("GPU"))):
+        if not trains or (valid is None and (self.synchronized or has_gpu())):
             return super().call(inputs, training=training)
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         if valid is None:

@@ -7,6 +7,7 @@ issue 42033). On a GPU the additions are atomic, and TensorFlow's own is used.
 
 import tensorflow as tf
 
+from mask_rcnn_tf.ops.devices import has_gpu
 from mask_rcnn_tf.ops.gradients import with_gradient
 from mask_rcnn_tf.ops.shapes import sizes
 
@@ -25,7 +26,7 @@ def crop_and_resize(image: tf.Tensor, boxes: tf.Tensor, box_indices: tf.Tensor, 
 
     Source: `tensorflow/core/kernels/image/crop_and_resize_op.cc`.
     """
-    if image.dtype != tf.float32 or tf.config.get_visible_devices("GPU"):
+    if image.dtype != tf.float32 or has_gpu():
         return tf.image.crop_and_resize(image, boxes, box_indices, crop_size)
     side = tf.get_static_value(crop_size)
     if side is not None:  # known sides stay known
@@ -68,7 +69,7 @@ def mean_of_crops(
     Returns:
       float32 [n, *output_size, C].
     """
-    if image.dtype != tf.float32 or tf.config.get_visible_devices("GPU"):
+    if image.dtype != tf.float32 or has_gpu():
         return _mean(image, boxes, box_indices, *inside, output_size, grid)
     arguments = image, boxes, box_indices, *inside
     return with_gradient(_mean_with_gradient, *arguments, output_size=tuple(output_size), grid=tuple(grid))
