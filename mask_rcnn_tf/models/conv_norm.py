@@ -1,5 +1,6 @@
 """Convolution with symmetric padding, followed by a normalisation and an activation: the brick of every stage."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -152,6 +153,27 @@ class ConvNorm(keras.layers.Layer):
             "dilation": self.dilation,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+def convolve_together(layers: Sequence[ConvNorm], inputs: tf.Tensor) -> list[tf.Tensor]:
+    """What 1x1 layers without norm and ReLU give for the same inputs, by one convolution where their form says so.
+
+    Args:
+      layers: of one dtype, stride 1, one group.
+      inputs: [n, h, w, channels].
+
+    Returns:
+      [n, h, w, filters] of each.
+    """
+    if not layers[0].form.together:
+        return [layer(inputs) for layer in layers]
+    inputs = tf.cast(inputs, layers[0].compute_dtype)
+    kernel, bias = (
+        tf.cast(tf.concat([tf.convert_to_tensor(getattr(layer, name)) for layer in layers], -1), inputs.dtype)
+        for name in ("kernel", "bias")
+    )
+    outputs = tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, 1, "VALID"), bias)
+    return tf.split(outputs, [layer.filters for layer in layers], -1)
 
 
 def with_holes(kernel: tf.Tensor, dilation: int) -> tf.Tensor:

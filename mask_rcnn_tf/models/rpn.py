@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from mask_rcnn_tf.config import AnchorConfig, RpnConfig
-from mask_rcnn_tf.models.conv_norm import ConvNorm
+from mask_rcnn_tf.models.conv_norm import ConvNorm, convolve_together
 from mask_rcnn_tf.models.dtypes import predictor_dtype
 from mask_rcnn_tf.ops import anchors as anchor_ops
 from mask_rcnn_tf.ops import boxes as box_ops
@@ -64,7 +64,7 @@ class RpnHead(keras.layers.Layer):
         outputs = level
         for conv in self.convs:
             outputs = conv(outputs, training=training)
-        logits, deltas = self.objectness(outputs), self.deltas(outputs)
+        logits, deltas = convolve_together((self.objectness, self.deltas), outputs)
         batch, height, width, _ = sizes(level)
         count = height * width * self.num_anchors  # xla kernels need it static
         logits = tf.reshape(logits, [batch, count])

@@ -9,7 +9,7 @@ from tiny import tiny_config
 
 from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
 from mask_rcnn_tf.models.backbones.resnet import ResidualBlock
-from mask_rcnn_tf.models.conv_norm import ConvNorm
+from mask_rcnn_tf.models.conv_norm import ConvNorm, convolve_together
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, RowBatchNorm
@@ -144,6 +144,45 @@ def test_a_wide_convolution_trains_by_products_of_matrices(training, trainable, 
 
     names = operations(tf.function(gradient, autograph=False), tf.TensorSpec([1, 64, 64, 256]))
     assert names.count("MatMul") == products
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_predictors_of_one_map_are_one_convolution(dtype):
+    """Of the same results and gradients as two, in float32 whatever the dtype of the map."""
+    random, layers = np.random.default_rng(0), [ConvNorm(filters, 1, dtype="float32") for filters in (3, 12)]
+    for layer in layers:
+        layer.build((None, None, None, 16))
+        layer.bias.assign(random.normal(size=layer.filters))
+    kernels = [layer.kernel.value for layer in layers]
+    inputs = tf.cast(random.normal(size=(2, 9, 7, 16)), "bfloat16" if dtype == "mixed_bfloat16" else dtype)
+    shares = [tf.constant(random.normal(size=(2, 9, 7, layer.filters)), tf.float32) for layer in layers]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = convolve_together(layers, inputs)
+    to_inputs, *to_kernels = tape.gradient(outputs, (inputs, *kernels), shares)
+    given = tf.cast(inputs, tf.float64).numpy()
+    expected = np.zeros_like(given)
+    for layer, output, to_kernel, share in zip(layers, outputs, to_kernels, shares, strict=True):
+        kernel, share = layer.kernel.numpy()[0, 0].astype(np.float64), share.numpy()
+        assert output.dtype == tf.float32
+        np.testing.assert_allclose(output, given @ kernel + layer.bias.numpy(), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(to_kernel[0, 0], np.einsum("bhwi,bhwo->io", given, share), rtol=1e-5, atol=1e-4)
+        expected += share @ kernel.T
+    bound = 1e-5 if dtype == "float32" else 2.0**-8
+    np.testing.assert_allclose(tf.cast(to_inputs, tf.float64), expected, rtol=bound, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "form, convolutions",
+    [(conv_forms.NATIVE, 1), (conv_forms.COMPILED, 2), (conv_forms.STRIDED, 2), (conv_forms.WHOLE, 2)],
+)
+def test_predictors_are_apart_where_results_are_quantized_as_a_whole(form, convolutions):
+    layers = [ConvNorm(filters, 1) for filters in (3, 12)]
+    for layer in layers:
+        layer.build((None, None, None, 16))
+        layer.form = form
+    convolve = tf.function(lambda inputs: convolve_together(layers, inputs), autograph=False)
+    assert operations(convolve, tf.TensorSpec([1, 4, 4, 16])).count("Conv2D") == convolutions
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
