@@ -92,14 +92,15 @@ def quantized_nodes(proto: Any) -> list[str]:
     """Names of the nodes that are to compute in int8: layers' products with their weights, and what lies between.
 
     Args:
-      proto: `onnx.ModelProto` of `to_onnx.convert`; its nodes have the paths of their layers as names.
+      proto: `onnx.ModelProto` of `to_onnx.convert`; its nodes, or their weights, have their layers' paths as names.
     """
     weights = {item.name for item in proto.graph.initializer}
     names, made = [], set()
     for node in proto.graph.node:  # each behind those that it reads
         reads = set(node.input)
         if node.op_type in WEIGHTED and node.input[1] in weights:
-            takes = not _is_predictor(node.name)
+            # tf2onnx gives a padded convolution with a bias a new name, without the path; its weights keep theirs.
+            takes = not _is_predictor(node.name if "/" in node.name else node.input[1])
         else:
             is_bias = node.op_type == "Add" and reads & weights  # of a product, or a convolution would have it
             takes = node.op_type in BETWEEN and bool(reads & made) and not is_bias
