@@ -65,7 +65,9 @@ def test_anchors_follow_the_boxes():
     config = config_of(statistics(((256, 256),), (20.0, 40.0, 60.0, 80.0, 120.0)))
     sizes = [size for (size,) in config.model.anchors.sizes]
     assert sizes == sorted(sizes) and config.model.anchors.ratios == (1.0,)
-    assert all(2 * stride <= size <= 8 * stride for size, stride in zip(sizes, (4, 8, 16, 32, 64), strict=True))
+    assert all(3 * stride <= size <= 8 * stride for size, stride in zip(sizes, (4, 8, 16, 32, 64), strict=True))
+    small = config_of(statistics(((256, 256),), tuple(np.geomspace(20.0, 30.0, 40)))).model.anchors.sizes
+    assert [size for (size,) in small][1:] == [24.0, 48.0, 96.0, 192.0]  # each as small as its level's cells allow
     long = config_of(statistics(((256, 256),), ((10.0, 60.0), (60.0, 10.0)))).model.anchors.ratios
     assert long == (0.25, 0.5, 1.0, 2.0, 4.0)
 
