@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from answering import ANSWERS
 
-# Seconds before each call: OpenMP's threads, as torch has them, go on waiting for work for a while, on the cores that the
-# next one wants. Right after another program a call of ours took 5 % longer, with the same CPU seconds (measured).
+# Seconds before each call: OpenMP's threads, as torch has them, go on waiting for work for a while, on the cores that
+# the next one wants. Right after another program a call of ours took 5 % longer, with the same CPU seconds (measured).
 PAUSE = 0.5
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 

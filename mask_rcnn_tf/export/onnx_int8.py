@@ -21,7 +21,7 @@ from mask_rcnn_tf.progress import Progress
 # Layers whose outputs are boxes, scores or masks (`predictor_dtype`) stay float32.
 PREDICTORS = {"objectness", "deltas", "class_logits", "box_deltas", "masks"}
 WEIGHTED = {"Conv", "MatMul"}
-BETWEEN = {"Relu", "Add", "Pad", "MaxPool"}  # behind these: in int8 too, or values would go to float32 and back
+BETWEEN = {"Relu", "Add", "Pad", "MaxPool", "Resize"}  # behind these: in int8 too, or values would go there and back
 # ONNX Runtime warns unless a model says that its norms are folded and its shapes inferred, as they are here.
 PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
 

@@ -20,6 +20,7 @@ from mask_rcnn_tf.export.labels import label_map
 from mask_rcnn_tf.export.output import written_whole
 from mask_rcnn_tf.export.runners.tflite import TfliteNetworks
 from mask_rcnn_tf.export.verification import check_runner, verify
+from mask_rcnn_tf.models.backbones.fpn import upsample_by_resize
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 
 MAX_CATEGORY_ID = 2**16 - 1  # labels.txt has a line for each number
@@ -103,9 +104,8 @@ def tflite(
     least = least_agreement(quantization, LEAST_AGREEMENT)
     tflite_file.schema()  # before minutes of work
     folded = fold(model, kernels="tflite")
-    # Four dimensions instead of five, which delegates do not take; sides are even, so that it is the same.
     if folded.pyramid is not None:
-        folded.pyramid.upsample = lambda level, shape: tf.image.resize(level, shape, "nearest")
+        folded.pyramid.upsample = upsample_by_resize
     files = _files(model, check_canvas(model.config, default_canvas(model.config) if canvas is None else canvas))
     canvas = tuple(json.loads(files["canvas.json"]))
     images = images_to_compare(model.config, images)

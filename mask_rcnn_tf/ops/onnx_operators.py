@@ -76,7 +76,7 @@ def roi_align(
       compute: what TensorFlow runs, from level, rois and batch_indices to the result.
 
     Returns:
-      float32 [n, rows, columns, C].
+      float32 [n, C, rows, columns], as the operator gives it.
 
     Source: ONNX, operator RoiAlign-16.
     """
@@ -100,7 +100,7 @@ def roi_align(
         tf.cast(batch_indices, tf.int64),
     )
     shape = [None, level.shape[3], *output_size]
-    return tf.transpose(_place("RoiAlign", inputs, attributes, tf.float32, shape, pool), [0, 2, 3, 1])
+    return _place("RoiAlign", inputs, attributes, tf.float32, shape, pool)
 
 
 def _place(operator: str, inputs: Sequence[tf.Tensor], attributes: dict, dtype, shape, compute) -> tf.Tensor:

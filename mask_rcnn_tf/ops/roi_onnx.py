@@ -7,6 +7,9 @@ import tensorflow as tf
 from mask_rcnn_tf.ops import onnx_operators, roi_align, roi_gather
 from mask_rcnn_tf.ops.roi_regions import RoiAlignOptions
 
+OUTSIDE = -1e4  # network pixels: more than one cell of every level away from it
+CHANNELS_LAST = [0, 2, 3, 1]  # once, at the end: a Gather, or a Where, between two of these keeps both in the file
+
 
 def prepare(features: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Levels [B, Hl, Wl, C], finest first, in float32."""
@@ -29,7 +32,7 @@ def pool_apart(
     parts = [pool(index, tf.gather(rois, of), tf.gather(batch_indices, of)) for index, of in enumerate(rows)]
     order = tf.concat(rows, 0)
     places = tf.scatter_nd(order[:, tf.newaxis], tf.range(tf.shape(rois)[0]), tf.shape(order, tf.int64))
-    return tf.gather(tf.concat(parts, 0), places)
+    return tf.transpose(tf.gather(tf.concat(parts, 0), places), CHANNELS_LAST)
 
 
 def pool_all(
@@ -40,16 +43,15 @@ def pool_all(
     output_size: tuple[int, int],
     options: RoiAlignOptions,
 ) -> tf.Tensor:
-    """Each level pools all RoIs, those of the others shrunk to a point and dropped after: shapes stay constant."""
+    """Each level pools all RoIs, those of the others far outside of it, where all is 0: shapes stay constant."""
     if not _has_operator(options):
         return roi_gather.pool(roi_gather.prepare(levels), rois, batch_indices, level_indices, output_size, options)
     pool = _level_operators(levels, output_size, options)
     parts = []
     for index in range(len(levels)):
         own = (level_indices == index)[:, tf.newaxis]
-        pooled = pool(index, tf.where(own, rois, 0.0), batch_indices)
-        parts.append(tf.where(own[:, :, tf.newaxis, tf.newaxis], pooled, 0.0))
-    return tf.add_n(parts)
+        parts.append(pool(index, tf.where(own, rois, OUTSIDE), batch_indices))
+    return tf.transpose(tf.add_n(parts), CHANNELS_LAST)
 
 
 def _has_operator(options):
@@ -58,7 +60,7 @@ def _has_operator(options):
 
 
 def _level_operators(levels, output_size, options) -> Callable[[int, tf.Tensor, tf.Tensor], tf.Tensor]:
-    """A function from (level index, rois, batch_indices) to what is pooled from that level."""
+    """A function from (level index, rois, batch_indices) to what is pooled from that level, [n, C, rows, columns]."""
 
     def pool(index, rois, batch_indices):
         stride = options.strides[index]

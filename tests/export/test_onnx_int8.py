@@ -123,7 +123,7 @@ def test_networks_are_int8_and_the_rest_is_not(protos, form):
     assert len(predictors) + len(others) == sum(node.input[1] in weights for node in before)
     names = set(quantized_nodes(proto))
     taken = [node for node in proto.graph.node if node.name in names]
-    assert {node.op_type for node in taken} == {"Conv", "MatMul", "Relu", "Add", "Pad", "MaxPool"}
+    assert {node.op_type for node in taken} == {"Conv", "MatMul", "Relu", "Add", "Pad", "MaxPool", "Resize"}
     assert any("/" not in node.name for node in taken if node.op_type == "Conv")
     assert not any("mask_rcnn_1/add" in name or name.startswith("add") for name in names)  # the geometry's
 

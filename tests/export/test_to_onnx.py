@@ -35,8 +35,8 @@ TOLERANCE = {"detection_boxes": 1e-2, "detection_scores": 1e-4, "detection_masks
 TENSORRT = set(
     "Add And Cast Concat ConstantOfShape Conv DepthToSpace Div Einsum Equal Exp Expand Floor Gather GatherND Greater "
     "GreaterOrEqual Identity Less LessOrEqual MatMul Max MaxPool Min Mul Neg Not Pad Range ReduceMax ReduceSum Relu "
-    "Reshape ScatterND Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Sum Tile TopK Transpose Unsqueeze Where "
-    "NonMaxSuppression RoiAlign".split()
+    "Reshape Resize ScatterND Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Sum Tile TopK Transpose Unsqueeze "
+    "Where NonMaxSuppression RoiAlign".split()
 )
 
 
@@ -161,8 +161,25 @@ def test_tensorrt_takes_the_operators_on_a_canvas(on_canvas):
     for node in nodes(proto.graph):
         if node.op_type == "TopK":  # TensorRT's limit is 3840
             assert constants[node.input[1]].item() < 3840
+        if node.op_type == "Resize":  # the rule that TensorRT has longest
+            rule = {item.name: item.s for item in node.attribute}
+            assert rule["mode"] == b"nearest" and rule["nearest_mode"] == b"floor"
+            assert rule["coordinate_transformation_mode"] == b"asymmetric"
         if "image" in node.input:
             assert node.op_type in ("Cast", "Shape")  # TensorRT has uint8 in inputs alone
+
+
+def test_pooled_maps_are_not_turned_around(any_size, on_canvas):
+    """From RoIAlign, which has channels first, to the first fully connected layer there is no Transpose."""
+    for path in (any_size, on_canvas):
+        graph = onnx_package.load(path).graph
+        makes = {name: node for node in graph.node for name in node.output}
+        (layer,) = (node for node in graph.node if node.op_type == "MatMul" and "fc0" in node.name)
+        passed, node = [], makes[layer.input[0]]
+        while node.op_type != "RoiAlign":
+            passed.append(node.op_type)
+            node = makes[node.input[0]]
+        assert "Reshape" in passed and "Transpose" not in passed
 
 
 def test_metadata_and_names(model, any_size, on_canvas):

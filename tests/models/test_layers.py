@@ -7,9 +7,10 @@ import tensorflow as tf
 from convolving import operations
 from tiny import tiny_config
 
-from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid
+from mask_rcnn_tf.models.backbones.fpn import FeaturePyramid, upsample_by_resize, upsample_nearest
 from mask_rcnn_tf.models.backbones.resnet import ResidualBlock
 from mask_rcnn_tf.models.conv_norm import ConvNorm, convolve_together
+from mask_rcnn_tf.models.heads.box import BoxHead
 from mask_rcnn_tf.models.heads.mask import MaskHead
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
 from mask_rcnn_tf.models.norms import FrozenBatchNorm, RowBatchNorm
@@ -41,6 +42,21 @@ def test_pyramid(golden, size):
         load(conv_norm(f"layer_blocks.{i}.0", None, output), golden, "fpn")
     for name, level in pyramid(features).items():
         np.testing.assert_allclose(level, nhwc(golden[f"fpn/{size}/out/{name}"]), atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 10), (5, 10), (6, 9), (5, 9)])
+@pytest.mark.parametrize("traced", [False, True])
+def test_doubling_repeats_and_cuts(shape, traced):
+    level = tf.random.stateless_normal([2, 3, 5, 4], [1, 2])
+    repeated = level.numpy().repeat(2, 1).repeat(2, 2)[:, : shape[0], : shape[1]]
+    for upsample in (upsample_nearest, upsample_by_resize):
+        run = upsample
+        if traced:  # of unknown sizes
+            run = tf.function(
+                lambda level, shape, upsample=upsample: upsample(level, tf.unstack(shape)), autograph=False
+            )
+            run = run.get_concrete_function(tf.TensorSpec([None, None, None, 4]), tf.TensorSpec([2], tf.int32))
+        np.testing.assert_array_equal(run(level, tf.constant(shape) if traced else shape), repeated)
 
 
 def test_bottleneck(golden):
@@ -76,6 +92,18 @@ def test_mask_predictor(golden):
     for class_id in (1, 2):
         ours = head(nhwc(golden["mask_predictor/in/x"]), tf.constant([class_id, class_id]))
         np.testing.assert_allclose(ours, golden["mask_predictor/out/y"][:, class_id], atol=2e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_convs": 1, "conv_channels": 6}, {"num_fcs": 0}, {"average": True}])
+def test_box_head_with_channels_first_is_the_same(options):
+    head = BoxHead(3, fc_channels=16, pool_size=5, **options)
+    head.build((None, 5, 5, 4))
+    pooled = tf.random.stateless_normal([7, 5, 5, 4], [1, 2])
+    before = head(pooled)
+    head.put_channels_first()
+    head.put_channels_first()  # once
+    for found, expected in zip(head(pooled), before, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("stride_in_1x1", [True, False])

@@ -57,6 +57,7 @@ class BoxHead(RoiHead):
         self.class_agnostic, self.num_boxes = class_agnostic, 1 if class_agnostic else num_classes
         if class_agnostic:
             self.class_variables = ("class_logits",)
+        self._channels_first = False
         dtype = self.dtype_policy
         self.convs = [
             ConvNorm(conv_channels, 3, norm=norm, relu=True, norm_momentum=norm_momentum, name=f"conv{i}", dtype=dtype)
@@ -85,6 +86,7 @@ class BoxHead(RoiHead):
             conv.build(shape)
             shape = (*shape[:3], conv.filters)
         units = shape[3] if self.average else shape[1] * shape[2] * shape[3]
+        self._map_shape = tuple(shape[1:])
         for fc in self.fcs:
             fc.build((None, units))
             units = fc.units
@@ -111,11 +113,25 @@ class BoxHead(RoiHead):
         if self.average:
             outputs = tf.reduce_mean(outputs, axis=[1, 2])
         else:
-            outputs = tf.reshape(outputs, [-1, outputs.shape[1] * outputs.shape[2] * outputs.shape[3]])
+            cells = outputs.shape[1] * outputs.shape[2] * outputs.shape[3]
+            outputs = tf.transpose(outputs, [0, 3, 1, 2]) if self._channels_first else outputs
+            outputs = tf.reshape(outputs, [-1, cells])
         for fc in self.fcs:
             outputs = fc(outputs)
         deltas = tf.reshape(self.deltas(outputs), [-1, self.num_boxes, 4])
         return tf.cast(self.classes(outputs), tf.float32), tf.cast(deltas, tf.float32)
+
+    def put_channels_first(self):
+        """Has the fully connected layers read maps as [c, h, w], with the rows of the first one in that order.
+
+        Of a copy for runtimes that have channels first: they would turn every map around for nothing.
+        """
+        if self._channels_first or self.average:
+            return
+        self._channels_first = True
+        for layer in self.fcs[:1] or (self.classes, self.deltas):
+            cells = tf.reshape(tf.convert_to_tensor(layer.kernel), [*self._map_shape, layer.units])
+            layer.kernel.assign(tf.reshape(tf.transpose(cells, [2, 0, 1, 3]), layer.kernel.shape))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple[tuple, tuple]:
         """Shapes of the logits and of the deltas."""
