@@ -23,9 +23,7 @@ from mask_rcnn_tf.export.labels import label_map
 from mask_rcnn_tf.export.output import written_whole
 from mask_rcnn_tf.export.verification import verify
 from mask_rcnn_tf.models.backbones.fpn import upsample_by_resize
-from mask_rcnn_tf.models.heads.box import BoxHead
 from mask_rcnn_tf.models.mask_rcnn import MaskRCNN
-from mask_rcnn_tf.models.sublayers import sublayers
 
 OPSET = 16  # the first whose RoiAlign can shift by half a pixel
 # tf2onnx writes SelectV2 as products with 0 and 1, which make NaN of the scores -inf that say "nothing", and compares
@@ -106,8 +104,8 @@ def convert_model(model: MaskRCNN, canvas: Canvas | None) -> Any:
     folded = fold(model, kernels="onnx" if canvas is None else "tensorrt")
     if folded.pyramid is not None:
         folded.pyramid.upsample = upsample_by_resize
-    for layer in (layer for _, layer in sublayers(folded) if isinstance(layer, BoxHead)):
-        layer.put_channels_first()
+    for head in folded.roi_heads:
+        head.put_channels_first()
     if canvas is None:
         names = {"images": ("batch", "height", "width")}
         kind = folded.config.preprocess.pixels

@@ -37,13 +37,18 @@ class Deconv(keras.layers.Layer):
         # One bias for the four positions, as in a deconvolution: four of them would drift apart in training.
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias", autocast=False)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """[n, h, w, c] -> [n, h, 4w, filters]: the pixels (dy, dx) of a cell, 00, 01, 10, 11, side by side."""
+    def call(self, inputs: tf.Tensor, whole: bool = False) -> tf.Tensor:
+        """[n, h, w, c] -> [n, h, 4w, filters]: the pixels (dy, dx) of a cell, 00, 01, 10, 11, side by side.
+
+        Args:
+          inputs: [n, h, w, c].
+          whole: Python bool; whether cells stay whole, [n, h, w, 4 * filters].
+        """
         kernel = tf.cast(tf.convert_to_tensor(self.kernel), inputs.dtype)
         bias = tf.cast(tf.tile(tf.convert_to_tensor(self.bias), [4]), inputs.dtype)
         outputs = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, 1, "VALID"), bias))
         _, height, width, _ = sizes(inputs)
-        return tf.reshape(outputs, [-1, height, 4 * width, self.filters])
+        return outputs if whole else tf.reshape(outputs, [-1, height, 4 * width, self.filters])
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Four times as many columns."""

@@ -169,17 +169,18 @@ def test_tensorrt_takes_the_operators_on_a_canvas(on_canvas):
             assert node.op_type in ("Cast", "Shape")  # TensorRT has uint8 in inputs alone
 
 
-def test_pooled_maps_are_not_turned_around(any_size, on_canvas):
-    """From RoIAlign, which has channels first, to the first fully connected layer there is no Transpose."""
+def test_maps_of_rois_are_not_turned_around(any_size, on_canvas):
+    """From what has channels first, RoIAlign and a convolution, to the products behind them there is no Transpose."""
     for path in (any_size, on_canvas):
         graph = onnx_package.load(path).graph
         makes = {name: node for node in graph.node for name in node.output}
-        (layer,) = (node for node in graph.node if node.op_type == "MatMul" and "fc0" in node.name)
-        passed, node = [], makes[layer.input[0]]
-        while node.op_type != "RoiAlign":
-            passed.append(node.op_type)
-            node = makes[node.input[0]]
-        assert "Reshape" in passed and "Transpose" not in passed
+        for head, place, source in (("box_head_1/fc0_1/", 0, "RoiAlign"), ("mask_head_1/", 1, "Conv")):
+            (product,) = (node for node in graph.node if node.op_type == "MatMul" and f"{head}MatMul" in node.name)
+            node, passed = makes[product.input[place]], []
+            while node.op_type != source:
+                passed.append(node.op_type)
+                node = makes[node.input[0]]
+            assert "Reshape" in passed and "Transpose" not in passed
 
 
 def test_metadata_and_names(model, any_size, on_canvas):

@@ -106,6 +106,17 @@ def test_box_head_with_channels_first_is_the_same(options):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"class_agnostic": True}, {"num_convs": 1}])
+def test_mask_head_with_channels_first_is_the_same(options):
+    head = MaskHead(3, channels=6, pool_size=5, **{"num_convs": 0, **options})
+    head.build((None, 5, 5, 4))
+    pooled, classes = tf.random.stateless_normal([7, 5, 5, 4], [1, 2]), tf.constant([1, 2, 3, 3, 0, 1, 2])
+    before = head(pooled, classes)
+    assert np.std(before) > 0
+    head.put_channels_first()
+    np.testing.assert_allclose(head(pooled, classes), before, atol=1e-6)
+
+
 @pytest.mark.parametrize("stride_in_1x1", [True, False])
 @pytest.mark.parametrize("bottleneck", [True, False])
 def test_block_shapes_are_what_they_say(stride_in_1x1, bottleneck):

@@ -46,6 +46,9 @@ class RoiHead(keras.layers.Layer):
         paths = (weight.path for weight in self.weights)
         return {path for path in paths if any(path == name or path.startswith(f"{name}/") for name in names)}
 
+    def put_channels_first(self):
+        """Has it compute as runtimes with channels first like it, where it turns maps around; for a copy to export."""
+
     def loss_sums(
         self,
         batch: Mapping[str, tf.Tensor],

@@ -122,10 +122,7 @@ class BoxHead(RoiHead):
         return tf.cast(self.classes(outputs), tf.float32), tf.cast(deltas, tf.float32)
 
     def put_channels_first(self):
-        """Has the fully connected layers read maps as [c, h, w], with the rows of the first one in that order.
-
-        Of a copy for runtimes that have channels first: they would turn every map around for nothing.
-        """
+        """See `RoiHead`: fully connected layers read maps as [c, h, w], with the rows of the first in that order."""
         if self._channels_first or self.average:
             return
         self._channels_first = True

@@ -74,6 +74,11 @@ class CascadeBoxHead(RoiHead):
         """Its box heads, in the order in which they run."""
         return list(self.stages)
 
+    def put_channels_first(self):
+        """See `RoiHead`."""
+        for stage in self.each_stage():
+            stage.put_channels_first()
+
     def build(self, input_shape: tuple):
         """Builds for pooled features [n, side, side, c]."""
         for stage in self.stages:

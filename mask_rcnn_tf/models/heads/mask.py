@@ -15,6 +15,7 @@ from mask_rcnn_tf.models.dtypes import predictor_dtype
 from mask_rcnn_tf.models.heads.base import LossSums, Pool, RoiHead
 from mask_rcnn_tf.models.pooler import Pooler
 from mask_rcnn_tf.models.steps import Step, Tensors
+from mask_rcnn_tf.ops.shapes import sizes
 
 TINY = 1e-7  # of a share of 1: its odds are finite
 
@@ -61,6 +62,7 @@ class MaskHead(RoiHead):
         self.map_size = map_size or pool_size
         self.class_agnostic, self.activation = class_agnostic, activation
         self.num_masks = 1 if class_agnostic else num_classes
+        self._channels_first = False
         self._background = int(activation == "softmax")  # channels before those of the classes
         if class_agnostic:
             self.class_variables = ()
@@ -127,14 +129,29 @@ class MaskHead(RoiHead):
         """
         if self.fcs or self._background:
             return self._of_class(self._odds(self._channels(pooled, training, valid)), classes)
-        outputs = self._upsample(pooled, training, valid)
         # One mask is read: computing the other C - 1 would cost more than the deconvolution.
         index = self._row(classes)
         dtype = predictor_dtype(self.compute_dtype)
         kernel = tf.cast(tf.gather(tf.convert_to_tensor(self.kernel), index), dtype)
         bias = tf.cast(tf.gather(tf.convert_to_tensor(self.bias), index), tf.float32)
-        logits = tf.einsum("nhwc,nc->nhw", tf.cast(outputs, dtype), kernel)
+        if self._channels_first:
+            logits = self._products(pooled, kernel)
+        else:
+            outputs = self._upsample(pooled, training, valid)
+            logits = tf.einsum("nhwc,nc->nhw", tf.cast(outputs, dtype), kernel)
         return in_places((tf.cast(logits, tf.float32) + bias[:, None, None])[..., None])[..., 0]
+
+    def _products(self, pooled, kernel):
+        """What `call` multiplies, [n, h, 4w], of kernels [n, c], by maps [n, 4c, h, w] that are not turned around."""
+        cells = tf.transpose(self.deconv(self._convolved(pooled, False, None), whole=True), [0, 3, 1, 2])
+        _, _, height, width = sizes(cells)
+        cells = tf.reshape(tf.cast(cells, kernel.dtype), [-1, 4, self.channels, height * width])
+        logits = tf.reshape(tf.matmul(kernel[:, None, None], cells), [-1, 4, height, width])
+        return tf.reshape(tf.transpose(logits, [0, 2, 3, 1]), [-1, height, 4 * width])
+
+    def put_channels_first(self):
+        """See `RoiHead`: the mask of a class is multiplied out of the deconvolution as it comes."""
+        self._channels_first = True
 
     def all_logits(self, pooled: tf.Tensor) -> tf.Tensor:
         """mask_logits float32 [n, 2 * side, 2 * side, C] of every class, for runtimes that gather nothing.
@@ -174,9 +191,12 @@ class MaskHead(RoiHead):
         return shares - tf.math.log(-tf.math.expm1(tf.minimum(shares, -TINY)))
 
     def _upsample(self, pooled, training, valid):
+        return self.deconv(self._convolved(pooled, training, valid))
+
+    def _convolved(self, pooled, training, valid):
         for conv in self.convs:
             pooled = conv(pooled, training=training, valid=valid)
-        return self.deconv(pooled)
+        return pooled
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape of the logits."""
