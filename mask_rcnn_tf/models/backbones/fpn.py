@@ -111,8 +111,7 @@ def upsample_nearest(inputs: tf.Tensor, shape: Sequence[int | tf.Tensor]) -> tf.
     # times as many operations.
     rows = tf.reshape(tf.concat([inputs, inputs], 2), [batch, 2 * height, width, channels])
     doubled = tf.reshape(tf.concat([rows, rows], 3), [batch, 2 * height, 2 * width, channels])
-    known = all(isinstance(side, int) for side in (height, width, *shape))
-    return doubled if known and (2 * height, 2 * width) == (*shape,) else doubled[:, : shape[0], : shape[1]]
+    return _cut(doubled, (2 * height, 2 * width), shape)
 
 
 def upsample_by_resize(inputs: tf.Tensor, shape: Sequence[int | tf.Tensor]) -> tf.Tensor:
@@ -120,5 +119,10 @@ def upsample_by_resize(inputs: tf.Tensor, shape: Sequence[int | tf.Tensor]) -> t
     _, height, width, _ = sizes(inputs)
     # Not `tf.image.resize`, whose pixels have centres: ONNX has no name for that rule any more.
     doubled = tf.raw_ops.ResizeNearestNeighbor(images=inputs, size=[2 * height, 2 * width])
-    known = all(isinstance(side, int) for side in (height, width, *shape))
-    return doubled if known and (2 * height, 2 * width) == (*shape,) else doubled[:, : shape[0], : shape[1]]
+    return _cut(doubled, (2 * height, 2 * width), shape)
+
+
+def _cut(doubled, sides, shape):
+    """The upper left `shape` (h, w) of what has these sides; itself where it is known to have no more."""
+    known = all(isinstance(side, int) for side in (*sides, *shape))
+    return doubled if known and sides == (*shape,) else doubled[:, : shape[0], : shape[1]]
